@@ -1,0 +1,278 @@
+package api
+
+import "time"
+
+// Paths of the API. GET answers with the type named behind it, POST takes the
+// request type and answers with the response type.
+const (
+	PathStatus          = "/v1/status"           // GET Status
+	PathActive          = "/v1/active"           // GET Active; POST SetRequest -> SetResponse
+	PathHistory         = "/v1/active/history"   // GET History
+	PathNodes           = "/v1/nodes"            // GET []Node
+	PathMembers         = "/v1/members"          // GET []Member
+	PathExclude         = "/v1/exclude"          // POST NodeRequest -> Active
+	PathInclude         = "/v1/include"          // POST NodeRequest -> Active
+	PathFreeze          = "/v1/freeze"           // POST FreezeRequest -> Active
+	PathUnfreeze        = "/v1/unfreeze"         // POST FreezeRequest -> Active
+	PathRegister        = "/v1/register"         // GET Register
+	PathRegisterInit    = "/v1/register/init"    // POST InitRequest -> Register
+	PathRegisterRecover = "/v1/register/recover" // POST RecoverRequest -> Register
+	PathCheck           = "/v1/check"            // GET ?address=IP:PORT -> Check
+)
+
+// Active is the agreement and how far it is carried out. Its first ten keys are
+// a fixed interface (`haproxyctl active show -o json`).
+type Active struct {
+	// Active is the node that takes the writes; empty before the first decision.
+	Active string `json:"active"`
+	// Epoch numbers the changes of the active within one recovery generation.
+	Epoch uint64 `json:"epoch"`
+	// Agreed tells whether a majority of the voters stands behind this now.
+	Agreed bool `json:"agreed"`
+	// Reason says in a sentence why the active is what it is, or why it is not
+	// agreed.
+	Reason string `json:"reason"`
+	// By names the member (or the operator through a member) that decided.
+	By string `json:"by"`
+	// Since is when it was decided, by the clock of the member that proposed it.
+	Since time.Time `json:"since"`
+	// Members counts the live members, this one included.
+	Members int `json:"members"`
+	// Steering counts the proxies whose daemon steers (in the layout with a
+	// beacon: whose beacon answers 200).
+	Steering int `json:"steering"`
+	// Converged counts the proxies whose every key of every sticky backend
+	// effectively routes to the active.
+	Converged int `json:"converged"`
+	// Proxies counts the members that have a HAProxy (all but witnesses).
+	Proxies int `json:"proxies"`
+	// Recovery and Revision complete the version of the record.
+	Recovery uint64 `json:"recovery"`
+	Revision uint64 `json:"revision"`
+	// Frozen: no automatic change happens.
+	Frozen bool `json:"frozen"`
+	// Excluded nodes are never chosen automatically.
+	Excluded []string `json:"excluded,omitempty"`
+	// NotConverged names the proxies that do not route to the active, with why.
+	NotConverged []string `json:"not_converged,omitempty"`
+}
+
+// SetRequest asks for another active node.
+type SetRequest struct {
+	Node string `json:"node"`
+	// Drain is how sessions to the old node end: "immediate" (the default and,
+	// so far, the only one that is accepted), "graceful" or "transactions".
+	Drain string `json:"drain,omitempty"`
+	// Hold makes new connections wait during the move.
+	Hold bool `json:"hold,omitempty"`
+	// Force proceeds although not every proxy steers, or although the votes do
+	// not call the node healthy; a node that the votes call down also freezes.
+	Force bool `json:"force,omitempty"`
+	// DryRun checks everything and changes nothing.
+	DryRun bool `json:"dry_run,omitempty"`
+	// ExpectEpoch, if not zero, refuses the move when the epoch is another.
+	ExpectEpoch uint64 `json:"expect_epoch,omitempty"`
+}
+
+// SetResponse tells what became of a SetRequest.
+type SetResponse struct {
+	// Changed is false when the node was the active already, and in a dry run.
+	Changed bool   `json:"changed"`
+	DryRun  bool   `json:"dry_run,omitempty"`
+	From    string `json:"from"`
+	To      string `json:"to"`
+	Epoch   uint64 `json:"epoch"`
+	// Votes are sentences: what each voter says of the node.
+	Votes []string `json:"votes,omitempty"`
+	// Warnings are sentences: what the operator should know although it was done.
+	Warnings []string `json:"warnings,omitempty"`
+	Active   Active   `json:"state"`
+}
+
+// Decision is one entry of the history.
+type Decision struct {
+	Recovery uint64    `json:"recovery"`
+	Epoch    uint64    `json:"epoch"`
+	Active   string    `json:"active"`
+	From     string    `json:"from,omitempty"`
+	Kind     string    `json:"kind"` // adopt, failover, operator, native, recover
+	Reason   string    `json:"reason"`
+	By       string    `json:"by"`
+	At       time.Time `json:"at"`
+}
+
+// History lists decisions, the newest first, and the last turns of this
+// member's loop that changed something.
+type History struct {
+	Decisions []Decision `json:"decisions"`
+	Events    []Event    `json:"events"`
+}
+
+// Event is something this member's loop did or noticed.
+type Event struct {
+	At      time.Time `json:"at"`
+	Message string    `json:"message"`
+}
+
+// Opinion is what one member says of one node.
+type Opinion struct {
+	Member  string `json:"member"`
+	Verdict string `json:"verdict"` // healthy, down, unknown
+	// Eligible: the node may be chosen; Avoid: it may stay but should be left.
+	Eligible bool   `json:"eligible"`
+	Avoid    bool   `json:"avoid,omitempty"`
+	Reason   string `json:"reason"`
+	// HAProxy is the server's state in that member's HAProxy: up, down, maint,
+	// drain, unknown.
+	HAProxy  string `json:"haproxy"`
+	Sessions int    `json:"sessions"`
+	AgeMS    int64  `json:"age_ms"`
+	Voter    bool   `json:"voter"`
+}
+
+// Node is a database node as all members see it.
+type Node struct {
+	Name     string    `json:"name"`
+	Address  string    `json:"address"`
+	Active   bool      `json:"active"`
+	Excluded bool      `json:"excluded"`
+	Healthy  int       `json:"healthy"` // voters that say healthy
+	Down     int       `json:"down"`    // voters that say down
+	Unknown  int       `json:"unknown"` // voters that say neither, or are not heard
+	Eligible bool      `json:"eligible"`
+	Sessions int       `json:"sessions"`
+	Opinions []Opinion `json:"opinions"`
+}
+
+// Member is a member of the gossip.
+type Member struct {
+	Name    string `json:"name"`
+	Address string `json:"address"`
+	Version string `json:"version"`
+	Self    bool   `json:"self"`
+	Voter   bool   `json:"voter"`
+	Leader  bool   `json:"leader"`
+	Witness bool   `json:"witness"`
+	Observe bool   `json:"observe"`
+	Disk    string `json:"disk"`
+	// State is the membership's word: alive, suspect, left.
+	State string `json:"state"`
+	Proxy *Proxy `json:"proxy,omitempty"`
+}
+
+// Proxy is one HAProxy as the daemon beside it sees it.
+type Proxy struct {
+	// Reachable: the Runtime API answers.
+	Reachable bool   `json:"reachable"`
+	Version   string `json:"version"`
+	Pid       int    `json:"pid"`
+	UptimeS   int64  `json:"uptime_s"`
+	// Layout is "steer" (private table and beacon) or "stick-on".
+	Layout   string `json:"layout"`
+	Beacon   bool   `json:"beacon"`
+	Steering bool   `json:"steering"`
+	// Effective is the node that new connections go to; empty if the keys
+	// disagree or nothing is usable.
+	Effective string `json:"effective"`
+	Converged bool   `json:"converged"`
+	Epoch     uint64 `json:"epoch"` // the epoch that it is converged to
+	Elsewhere int    `json:"elsewhere"`
+	Problem   string `json:"problem,omitempty"`
+}
+
+// Register is the replicated record as this member knows it.
+type Register struct {
+	State    string    `json:"state"` // waiting, voter, follower, stopped
+	Cluster  string    `json:"cluster"`
+	Disk     string    `json:"disk"`
+	Recovery uint64    `json:"recovery"`
+	Epoch    uint64    `json:"epoch"`
+	Revision uint64    `json:"revision"`
+	Term     uint64    `json:"term"`
+	Leader   string    `json:"leader"`
+	Agreed   bool      `json:"agreed"`
+	Reason   string    `json:"reason,omitempty"`
+	Voters   []Voter   `json:"voters"`
+	Initial  []string  `json:"initial_voters"`
+	File     string    `json:"file,omitempty"`
+	Notes    []string  `json:"notes,omitempty"`
+	Since    time.Time `json:"since"`
+}
+
+// Voter is a member of the record's own configuration.
+type Voter struct {
+	Name    string `json:"name"`
+	Disk    string `json:"disk"`
+	Live    bool   `json:"live"`
+	HeardMS int64  `json:"heard_ms"` // -1: never
+}
+
+// Status is everything, for the operator's screen.
+type Status struct {
+	Member   string   `json:"member"`
+	Version  string   `json:"version"`
+	Mode     string   `json:"mode"` // steer, observe, witness
+	Active   Active   `json:"active"`
+	Nodes    []Node   `json:"nodes"`
+	Members  []Member `json:"members"`
+	Register Register `json:"register"`
+	// Problems are sentences, the worst first; empty when all is as agreed.
+	Problems []string `json:"problems"`
+	// Turn is what the last turn of the loop did and why, in a sentence.
+	Turn string `json:"turn"`
+}
+
+// Check is this member's word on one node, for the external check.
+type Check struct {
+	Node    string `json:"node"`
+	Usable  bool   `json:"usable"`
+	Verdict string `json:"verdict"`
+	Reason  string `json:"reason"`
+}
+
+// NodeRequest names a node.
+type NodeRequest struct {
+	Node string `json:"node"`
+}
+
+// FreezeRequest gives the reason, which is shown to everybody.
+type FreezeRequest struct {
+	Reason string `json:"reason,omitempty"`
+}
+
+// InitRequest makes the first record.
+type InitRequest struct {
+	// Force starts with fewer than all initial voters: those that are here now.
+	Force bool `json:"force"`
+}
+
+// RecoverRequest raises the recovery generation.
+type RecoverRequest struct {
+	// Voters are the stable names of live members that are to be the voters.
+	Voters []string `json:"voters"`
+}
+
+// Codes of errors; haproxyctl maps them to its exit status.
+const (
+	CodeBadRequest  = "bad_request"  // 400
+	CodeRefused     = "refused"      // 409: checked and said no
+	CodeNoMajority  = "no_majority"  // 503
+	CodeNotYet      = "not_yet"      // 501: this version cannot do it
+	CodeUnavailable = "unavailable"  // 503: no record, no HAProxy
+	CodeNotFound    = "not_found"    // 404
+	CodeInternal    = "internal"     // 500
+	CodeUnknown     = "unknown_fate" // 504: sent, outcome not known in time
+)
+
+// Error is the body of every answer that is not 2xx.
+type Error struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	// Candidates are the nodes that would do instead.
+	Candidates []string `json:"candidates,omitempty"`
+	// Winner is the agreement that came first, when two operators collided.
+	Winner *Active `json:"winner,omitempty"`
+}
+
+// Error returns the one line for people.
+func (e *Error) Error() string { return e.Message }

@@ -1,0 +1,136 @@
+package model
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Limits of what is kept in the record: it travels in one datagram.
+const (
+	// MaxHistory is how many decisions the record keeps.
+	MaxHistory = 16
+	// MaxAutoMoves is how many times of automatic moves the record keeps.
+	MaxAutoMoves = 32
+)
+
+// Kinds of decisions.
+const (
+	KindAdopt    = "adopt"    // the first decision: what the HAProxies did already
+	KindFailover = "failover" // the votes called the active down
+	KindNative   = "native"   // HAProxies moved by themselves while nothing was decided
+	KindOperator = "operator" // somebody asked for it
+)
+
+// Record is the content of the replicated record: everything that must survive
+// and that others must respect. Its epoch and revision are the register's.
+type Record struct {
+	// Active is the node that takes the writes. Never empty in a stored record.
+	Active string `json:"active"`
+	// Frozen stops automatic changes; FrozenWhy is shown to everybody.
+	Frozen    bool   `json:"frozen,omitempty"`
+	FrozenWhy string `json:"frozen_why,omitempty"`
+	// Excluded nodes are never chosen automatically. Sorted.
+	Excluded []string `json:"excluded,omitempty"`
+	// AutoMoves are the times of the last automatic moves, oldest first, by the
+	// proposers' clocks. They only count moves within an hour (anti-flap); no
+	// order is ever derived from them.
+	AutoMoves []time.Time `json:"auto_moves,omitempty"`
+	// StateUUID is Galera's wsrep_cluster_state_uuid: a node of another UUID is
+	// another database.
+	StateUUID string `json:"state_uuid,omitempty"`
+	// History are the last decisions, newest first; the first one is the present.
+	History []Decision `json:"history,omitempty"`
+}
+
+// Decision tells how one epoch came about.
+type Decision struct {
+	Recovery uint64    `json:"recovery,omitempty"`
+	Epoch    uint64    `json:"epoch"`
+	Active   string    `json:"active"`
+	From     string    `json:"from,omitempty"`
+	Kind     string    `json:"kind"`
+	Reason   string    `json:"reason"`
+	By       string    `json:"by"`
+	At       time.Time `json:"at"`
+}
+
+// Last returns the decision that made the present active, or a zero one.
+func (r *Record) Last() Decision {
+	if len(r.History) == 0 {
+		return Decision{}
+	}
+	return r.History[0]
+}
+
+// IsExcluded tells whether node is excluded.
+func (r *Record) IsExcluded(node string) bool {
+	return slices.Contains(r.Excluded, node)
+}
+
+// Clone returns a deep copy.
+func (r *Record) Clone() *Record {
+	c := *r
+	c.Excluded = slices.Clone(r.Excluded)
+	c.AutoMoves = slices.Clone(r.AutoMoves)
+	c.History = slices.Clone(r.History)
+	return &c
+}
+
+// WithActive returns a copy in which d is the newest decision.
+func (r *Record) WithActive(d Decision) *Record {
+	c := r.Clone()
+	c.Active = d.Active
+	c.History = append([]Decision{d}, c.History...)
+	if len(c.History) > MaxHistory {
+		c.History = c.History[:MaxHistory]
+	}
+	if d.Kind == KindFailover {
+		c.AutoMoves = append(c.AutoMoves, d.At)
+		if n := len(c.AutoMoves); n > MaxAutoMoves {
+			c.AutoMoves = c.AutoMoves[n-MaxAutoMoves:]
+		}
+	}
+	return c
+}
+
+// WithExcluded returns a copy in which node is excluded or not.
+func (r *Record) WithExcluded(node string, excluded bool) *Record {
+	c := r.Clone()
+	i, found := slices.BinarySearch(c.Excluded, node)
+	switch {
+	case excluded && !found:
+		c.Excluded = slices.Insert(c.Excluded, i, node)
+	case !excluded && found:
+		c.Excluded = slices.Delete(c.Excluded, i, i+1)
+	}
+	return c
+}
+
+// Encode returns the record's bytes.
+func (r *Record) Encode() []byte {
+	b, err := json.Marshal(r)
+	if err != nil {
+		// Only strings, booleans and times: a year past 9999 is the one failure.
+		panic(fmt.Sprintf("encode record: %v", err))
+	}
+	return b
+}
+
+// ErrBadRecord marks a record's content that cannot be understood.
+var ErrBadRecord = errors.New("record cannot be understood")
+
+// DecodeRecord reads what Encode wrote.
+func DecodeRecord(b []byte) (*Record, error) {
+	var r Record
+	if err := json.Unmarshal(b, &r); err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrBadRecord, err)
+	}
+	if r.Active == "" {
+		return nil, fmt.Errorf("%w: it names no active node", ErrBadRecord)
+	}
+	slices.Sort(r.Excluded)
+	return &r, nil
+}

@@ -1,0 +1,145 @@
+package model
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// Verdict is what a member says of a node's health.
+type Verdict string
+
+// The verdicts of DESIGN section 5. The empty string decodes as Unknown.
+const (
+	Unknown Verdict = "unknown"
+	Healthy Verdict = "healthy"
+	Down    Verdict = "down"
+)
+
+// ServerState is what a HAProxy says of a server, in one word.
+type ServerState string
+
+// Server states.
+const (
+	ServerUnknown ServerState = "unknown"
+	ServerUp      ServerState = "up"
+	ServerDown    ServerState = "down"
+	ServerMaint   ServerState = "maint"
+	ServerDrain   ServerState = "drain"
+)
+
+// NodeView is one member's view of one node.
+type NodeView struct {
+	Name    string  `json:"n"`
+	Verdict Verdict `json:"v"`
+	// Eligible: the node may be chosen. Avoid: it may stay the active, but is
+	// to be left by a planned move where policy says so (donor, maintenance).
+	Eligible bool   `json:"e,omitempty"`
+	Avoid    bool   `json:"a,omitempty"`
+	Reason   string `json:"r,omitempty"`
+	// Server is the state in this member's HAProxy.
+	Server ServerState `json:"s,omitempty"`
+	// Sessions counts the open sessions to the node in sticky backends.
+	Sessions int `json:"c,omitempty"`
+	// UUID is the node's wsrep_cluster_state_uuid, if the probe could read it.
+	UUID string `json:"u,omitempty"`
+}
+
+// View is what a member tells the others: its word on every node, and what its
+// own proxy does.
+type View struct {
+	// Epoch and Recovery are of the record that the member had when it looked.
+	Recovery uint64     `json:"rec,omitempty"`
+	Epoch    uint64     `json:"ep,omitempty"`
+	Nodes    []NodeView `json:"nodes"`
+	Proxy    *ProxyView `json:"proxy,omitempty"` // nil for a witness
+	// Agreed: the member hears a majority.
+	Agreed bool `json:"ag,omitempty"`
+	// Observe: the member never writes.
+	Observe bool `json:"ob,omitempty"`
+	// ReviewedTerm is set by a leader that has looked, in this term, at what the
+	// HAProxies did while nothing could be decided. Members that lost the
+	// majority wait for it before they enforce the old decision again.
+	ReviewedTerm uint64 `json:"rt,omitempty"`
+}
+
+// ProxyView is what a member's HAProxy does.
+type ProxyView struct {
+	Reachable bool   `json:"ok,omitempty"`
+	Version   string `json:"ver,omitempty"`
+	Pid       int    `json:"pid,omitempty"`
+	UptimeS   int64  `json:"up,omitempty"`
+	Layout    string `json:"lay,omitempty"`
+	Beacon    bool   `json:"be,omitempty"`
+	Steering  bool   `json:"st,omitempty"`
+	Effective string `json:"eff,omitempty"`
+	Converged bool   `json:"con,omitempty"`
+	Elsewhere int    `json:"els,omitempty"`
+	Problem   string `json:"pb,omitempty"`
+	// Native: this member does not steer now (it was cut off, or has just
+	// started): what its HAProxy does, HAProxy does by itself.
+	Native bool `json:"nat,omitempty"`
+	// WentDown lists nodes that this HAProxy or this member's probe saw down
+	// since the member last steered.
+	WentDown []string `json:"wd,omitempty"`
+}
+
+// Layouts of a proxy's configuration.
+const (
+	LayoutSteer   = "steer"    // private table and beacon (DESIGN section 3)
+	LayoutStickOn = "stick-on" // an existing configuration: the native table only
+)
+
+// ErrBadView marks a view that cannot be understood.
+var ErrBadView = errors.New("view cannot be understood")
+
+// Encode returns the view's bytes.
+func (v *View) Encode() []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("encode view: %v", err)) // plain values only
+	}
+	return b
+}
+
+// DecodeView reads what Encode wrote.
+func DecodeView(b []byte) (*View, error) {
+	var v View
+	if err := json.Unmarshal(b, &v); err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrBadView, err)
+	}
+	for i := range v.Nodes {
+		switch v.Nodes[i].Verdict {
+		case Healthy, Down:
+		default:
+			v.Nodes[i].Verdict = Unknown
+			v.Nodes[i].Eligible = false
+		}
+	}
+	return &v, nil
+}
+
+// Node returns the view of one node, or an unknown one.
+func (v *View) Node(name string) NodeView {
+	for _, n := range v.Nodes {
+		if n.Name == name {
+			return n
+		}
+	}
+	return NodeView{Name: name, Verdict: Unknown, Server: ServerUnknown, Reason: "not looked at"}
+}
+
+// SessionNode returns the node with the most sessions of this proxy and whether
+// there is one: no session, or a tie, is none.
+func (v *View) SessionNode() (string, bool) {
+	best, name, tie := 0, "", false
+	for _, n := range v.Nodes {
+		switch {
+		case n.Sessions > best:
+			best, name, tie = n.Sessions, n.Name, false
+		case n.Sessions == best && best > 0:
+			tie = true
+		}
+	}
+	return name, best > 0 && !tie
+}

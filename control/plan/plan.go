@@ -1,0 +1,238 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Op is a kind of command.
+type Op int
+
+// The commands that a plan is made of.
+const (
+	OpSet      Op = iota // set table T key K data.server_id N
+	OpClearSet           // clear table T key K;set table T key K data.server_id N
+	OpClear              // clear table T key K
+	OpClose              // shutdown sessions server B/S
+)
+
+// String names the operation for logs and metrics.
+func (o Op) String() string {
+	switch o {
+	case OpSet:
+		return "set"
+	case OpClearSet:
+		return "clear+set"
+	case OpClear:
+		return "clear"
+	case OpClose:
+		return "close"
+	}
+	return fmt.Sprintf("op(%d)", int(o))
+}
+
+// Action is one command and why it is needed.
+type Action struct {
+	Op       Op
+	Table    string
+	Key      string
+	ServerID int
+	Backend  string
+	Server   string
+	Sessions int // OpClose: how many were open
+	Private  bool
+	Why      string
+}
+
+// Input is everything that a plan depends on.
+type Input struct {
+	Layout   Layout
+	Observed Observed
+	// Active is the decided node.
+	Active string
+	// Steered: HAProxy asks the private table now (the beacon is up).
+	Steered bool
+	// MayClose: a fresh majority stands behind the decision, so sessions to other
+	// nodes may be closed once this proxy has converged.
+	MayClose bool
+	// NativeDue: the calm pace allows a correction of the native tables now. In
+	// the layout without a private table the native table is always due.
+	NativeDue bool
+}
+
+// Result is the comparison and the commands.
+type Result struct {
+	Actions []Action
+	// PrivateRight: the private entry names the active, with no leftover name,
+	// and no fence is up. True where there is no private table.
+	PrivateRight bool
+	// NativeRight: every key of every sticky backend has an entry for the active.
+	NativeRight bool
+	// Converged: every key effectively routes to the active.
+	Converged bool
+	// Effective is the one node that all keys route to, else "".
+	Effective string
+	// Usable: the active runs in this HAProxy, in every sticky backend.
+	Usable bool
+	// Elsewhere counts sessions to other nodes in sticky backends.
+	Elsewhere int
+	// Reason says in a sentence what is not as decided; empty if nothing is.
+	Reason string
+}
+
+// Make compares and plans.
+func Make(in *Input) Result {
+	r := Result{PrivateRight: true, NativeRight: true, Converged: true, Usable: true}
+	var wrong []string
+	if in.Layout.Steer != nil {
+		wrong = append(wrong, r.private(in)...)
+	}
+	first := true
+	for i := range in.Layout.Backends {
+		b := &in.Layout.Backends[i]
+		active, known := b.server(in.Active)
+		if !known {
+			r.Converged, r.NativeRight, r.Usable = false, false, false
+			wrong = append(wrong, fmt.Sprintf("backend %s has no server %s", b.Name, in.Active))
+			continue
+		}
+		now, seen := in.Observed.Servers[b.Name][active.Name]
+		if !seen || !now.Running && !now.Drain {
+			r.Usable = false
+		}
+		for _, key := range b.Keys {
+			route := Route(&in.Layout, b, &in.Observed, key, in.Steered)
+			if first {
+				r.Effective, first = route, false
+			} else if route != r.Effective {
+				r.Effective = ""
+			}
+			if route != in.Active {
+				r.Converged = false
+				wrong = append(wrong, fmt.Sprintf("%s key %s leads to %s", b.Name, key, orNobody(route)))
+			}
+			r.native(in, b, key, active)
+		}
+	}
+	r.stragglers(in)
+	r.Reason = strings.Join(wrong, "; ")
+	return r
+}
+
+// private plans the private table: the active's key, and no fence.
+func (r *Result) private(in *Input) []string {
+	s := in.Layout.Steer
+	var wrong []string
+	if _, fenced := in.Observed.entry(s.Table, s.FenceKey); fenced && s.FenceKey != "" {
+		r.PrivateRight = false
+		wrong = append(wrong, "a fence without a cause")
+		r.Actions = append(r.Actions, Action{Op: OpClear, Table: s.Table, Key: s.FenceKey, Private: true, Why: "a fence without a cause"})
+	}
+	id, ok := steerID(in)
+	if !ok {
+		r.PrivateRight = false
+		return append(wrong, fmt.Sprintf("%s has no common id in the sticky backends", in.Active))
+	}
+	e, found := in.Observed.entry(s.Table, s.ActiveKey)
+	switch {
+	case !found:
+		r.PrivateRight = false
+		r.Actions = append(r.Actions, Action{Op: OpSet, Table: s.Table, Key: s.ActiveKey, ServerID: id, Private: true, Why: "the private entry is missing"})
+	case e.ServerKey != "":
+		// A name wins over the number, and `set table` cannot change it.
+		r.PrivateRight = false
+		r.Actions = append(r.Actions, Action{Op: OpClearSet, Table: s.Table, Key: s.ActiveKey, ServerID: id, Private: true, Why: "the private entry holds the name " + e.ServerKey})
+	case e.ServerID != id:
+		r.PrivateRight = false
+		r.Actions = append(r.Actions, Action{Op: OpSet, Table: s.Table, Key: s.ActiveKey, ServerID: id, Private: true, Why: fmt.Sprintf("the private entry says server %d", e.ServerID)})
+	}
+	return wrong
+}
+
+// steerID is the active's number, which must be one in all sticky backends: the
+// private table is shared by them.
+func steerID(in *Input) (int, bool) {
+	id := 0
+	for i := range in.Layout.Backends {
+		s, ok := in.Layout.Backends[i].server(in.Active)
+		if !ok || id != 0 && s.ID != id {
+			return 0, false
+		}
+		id = s.ID
+	}
+	return id, id != 0
+}
+
+// native plans one key of one native table.
+func (r *Result) native(in *Input, b *Backend, key string, active Server) {
+	e, found := in.Observed.entry(b.Table, key)
+	why := ""
+	switch {
+	case !found:
+		why = "the entry is missing"
+	case e.ServerKey == "" && e.ServerID == active.ID, e.ServerKey == active.Name:
+		return
+	default:
+		name, _ := Sticks(b, &in.Observed, e)
+		if name == active.Name {
+			return // an unknown name, and the right number
+		}
+		why = "the entry says " + orNobody(name)
+	}
+	r.NativeRight = false
+	if in.Layout.Steer != nil && !in.NativeDue {
+		return
+	}
+	// Clear first even where nothing was found: traffic may have stored a name
+	// since the look, and `set table` alone would not remove it.
+	r.Actions = append(r.Actions, Action{Op: OpClearSet, Table: b.Table, Key: key, ServerID: active.ID, Backend: b.Name, Why: why})
+}
+
+// stragglers counts sessions to other nodes and, where allowed, closes them:
+// never while the active cannot take them, and not before new connections go
+// there, or a client would come straight back.
+func (r *Result) stragglers(in *Input) {
+	for i := range in.Layout.Backends {
+		b := &in.Layout.Backends[i]
+		active := in.Observed.Servers[b.Name][in.Active]
+		usable := active.Running || active.Drain
+		for _, s := range b.Servers {
+			n := in.Observed.Servers[b.Name][s.Name].Sessions
+			if s.Name == in.Active || n == 0 {
+				continue
+			}
+			r.Elsewhere += n
+			if in.MayClose && usable && r.Converged {
+				r.Actions = append(r.Actions, Action{
+					Op: OpClose, Backend: b.Name, Server: s.Name, Sessions: n,
+					Why: fmt.Sprintf("%d sessions to %s, which is not the active", n, s.Name),
+				})
+			}
+		}
+	}
+}
+
+func orNobody(name string) string {
+	if name == "" {
+		return "no server"
+	}
+	return name
+}
+
+// EffectiveAll is the one node that all keys of all sticky backends lead to
+// now, else "": what a daemon without a decision adopts.
+func EffectiveAll(in *Input) string {
+	node, first := "", true
+	for i := range in.Layout.Backends {
+		b := &in.Layout.Backends[i]
+		for _, key := range b.Keys {
+			route := Route(&in.Layout, b, &in.Observed, key, in.Steered)
+			if first {
+				node, first = route, false
+			} else if route != node {
+				return ""
+			}
+		}
+	}
+	return node
+}

@@ -1,0 +1,133 @@
+package plan
+
+// Server is one server line of a sticky backend.
+type Server struct {
+	Name   string
+	ID     int // HAProxy's `id`, what data.server_id means in this backend
+	Backup bool
+}
+
+// Backend is a sticky backend. Servers are in the order of the file.
+type Backend struct {
+	Name    string
+	Table   string   // the stick-table, usually of the same name
+	Keys    []string // the keys a connection can have, as `show table` prints them
+	Servers []Server
+}
+
+func (b *Backend) server(name string) (Server, bool) {
+	for _, s := range b.Servers {
+		if s.Name == name {
+			return s, true
+		}
+	}
+	return Server{}, false
+}
+
+// Steer is the private table of the layout with a beacon.
+type Steer struct {
+	Table     string
+	ActiveKey string
+	FenceKey  string // empty: the configuration has no fence
+}
+
+// Layout is what the configuration makes possible.
+type Layout struct {
+	Steer    *Steer // nil: the native tables only
+	Backends []Backend
+}
+
+// Entry is a stick-table entry that stores a server.
+type Entry struct {
+	ServerID  int
+	ServerKey string // "" where HAProxy prints "-"
+}
+
+// ServerNow is what the running HAProxy says of a server.
+type ServerNow struct {
+	ID       int
+	Running  bool // usable for new connections, by load balancing and by stickiness
+	Drain    bool // up, for connections that stick to it only
+	Sessions int
+}
+
+// Observed is one look at a HAProxy.
+type Observed struct {
+	Tables  map[string]map[string]Entry     // table, key
+	Servers map[string]map[string]ServerNow // backend, server name
+}
+
+func (o *Observed) entry(table, key string) (Entry, bool) {
+	e, ok := o.Tables[table][key]
+	return e, ok
+}
+
+// Sticks returns the server that an entry leads to, and whether a connection
+// follows it: the name if the backend knows it, else the number; and the server
+// must be running (HAProxy's sticking ignores `backup`, weight 0 and drain, and
+// skips servers in maintenance or down; HAPROXY.md facts 2 and 7).
+func Sticks(b *Backend, o *Observed, e Entry) (string, bool) {
+	name := ""
+	if e.ServerKey != "" {
+		if s, ok := b.server(e.ServerKey); ok {
+			name = s.Name
+		}
+	}
+	if name == "" {
+		for _, s := range b.Servers {
+			if s.ID == e.ServerID {
+				name = s.Name
+				break
+			}
+		}
+	}
+	if name == "" {
+		return "", false
+	}
+	now, ok := o.Servers[b.Name][name]
+	return name, ok && (now.Running || now.Drain)
+}
+
+// Balanced returns the server that load balancing would choose: the only usable
+// server that is not a backup, else the first usable backup. Several usable
+// servers without `backup` have no single answer: "".
+func Balanced(b *Backend, o *Observed) string {
+	usable := func(s Server) bool { return o.Servers[b.Name][s.Name].Running }
+	name := ""
+	for _, s := range b.Servers {
+		if s.Backup || !usable(s) {
+			continue
+		}
+		if name != "" {
+			return ""
+		}
+		name = s.Name
+	}
+	if name != "" {
+		return name
+	}
+	for _, s := range b.Servers {
+		if s.Backup && usable(s) {
+			return s.Name
+		}
+	}
+	return ""
+}
+
+// Route returns the server that a new connection with this key goes to.
+// Steered tells whether the private table is asked first (the beacon is up).
+func Route(l *Layout, b *Backend, o *Observed, key string, steered bool) string {
+	if steered && l.Steer != nil {
+		if e, ok := o.entry(l.Steer.Table, l.Steer.ActiveKey); ok {
+			if name, ok := Sticks(b, o, e); ok {
+				return name
+			}
+		}
+	}
+	if e, ok := o.entry(b.Table, key); ok {
+		if name, ok := Sticks(b, o, e); ok {
+			return name
+		}
+	}
+	return Balanced(b, o)
+}
