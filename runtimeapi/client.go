@@ -1,0 +1,150 @@
+package runtimeapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+const (
+	defaultTimeout     = 2 * time.Second
+	defaultMaxInFlight = 2
+	defaultMaxReply    = 32 << 20
+	// maxUnixPath is the room for a path in sockaddr_un on Linux, less its final zero.
+	maxUnixPath = 107
+)
+
+// Config says which HAProxy to speak to and within which bounds. The zero value of every
+// field but Socket means its default.
+type Config struct {
+	// Socket is the absolute path of a stats socket ("stats socket PATH level admin" in
+	// the global section). Not the master socket: that one speaks for the workers and
+	// waits for the write side to be shut. Required.
+	Socket string
+	// Timeout bounds one call from its start to the complete answer, the wait for a free
+	// connection included; a nearer deadline of the context wins. Default 2 s.
+	Timeout time.Duration
+	// MaxInFlight is the number of connections this client holds at once. HAProxy serves
+	// ten by default, to all its clients together. Default 2.
+	MaxInFlight int
+	// MaxReply is the largest answer accepted, in bytes; a larger one ends as
+	// ErrTooLarge. A table entry takes about 100 bytes, a session of "show sess" 300.
+	// Default 32 MiB.
+	MaxReply int
+}
+
+// Validate reports every field that is out of range, joined.
+func (c Config) Validate() error {
+	var errs []error
+	switch {
+	case c.Socket == "":
+		errs = append(errs, errors.New("runtimeapi: Socket is empty: give the path of HAProxy's stats socket"))
+	case !filepath.IsAbs(c.Socket):
+		errs = append(errs, fmt.Errorf("runtimeapi: Socket %q is not an absolute path", c.Socket))
+	case len(c.Socket) > maxUnixPath:
+		errs = append(errs, fmt.Errorf("runtimeapi: Socket %q has %d bytes, a unix socket's path at most %d", c.Socket, len(c.Socket), maxUnixPath))
+	}
+	if c.Timeout < 0 {
+		errs = append(errs, fmt.Errorf("runtimeapi: Timeout %v is negative", c.Timeout))
+	}
+	if c.MaxInFlight < 0 || c.MaxInFlight > 10 {
+		errs = append(errs, fmt.Errorf("runtimeapi: MaxInFlight %d is not in 1..10: HAProxy serves ten CLI connections and leaves the next without a word", c.MaxInFlight))
+	}
+	if c.MaxReply < 0 {
+		errs = append(errs, fmt.Errorf("runtimeapi: MaxReply %d is negative", c.MaxReply))
+	}
+	return errors.Join(errs...)
+}
+
+// Client speaks to one HAProxy process through its stats socket. It is safe for use by
+// several goroutines. It holds no connection between calls, so it always speaks to the
+// process that owns the socket now, and needs no closing.
+type Client struct {
+	socket   string
+	timeout  time.Duration
+	maxReply int
+	// slots holds one token for each connection in use.
+	slots chan struct{}
+	// buffers holds *[]byte, see buffer and recycle.
+	buffers sync.Pool
+}
+
+// New returns a client. It does not connect: HAProxy may start later.
+func New(config Config) (*Client, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	if config.Timeout == 0 {
+		config.Timeout = defaultTimeout
+	}
+	if config.MaxInFlight == 0 {
+		config.MaxInFlight = defaultMaxInFlight
+	}
+	if config.MaxReply == 0 {
+		config.MaxReply = defaultMaxReply
+	}
+	return &Client{
+		socket:   config.Socket,
+		timeout:  config.Timeout,
+		maxReply: config.MaxReply,
+		slots:    make(chan struct{}, config.MaxInFlight),
+	}, nil
+}
+
+// Socket returns the path of the stats socket.
+func (c *Client) Socket() string { return c.socket }
+
+// Execute runs one command and returns its answer as HAProxy printed it, without the
+// newline that ends it: "" for a blank answer. Refusals of HAProxy are not told from other
+// text here. A command with ';', a line break or "<<" is refused with ErrUnsafeName, an
+// interactive one ("prompt") ends as ErrTimeout.
+func (c *Client) Execute(ctx context.Context, command string) (string, error) {
+	if err := checkCommand(command); err != nil {
+		return "", err
+	}
+	return c.askMarked(ctx, command)
+}
+
+// ask runs one command whose answer has no empty line inside.
+func (c *Client) ask(ctx context.Context, command string) (string, error) {
+	reply, err := c.roundTrip(ctx, command)
+	if err != nil {
+		return "", err
+	}
+	var answer [1]string
+	if err := splitAnswers(reply, answer[:]); err != nil {
+		return "", c.explain(command, err)
+	}
+	return answer[0], nil
+}
+
+// askMarked runs one command whose answer may have empty lines inside, with a command
+// behind it whose blank answer marks the end.
+func (c *Client) askMarked(ctx context.Context, command string) (string, error) {
+	reply, err := c.roundTrip(ctx, command+";"+endMark)
+	if err != nil {
+		return "", err
+	}
+	answer, err := cutMarked(reply)
+	if err != nil {
+		return "", c.explain(command, err)
+	}
+	return answer, nil
+}
+
+// change runs one command whose success is a blank answer.
+func (c *Client) change(ctx context.Context, command string) error {
+	answer, err := c.ask(ctx, command)
+	if err != nil {
+		return err
+	}
+	return expectBlank(command, answer)
+}
+
+// explain puts the command and the socket before an error of the exchange.
+func (c *Client) explain(command string, err error) error {
+	return fmt.Errorf("runtimeapi: %q on %s: %w", command, c.socket, err)
+}

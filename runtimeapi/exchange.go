@@ -1,0 +1,217 @@
+package runtimeapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// endMark is a command of every level and version that changes nothing beyond its
+// connection and answers blank.
+const endMark = "set severity-output none"
+
+// roundTrip sends one line over a fresh connection and returns everything up to the close
+// by HAProxy, whole or not: that is for splitAnswers and cutMarked to say.
+func (c *Client) roundTrip(ctx context.Context, line string) (string, error) {
+	deadline := time.Now().Add(c.timeout)
+	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
+		deadline = d
+	}
+	if err := c.acquire(ctx, deadline); err != nil {
+		return "", c.explain(line, err)
+	}
+	defer c.release()
+
+	dialer := net.Dialer{Deadline: deadline}
+	conn, err := dialer.DialContext(ctx, "unix", c.socket)
+	if err != nil {
+		if err := timeoutOf(ctx, err); err != nil {
+			return "", c.explain(line, err)
+		}
+		return "", unreachable(err)
+	}
+	defer func() { _ = conn.Close() }() // nothing is lost: the answer was read or the call has failed
+	if err := conn.SetDeadline(deadline); err != nil {
+		return "", c.explain(line, err)
+	}
+	if ctx.Done() != nil {
+		// Cancellation is the deadline moved into the past.
+		stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+		defer stop()
+	}
+
+	if _, err := io.WriteString(conn, line+"\n"); err != nil {
+		return "", c.explain(line, brokenOff(ctx, err, 0))
+	}
+	buffer := c.buffer()
+	defer c.recycle(buffer)
+	reply, err := c.readAll(conn, buffer)
+	if errors.Is(err, ErrTooLarge) {
+		return "", c.explain(line, err)
+	}
+	if err != nil {
+		return "", c.explain(line, brokenOff(ctx, err, len(reply)))
+	}
+	return string(reply), nil
+}
+
+// buffer returns one to read into, of the size of what HAProxy writes at once
+// (tune.bufsize) or larger.
+func (c *Client) buffer() *[]byte {
+	if buffer, ok := c.buffers.Get().(*[]byte); ok {
+		return buffer
+	}
+	buffer := make([]byte, 16<<10)
+	return &buffer
+}
+
+// recycle keeps a buffer for the next call, unless one large answer made it large.
+func (c *Client) recycle(buffer *[]byte) {
+	const most = 1 << 20
+	if cap(*buffer) <= most {
+		c.buffers.Put(buffer)
+	}
+}
+
+// readAll reads to the end of the stream into buffer, which it grows. The result is valid
+// until the buffer is used again.
+func (c *Client) readAll(conn io.Reader, buffer *[]byte) ([]byte, error) {
+	data := (*buffer)[:cap(*buffer)]
+	n := 0
+	for {
+		if n == len(data) {
+			data = append(data, make([]byte, len(data))...)
+			data = data[:cap(data)]
+			*buffer = data
+		}
+		m, err := conn.Read(data[n:])
+		n += m
+		switch {
+		case n > c.maxReply:
+			return nil, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, c.maxReply)
+		case errors.Is(err, io.EOF):
+			return data[:n], nil
+		case err != nil:
+			return data[:n], err
+		}
+	}
+}
+
+// acquire takes one of the client's connections, waiting for it until the deadline.
+func (c *Client) acquire(ctx context.Context, deadline time.Time) error {
+	if err := ctx.Err(); err != nil {
+		return timeoutOf(ctx, err)
+	}
+	select {
+	case c.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
+	select {
+	case c.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return timeoutOf(ctx, ctx.Err())
+	case <-timer.C:
+		return outOfTime(ctx, fmt.Sprintf("all %d connections of this client wait for HAProxy", cap(c.slots)))
+	}
+}
+
+func (c *Client) release() { <-c.slots }
+
+// timeoutOf returns the error of a call that was ended by the context or by its time, nil
+// if err is something else.
+func timeoutOf(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return ctx.Err()
+	}
+	// Not net.Error's Timeout: that is true for a full queue (EAGAIN), too.
+	if ctx.Err() == nil && !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, context.DeadlineExceeded) {
+		return nil
+	}
+	return outOfTime(ctx, "HAProxy hangs, or its ten CLI connections are taken")
+}
+
+// outOfTime is an ErrTimeout with what was waited for, and the context's error if its
+// deadline has passed: a timer of ours may fire a moment before the context's own.
+func outOfTime(ctx context.Context, what string) error {
+	if d, ok := ctx.Deadline(); ok && !time.Now().Before(d) {
+		return fmt.Errorf("%w: %s: %w", ErrTimeout, what, context.DeadlineExceeded)
+	}
+	return fmt.Errorf("%w: %s", ErrTimeout, what)
+}
+
+// unreachable says what to look at when the socket cannot be connected to.
+func unreachable(err error) error {
+	hint := "is HAProxy running, with this socket in its global section?"
+	switch {
+	case errors.Is(err, syscall.EAGAIN):
+		hint = "its queue is full: HAProxy hangs, or too many CLI connections wait"
+	case errors.Is(err, fs.ErrPermission):
+		hint = "this user may not: see mode, user and group of the stats socket line"
+	}
+	return fmt.Errorf("runtimeapi: %w (%s): %w", ErrUnreachable, hint, err)
+}
+
+// brokenOff judges an exchange that ended by an error after so many bytes.
+func brokenOff(ctx context.Context, err error, received int) error {
+	if timeout := timeoutOf(ctx, err); timeout != nil {
+		return timeout
+	}
+	return fmt.Errorf("%w: broken off after %d bytes: %w", ErrIncomplete, received, err)
+}
+
+// splitAnswers cuts a reply into len(answers) answers, each without the newline that ended
+// it. The last one takes all that is left, so that empty lines in it are its parser's to
+// refuse.
+func splitAnswers(reply string, answers []string) error {
+	rest, last := reply, len(answers)-1
+	for i := range last {
+		answer, behind, ok := cutAnswer(rest)
+		if !ok {
+			return fmt.Errorf("%w: answer %d of %d has no end, after %d bytes", ErrIncomplete, i+1, len(answers), len(reply))
+		}
+		answers[i], rest = answer, behind
+	}
+	switch {
+	case rest == "\n":
+		answers[last] = ""
+	case strings.HasSuffix(rest, "\n\n"):
+		answers[last] = rest[:len(rest)-1]
+	default:
+		return fmt.Errorf("%w: answer %d of %d has no end, after %d bytes", ErrIncomplete, len(answers), len(answers), len(reply))
+	}
+	return nil
+}
+
+// cutAnswer cuts the first answer off: a newline alone, or text that ends with two.
+func cutAnswer(reply string) (answer, rest string, ok bool) {
+	if strings.HasPrefix(reply, "\n") {
+		return "", reply[1:], true
+	}
+	i := strings.Index(reply, "\n\n")
+	if i < 0 {
+		return "", reply, false
+	}
+	return reply[:i+1], reply[i+2:], true
+}
+
+// cutMarked returns the answer before the blank one of endMark.
+func cutMarked(reply string) (string, error) {
+	if reply == "\n\n" {
+		return "", nil
+	}
+	if !strings.HasSuffix(reply, "\n\n\n") || reply == "\n\n\n" {
+		return "", fmt.Errorf("%w: the end is missing, after %d bytes", ErrIncomplete, len(reply))
+	}
+	return reply[:len(reply)-2], nil
+}

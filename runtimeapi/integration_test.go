@@ -1,0 +1,306 @@
+package runtimeapi
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestTablesOfARealProcess(t *testing.T) {
+	eachBinary(t, func(t *testing.T, binary string) {
+		ctx := context.Background()
+		p := start(t, binary)
+		client := p.client(t, "operator.sock")
+
+		tables, err := client.Tables(ctx)
+		if err != nil || len(tables) != 4 {
+			t.Fatalf("Tables: %+v, %v", tables, err)
+		}
+		if _, ok, err := client.TableKey(ctx, "galera-nodes", "1"); ok || err != nil {
+			t.Errorf("a key before any traffic: %v, %v", ok, err)
+		}
+		if err := client.ClearTable(ctx, "galera-nodes", "1"); err != nil {
+			t.Errorf("clearing a missing key: %v", err)
+		}
+
+		// An entry by traffic has the server's name, which beats an id that is set.
+		p.connect(t)
+		wantEntry(t, client, "galera-nodes", "1", 1, "pxc-0")
+		if err := client.SetTable(ctx, "galera-nodes", "1", 2); err != nil {
+			t.Error(err)
+		}
+		wantEntry(t, client, "galera-nodes", "1", 2, "pxc-0")
+		if err := client.ClearSetTable(ctx, "galera-nodes", "1", 2); err != nil {
+			t.Error(err)
+		}
+		wantEntry(t, client, "galera-nodes", "1", 2, "")
+		if err := client.ClearTable(ctx, "galera-nodes", "1"); err != nil {
+			t.Error(err)
+		}
+		if table, err := client.Table(ctx, "galera-nodes"); err != nil || len(table.Entries) != 0 || table.Size != 102400 || table.Type != "integer" {
+			t.Errorf("after the clear: %+v, %v", table, err)
+		}
+		if err := client.SetTable(ctx, "steer", "1", 3); err != nil {
+			t.Error(err)
+		}
+		wantEntry(t, client, "steer", "1", 3, "")
+
+		// Every character that checkKey lets through arrives as it was sent.
+		for _, key := range []string{`a"b`, "a'b", "a#b", "<a", "a=b", "fe_1.x:y-z/", "[::1]", "data.server_id", "%41", "$x", "~!@^&*(){}|>?,`"} {
+			if err := client.SetTable(ctx, "strings", key, 1); err != nil {
+				t.Errorf("%s: %v", key, err)
+				continue
+			}
+			wantEntry(t, client, "strings", key, 1, "")
+		}
+
+		for what, err := range map[string]error{
+			"Table":         errOf(client.Table(ctx, "nope")),
+			"SetTable":      client.SetTable(ctx, "nope", "1", 1),
+			"ClearTable":    client.ClearTable(ctx, "nope", "1"),
+			"ClearSetTable": client.ClearSetTable(ctx, "nope", "1", 1),
+			"Snapshot":      errOf(client.Snapshot(ctx, SnapshotQuery{Info: true, Tables: []string{"nope"}, Stats: true})),
+		} {
+			var refused *CommandError
+			if !errors.As(err, &refused) || refused.Message != "No such table" || refused.Denied() {
+				t.Errorf("%s of an unknown table: %v", what, err)
+			}
+		}
+	})
+}
+
+// errOf drops a result.
+func errOf[T any](_ T, err error) error { return err }
+
+// wantEntry fails unless the key has this id and name, by all ways of asking.
+func wantEntry(t *testing.T, client *Client, table, key string, id int, name string) {
+	t.Helper()
+	var entry Entry
+	eventually(t, func() (bool, string) {
+		var ok bool
+		var err error
+		if entry, ok, err = client.TableKey(context.Background(), table, key); err != nil {
+			return false, err.Error()
+		}
+		return ok, "no entry " + key + " in " + table
+	})
+	if entry.Key != key || entry.ServerID != id || entry.ServerKey != name {
+		t.Errorf("%s key %s: %+v, want id %d and name %q", table, key, entry, id, name)
+	}
+	whole, err := client.Table(context.Background(), table)
+	if err != nil {
+		t.Error(err)
+	}
+	if found, ok := whole.Find(key); !ok || found.ServerID != id || found.ServerKey != name {
+		t.Errorf("%s whole: %+v", table, whole)
+	}
+}
+
+func TestServersOfARealProcess(t *testing.T) {
+	eachBinary(t, func(t *testing.T, binary string) {
+		ctx := context.Background()
+		p := start(t, binary)
+		client := p.client(t, "admin.sock")
+		server := func(backend, name string) (found ServerState) {
+			servers, err := client.ServersState(ctx, backend)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range servers {
+				if s.Backend != backend {
+					t.Errorf("asked for %s, got %s", backend, s.Backend)
+				}
+				if s.Name == name {
+					found = s
+				}
+			}
+			return found
+		}
+		for mode, want := range map[ServerMode]func(nodes, follower ServerState) bool{
+			Maint: func(n, f ServerState) bool {
+				return n.Admin == AdminForcedMaint && f.Admin == AdminInheritedMaint && n.OpState == OpStopped && !n.Sticks()
+			},
+			Drain: func(n, f ServerState) bool {
+				return n.Admin == AdminForcedDrain && f.Admin == AdminInheritedDrain && n.Sticks()
+			},
+			Ready: func(n, f ServerState) bool { return n.Admin == 0 && f.Admin == 0 && n.Sticks() },
+		} {
+			if err := client.SetServerState(ctx, "galera-nodes", "pxc-1", mode); err != nil {
+				t.Errorf("%s: %v", mode, err)
+			}
+			eventually(t, func() (bool, string) {
+				node, follower := server("galera-nodes", "pxc-1"), server("follow", "t1")
+				return want(node, follower), string(mode) + ": " + node.OpState.String() + " " + node.Admin.String()
+			})
+			if got := server("galera-nodes", "pxc-1").Admin.String(); got != string(mode) {
+				t.Errorf("%s reads as %s", mode, got)
+			}
+		}
+		if err := client.SetServerWeight(ctx, "galera-nodes", "pxc-1", 0); err != nil {
+			t.Error(err)
+		}
+		if s := server("galera-nodes", "pxc-1"); s.UserWeight != 0 || s.InitialWeight != 1 || s.ID != 2 || !s.ForcedID {
+			t.Errorf("after weight 0: %+v", s)
+		}
+		limit := func() int {
+			stats, err := client.Stats(ctx)
+			if err != nil || len(stats) != 7 {
+				t.Fatalf("%d stats, %v", len(stats), err)
+			}
+			return stats[1].SessionLimit
+		}
+		if got := limit(); got != 0 {
+			t.Errorf("maxconn is %d before it was set", got)
+		}
+		for _, n := range []int{7, 0} {
+			if err := client.SetServerMaxconn(ctx, "galera-nodes", "pxc-1", n); err != nil {
+				t.Error(err)
+			}
+			if got := limit(); got != n {
+				t.Errorf("maxconn is %d, set was %d", got, n)
+			}
+		}
+		for what, err := range map[string]error{
+			"state":    client.SetServerState(ctx, "galera-nodes", "nope", Maint),
+			"weight":   client.SetServerWeight(ctx, "galera-nodes", "nope", 1),
+			"maxconn":  client.SetServerMaxconn(ctx, "nope", "pxc-1", 1),
+			"shutdown": client.ShutdownSessionsServer(ctx, "nope", "pxc-1"),
+			"show":     errOf(client.ServersState(ctx, "nope")),
+		} {
+			var refused *CommandError
+			if !errors.As(err, &refused) || refused.Denied() {
+				t.Errorf("%s of an unknown server: %v", what, err)
+			}
+		}
+		operator := p.client(t, "operator.sock")
+		for what, err := range map[string]error{
+			"state":     operator.SetServerState(ctx, "galera-nodes", "pxc-1", Maint),
+			"weight":    operator.SetServerWeight(ctx, "galera-nodes", "pxc-1", 1),
+			"maxconn":   operator.SetServerMaxconn(ctx, "galera-nodes", "pxc-1", 1),
+			"sessions":  operator.ShutdownSessionsServer(ctx, "galera-nodes", "pxc-1"),
+			"session":   operator.ShutdownSession(ctx, "0x1"),
+			"set table": p.client(t, "user.sock").SetTable(ctx, "steer", "1", 1),
+			"table":     errOf(p.client(t, "user.sock").Table(ctx, "steer")),
+		} {
+			var refused *CommandError
+			if !errors.As(err, &refused) || !refused.Denied() {
+				t.Errorf("%s without the level: %v", what, err)
+			}
+		}
+	})
+}
+
+func TestSessionsOfARealProcess(t *testing.T) {
+	eachBinary(t, func(t *testing.T, binary string) {
+		ctx := context.Background()
+		p := start(t, binary)
+		client := p.client(t, "admin.sock")
+		onNode := func() (found []Session) {
+			sessions, err := client.Sessions(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range sessions {
+				if s.Backend == "galera-nodes" {
+					found = append(found, s)
+				}
+			}
+			return found
+		}
+		for _, closing := range []func(Session) error{
+			func(s Session) error { return client.ShutdownSession(ctx, s.ID) },
+			func(Session) error { return client.ShutdownSessionsServer(ctx, "galera-nodes", "pxc-0") },
+		} {
+			conn, atNode := p.connect(t)
+			sessions := onNode()
+			if len(sessions) != 1 || sessions[0].Source != conn.LocalAddr().String() || sessions[0].Server != "pxc-0" || sessions[0].Frontend != "galera-in" {
+				t.Fatalf("got %+v", sessions)
+			}
+			detail, err := client.SessionDetail(ctx, sessions[0].ID)
+			if err != nil || detail.LocalAddr != atNode.RemoteAddr().String() || detail.ServerAddr != p.Node0 || detail.Source != conn.LocalAddr().String() {
+				t.Errorf("%+v, %v; the node sees %v", detail, err, atNode.RemoteAddr())
+			}
+			if stats, err := client.Stats(ctx); err != nil || stats[0].CurrentSessions != 1 {
+				t.Errorf("stats %+v, %v", stats, err)
+			}
+			if err := closing(sessions[0]); err != nil {
+				t.Error(err)
+			}
+			if err := conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("the client still has its connection: %v", err)
+			}
+			eventually(t, func() (bool, string) { return len(onNode()) == 0, "the session stays" })
+		}
+		if _, err := client.SessionDetail(ctx, "0x1"); !errors.Is(err, ErrSessionNotFound) {
+			t.Errorf("detail of no session: %v", err)
+		}
+		if err := client.ShutdownSession(ctx, "0x1"); !errors.Is(err, ErrSessionNotFound) {
+			t.Errorf("shutdown of no session: %v", err)
+		}
+	})
+}
+
+func TestSnapshotOfARealProcess(t *testing.T) {
+	eachBinary(t, func(t *testing.T, binary string) {
+		ctx := context.Background()
+		p := start(t, binary)
+		client := p.client(t, "operator.sock")
+		p.connect(t)
+		wantEntry(t, client, "galera-nodes", "1", 1, "pxc-0")
+		got, err := client.Snapshot(ctx, SnapshotQuery{Tables: []string{"galera-nodes", "steer"}, Info: true, Servers: true, Stats: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Info.Pid != p.command.Process.Pid || got.Info.Node != "px0" || got.Took <= 0 ||
+			len(got.Tables) != 2 || len(got.Tables["galera-nodes"].Entries) != 1 || len(got.Servers) != 7 || len(got.Stats) != 7 {
+			t.Errorf("got %+v", got)
+		}
+		info, err := client.Info(ctx)
+		if err != nil || info.Pid != got.Info.Pid || info.Version != got.Info.Version {
+			t.Errorf("Info: %+v, %v", info, err)
+		}
+		if ok, err := info.AtLeast(2, 2); err != nil || !ok {
+			t.Errorf("version %s: %v, %v", info.Version, ok, err)
+		}
+		for i, s := range got.Stats {
+			if state := got.Servers[i]; state.ID != s.ID || state.Name != s.Server || state.BackendID != s.BackendID {
+				t.Errorf("state %+v, stat %+v", state, s)
+			}
+		}
+		// Raw commands, those with empty lines in their answer included.
+		for command, want := range map[string]string{
+			"show peers": "id=mypeers", "show table": "# table: steer", "show info": "Pid: ", "show table steer key 9": "",
+		} {
+			if answer, err := client.Execute(ctx, command); err != nil || !strings.Contains(answer, want) || want == "" && answer != "" {
+				t.Errorf("%s: %q, %v", command, answer, err)
+			}
+		}
+		peers, err := client.Peers(ctx)
+		if err != nil || len(peers) != 3 {
+			t.Errorf("peers: %+v, %v", peers, err)
+		}
+	})
+}
+
+// TestPeersOfARealProcess takes some seconds: peers wait before they connect again.
+func TestPeersOfARealProcess(t *testing.T) {
+	if testing.Short() {
+		t.Skip("peers need up to 5 s to find each other")
+	}
+	_, client := settled(t, installed(t))
+	peers, err := client.Peers(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, peer := range peers {
+		if want := peer.Name == "px1"; peer.Established() != want || peer.Local == want {
+			t.Errorf("got %+v", peer)
+		}
+	}
+}

@@ -1,0 +1,182 @@
+package runtimeapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+const sessionsCommand = "show sess"
+
+// Session is one session ("stream" in HAProxy's source) as "show sess" knows it.
+type Session struct {
+	// ID is what SessionDetail and ShutdownSession take. It is a pointer: it may mean
+	// another session later, so look again before acting on an old one.
+	ID string
+	// Proto is tcpv4, tcpv6 or unix_stream; "" for a session of HAProxy's own, as of the
+	// peers protocol.
+	Proto string
+	// Source is the client's address and port, "" if there is no client.
+	Source string
+	// Frontend, Backend and Server are "" where there is none, as the server of a waiting
+	// session. The frontend of a CLI connection is "GLOBAL".
+	Frontend, Backend, Server string
+	// Age is the time since the session began, in whole seconds.
+	Age time.Duration
+	// LocalAddr is the session's own address and port towards the server, the HOST of
+	// the database's process list; ServerAddr the server's. Both are filled by
+	// SessionDetail only, and "" while no connection to the server stands.
+	LocalAddr, ServerAddr string
+}
+
+// Sessions lists all sessions, those of peers and of the CLI included. It costs HAProxy
+// about 5 ms per 1,000 sessions.
+func (c *Client) Sessions(ctx context.Context) ([]Session, error) {
+	answer, err := c.ask(ctx, sessionsCommand)
+	if err != nil {
+		return nil, err
+	}
+	return parseSessions(sessionsCommand, answer)
+}
+
+// SessionDetail returns one session with its addresses. A session that has ended is
+// ErrSessionNotFound.
+func (c *Client) SessionDetail(ctx context.Context, id string) (Session, error) {
+	if err := checkSessionID(id); err != nil {
+		return Session{}, err
+	}
+	command := sessionsCommand + " " + id
+	answer, err := c.ask(ctx, command)
+	if err != nil {
+		return Session{}, err
+	}
+	return parseSessionDetail(command, answer)
+}
+
+// noSession turns a refusal that says that the session is gone into ErrSessionNotFound:
+// "Session not found." of show, "No such session (use 'show sess')." of shutdown.
+func noSession(err error) error {
+	var refused *CommandError
+	if errors.As(err, &refused) &&
+		(strings.HasPrefix(refused.Message, "Session not found") || strings.HasPrefix(refused.Message, "No such session")) {
+		return fmt.Errorf("%w: %w", ErrSessionNotFound, err)
+	}
+	return err
+}
+
+// parseSessions reads lines as
+//
+//	0x55d0: proto=tcpv4 src=127.0.0.1:37782 fe=in be=nodes srv=pxc-0 ts=00 age=1m2s calls=2 ...
+func parseSessions(command, answer string) ([]Session, error) {
+	if answer != "" && !strings.HasPrefix(answer, "0x") {
+		return nil, refusal(command, answer)
+	}
+	sessions := make([]Session, 0, strings.Count(answer, "\n"))
+	for rest := answer; rest != ""; {
+		var line string
+		line, rest = cutLine(rest)
+		session, err := parseSession(command, line)
+		if err != nil {
+			return nil, err
+		}
+		sessions = append(sessions, session)
+	}
+	return sessions, nil
+}
+
+func parseSession(command, line string) (Session, error) {
+	id, rest, ok := strings.Cut(line, ": ")
+	if !ok || checkSessionID(id) != nil {
+		return Session{}, malformed(command, "no session", line)
+	}
+	session := Session{ID: id, Age: -1}
+	// Everything behind the age is counters and flags.
+	for rest != "" && session.Age < 0 {
+		var word string
+		word, rest, _ = strings.Cut(rest, " ")
+		name, value, _ := strings.Cut(word, "=")
+		switch name {
+		case "proto":
+			session.Proto = someName(value)
+		case "src":
+			session.Source = value
+		case "fe":
+			session.Frontend = someName(value)
+		case "be":
+			session.Backend = someName(value)
+		case "srv":
+			session.Server = someName(value)
+		case "age":
+			if session.Age, ok = parseAge(value); !ok {
+				return Session{}, malformed(command, "no age", line)
+			}
+		}
+	}
+	if session.Age < 0 {
+		return Session{}, malformed(command, "no age", line)
+	}
+	return session, nil
+}
+
+// parseSessionDetail reads, of some 25 lines of "show sess ID",
+//
+//	0x55d0: [22/Nov/2026:19:57:08.429118] id=63 proto=tcpv4 source=127.0.0.1:37782
+//	  frontend=in (id=2 mode=tcp), listener=? (id=1) addr=127.0.0.1:21002
+//	  backend=nodes (id=3 mode=tcp) addr=127.0.0.1:57822
+//	  server=pxc-0 (id=1) addr=127.0.0.1:21003
+//	  task=0x55d1 (state=0x00 nice=0 calls=2 rate=2 exp=0s tmask=0x1 age=0s)
+func parseSessionDetail(command, answer string) (Session, error) {
+	if !strings.HasPrefix(answer, "0x") {
+		return Session{}, noSession(unexpected(command, answer))
+	}
+	line, rest := cutLine(answer)
+	id, head, ok := strings.Cut(line, ": ")
+	if !ok || checkSessionID(id) != nil {
+		return Session{}, malformed(command, "no session", line)
+	}
+	session := Session{ID: id, Age: -1}
+	session.Proto = someName(valueOf(head, "proto="))
+	session.Source = valueOf(head, "source=")
+	backend := false
+	for rest != "" {
+		line, rest = cutLine(rest)
+		if line == "" {
+			return Session{}, malformed(command, "an empty line", answer)
+		}
+		line = strings.TrimLeft(line, " ")
+		name, value, _ := strings.Cut(line, "=")
+		word, _, _ := strings.Cut(value, " ")
+		switch name {
+		case "frontend":
+			session.Frontend = someName(word)
+		case "backend":
+			backend = true
+			session.Backend = someName(word)
+			session.LocalAddr = valueOf(value, "addr=")
+		case "server":
+			session.Server = someName(word)
+			session.ServerAddr = valueOf(value, "addr=")
+		case "task":
+			age := strings.TrimSuffix(valueOf(value, "age="), ")")
+			if session.Age, ok = parseAge(age); !ok {
+				return Session{}, malformed(command, "no age", line)
+			}
+		}
+	}
+	if !backend || session.Age < 0 {
+		return Session{}, malformed(command, "no backend or task line", answer)
+	}
+	return session, nil
+}
+
+// valueOf returns the word behind " name=" in a line, "" if there is none.
+func valueOf(line, name string) string {
+	i := strings.Index(line, " "+name)
+	if i < 0 {
+		return ""
+	}
+	value, _, _ := strings.Cut(line[i+1+len(name):], " ")
+	return value
+}
