@@ -1,0 +1,133 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+// Daemon is the haproxyd beside a proxy's HAProxy.
+type Daemon struct {
+	// AdminSocket is where Ctl talks to the daemon; the daemon's arguments have to name it (Arguments does).
+	AdminSocket string
+	// DataDir is the daemon's data folder. Reset empties it; a restart does not.
+	DataDir string
+
+	proxy   *Proxy
+	options DaemonOptions
+	proc    *Process
+}
+
+// DaemonOptions says how to start a daemon.
+type DaemonOptions struct {
+	// Args are the daemon's arguments, all of them. Daemon.Arguments gives the usual ones.
+	Args []string
+
+	// Env is added to the environment ("KEY=value").
+	Env []string
+
+	// Binary is the daemon to run. Default: the lab's.
+	Binary string
+}
+
+const daemonStopTimeout = 10 * time.Second
+
+func newDaemon(p *Proxy) *Daemon {
+	return &Daemon{
+		AdminSocket: filepath.Join(p.Dir, "haproxyd.sock"),
+		DataDir:     filepath.Join(p.Dir, "haproxyd"),
+		proxy:       p,
+	}
+}
+
+// Arguments returns the arguments every daemon of a lab needs: configuration, data folder, admin socket, the address
+// it is reached at. Further ones follow.
+func (d *Daemon) Arguments(more ...string) []string {
+	return append([]string{
+		"--haproxy-cfg", d.proxy.ConfigFile, "--name", d.proxy.Name,
+		"--data-dir", d.DataDir, "--admin-socket", d.AdminSocket,
+		"--gossip-bind", d.proxy.IP + ":7946", "--gossip-advertise", d.proxy.IP + ":7946",
+	}, more...)
+}
+
+// Start starts the daemon and waits for nothing: a daemon that ends at once is a scenario too. See WaitSocket.
+func (d *Daemon) Start(options DaemonOptions) error {
+	if d.Running() {
+		return fmt.Errorf("start the daemon of %s: it runs already", d.proxy.Name)
+	}
+	d.options = options
+	if err := os.MkdirAll(d.DataDir, 0o755); err != nil {
+		return err
+	}
+	proc, err := d.proxy.Host.Start(Spec{
+		Name: "haproxyd",
+		Args: append([]string{firstOf(options.Binary, d.proxy.lab.cfg.Haproxyd)}, options.Args...),
+		Env:  options.Env,
+	})
+	if err != nil {
+		return err
+	}
+	d.proc = proc
+	return nil
+}
+
+// StartAgain starts a daemon that has ended, as it was started before, over the data it has left.
+func (d *Daemon) StartAgain() error { return d.Start(d.options) }
+
+// WaitSocket waits until the admin socket accepts connections. A daemon that ends meanwhile is an error with its words.
+func (d *Daemon) WaitSocket(ctx context.Context) error {
+	return poll(ctx, "the daemon of "+d.proxy.Name, 5*time.Millisecond, func() (bool, string, error) {
+		if !d.Running() {
+			return false, "", fmt.Errorf("it has ended: %s", d.proc.LogTail(2000))
+		}
+		conn, err := net.Dial("unix", d.AdminSocket)
+		if err != nil {
+			return false, err.Error(), nil
+		}
+		return true, "", conn.Close()
+	})
+}
+
+// Process returns the daemon's process, nil before the first start.
+func (d *Daemon) Process() *Process { return d.proc }
+
+// Running tells whether the daemon lives; a paused one does.
+func (d *Daemon) Running() bool { return d.proc.Running() }
+
+// Kill9 ends the daemon as a crash does.
+func (d *Daemon) Kill9() { d.proc.Kill9() }
+
+// Stop ends the daemon with SIGTERM, within 10 s.
+func (d *Daemon) Stop() error {
+	if d.proc == nil {
+		return nil
+	}
+	return d.proc.Stop(daemonStopTimeout)
+}
+
+// Pause stops the daemon with SIGSTOP: a hang.
+func (d *Daemon) Pause() error { return d.proc.Pause() }
+
+// Cont lets a paused daemon go on.
+func (d *Daemon) Cont() error { return d.proc.Cont() }
+
+// Ctl runs haproxyctl with the daemon's admin socket on the proxy's host. The error says only that it could not be
+// run; its exit status is in the result.
+func (d *Daemon) Ctl(ctx context.Context, args ...string) (Result, error) {
+	return d.proxy.Command(ctx, "", d.proxy.lab.cfg.Haproxyctl, append([]string{"--admin-socket", d.AdminSocket}, args...)...)
+}
+
+// Build compiles haproxyd and haproxyctl of the module that the working directory belongs to into a folder, for
+// Config.Haproxyd and Config.Haproxyctl.
+func Build(ctx context.Context, dir string) (haproxyd, haproxyctl string, err error) {
+	const module = "github.com/haproxy-peers/haproxy-peers/"
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", dir+string(filepath.Separator), module+"cmd/haproxyd", module+"cmd/haproxyctl")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", "", fmt.Errorf("build the daemon: %w: %s", err, out)
+	}
+	return filepath.Join(dir, "haproxyd"), filepath.Join(dir, "haproxyctl"), nil
+}

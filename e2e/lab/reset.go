@@ -1,0 +1,85 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+)
+
+// resetTimeout bounds how long nodes may take to come back before the cluster is made anew instead.
+const resetTimeout = 40 * time.Second
+
+func (l *Lab) resetCluster(ctx context.Context) error {
+	if err := l.healCluster(ctx); err != nil {
+		l.log.Warn("the cluster did not come back and is made anew", "reason", err)
+		if err := l.startCluster(ctx); err != nil {
+			return err
+		}
+	}
+	err := each(l.DB, func(n *Node) error {
+		return errors.Join(n.restoreGlobals(ctx), n.disconnect(ctx))
+	})
+	if err != nil {
+		return err
+	}
+	for _, user := range []string{AppUser, DirectUser, ProbeUser, MonitorUser} {
+		if err := l.SetPassword(ctx, user, Password); err != nil {
+			return err
+		}
+	}
+	if err := l.DB[0].Exec(ctx, "TRUNCATE TABLE "+commitsTable); err != nil {
+		return err
+	}
+	return l.WaitSynced(ctx)
+}
+
+// healCluster brings every node back into the cluster that there is.
+func (l *Lab) healCluster(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, resetTimeout)
+	defer cancel()
+	var paused []*Node
+	for _, n := range l.DB {
+		if n.paused {
+			paused = append(paused, n)
+		}
+	}
+	if err := each(paused, (*Node).Cont); err != nil {
+		return err
+	}
+	if err := l.NormalFloor(ctx); err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(l.DB, (*Node).Running) {
+		return errNoneSynced
+	}
+	// Restored first: a desynced or rejecting node would never be synced.
+	err := each(l.DB, func(n *Node) error {
+		if !n.Running() {
+			return nil
+		}
+		return n.restoreGlobals(ctx)
+	})
+	if err != nil {
+		return err
+	}
+	err = each(l.DB, func(n *Node) error {
+		if n.Running() {
+			return nil
+		}
+		return n.Start(ctx)
+	})
+	if err != nil {
+		return err
+	}
+	return l.WaitSynced(ctx)
+}
+
+// disconnect ends every connection of the load's and the daemons' users.
+func (n *Node) disconnect(ctx context.Context) error {
+	var errs []error
+	for _, user := range []string{AppUser, DirectUser, ProbeUser, MonitorUser} {
+		errs = append(errs, n.Exec(ctx, "KILL CONNECTION USER "+user))
+	}
+	return errors.Join(errs...)
+}

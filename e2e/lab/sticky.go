@@ -1,0 +1,62 @@
+package lab
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Sticky varies StickyConfig.
+type Sticky struct {
+	// Key is the key expression. Default "int(1)".
+	Key string
+	// Size is the stick-table's size. Default "100k".
+	Size string
+	// CheckInterval is the servers' `inter`. Default "1000" (ms).
+	CheckInterval string
+	// Order is the order of the servers by name; the first is the main one, the others are backups. Default: db0, db1, ...
+	Order []string
+}
+
+// StickyConfig returns a plain configuration for a proxy: peers, one sticky backend with all nodes, an admin socket
+// and no daemon's parts. Server ids are explicit and the same on every proxy, whatever the order: db0 has 1.
+func (l *Lab) StickyConfig(p *Proxy, s Sticky) string {
+	order := s.Order
+	if len(order) == 0 {
+		for _, n := range l.DB {
+			order = append(order, n.Name)
+		}
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, `global
+	stats socket %s mode 600 level admin
+	maxconn 2000
+defaults
+	mode tcp
+	timeout connect 3s
+	timeout client 1h
+	timeout server 1h
+	retries 1
+peers mypeers
+`, p.AdminSocket)
+	for _, other := range l.PX {
+		fmt.Fprintf(&b, "\tpeer %s %s:10000\n", other.Name, other.IP)
+	}
+	fmt.Fprintf(&b, `frontend galera-in
+	bind %s:%d
+	default_backend galera-nodes
+backend galera-nodes
+	option srvtcpka
+	option redispatch
+	stick-table type integer size %s peers mypeers
+	stick on %s
+	default-server check inter %s rise 1 fall 2 on-marked-down shutdown-sessions
+`, p.IP, MySQLPort, firstOf(s.Size, "100k"), firstOf(s.Key, "int(1)"), firstOf(s.CheckInterval, "1000"))
+	backup := ""
+	for _, name := range order {
+		if n := l.Node(name); n != nil {
+			fmt.Fprintf(&b, "\tserver %s %s id %d%s\n", n.Name, n.Address(), n.index+1, backup)
+			backup = " backup"
+		}
+	}
+	return b.String()
+}
