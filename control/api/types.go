@@ -155,7 +155,7 @@ type Member struct {
 	Witness bool   `json:"witness"`
 	Observe bool   `json:"observe"`
 	Disk    string `json:"disk"`
-	// State is the membership's word: alive, suspect, left.
+	// State is the membership's word: starting, alive, leaving, gone.
 	State string `json:"state"`
 	Proxy *Proxy `json:"proxy,omitempty"`
 }
@@ -182,21 +182,24 @@ type Proxy struct {
 
 // Register is the replicated record as this member knows it.
 type Register struct {
-	State    string    `json:"state"` // waiting, voter, follower, stopped
-	Cluster  string    `json:"cluster"`
-	Disk     string    `json:"disk"`
-	Recovery uint64    `json:"recovery"`
-	Epoch    uint64    `json:"epoch"`
-	Revision uint64    `json:"revision"`
-	Term     uint64    `json:"term"`
-	Leader   string    `json:"leader"`
-	Agreed   bool      `json:"agreed"`
-	Reason   string    `json:"reason,omitempty"`
-	Voters   []Voter   `json:"voters"`
-	Initial  []string  `json:"initial_voters"`
-	File     string    `json:"file,omitempty"`
-	Notes    []string  `json:"notes,omitempty"`
-	Since    time.Time `json:"since"`
+	State    string  `json:"state"` // waiting, voter, follower, stopped
+	Cluster  string  `json:"cluster"`
+	Disk     string  `json:"disk"`
+	Recovery uint64  `json:"recovery"`
+	Epoch    uint64  `json:"epoch"`
+	Revision uint64  `json:"revision"`
+	Term     uint64  `json:"term"`
+	Leader   string  `json:"leader"`
+	Agreed   bool    `json:"agreed"`
+	Reason   string  `json:"reason,omitempty"`
+	Voters   []Voter `json:"voters"`
+	// Initial are the voters of a first start, the peers of haproxy.cfg.
+	Initial []string `json:"initial_voters,omitempty"`
+	// File is where this member keeps the record.
+	File string `json:"file,omitempty"`
+	// Membership is what the leader does, or why it does nothing, about the voters.
+	Membership string   `json:"membership,omitempty"`
+	Notes      []string `json:"notes,omitempty"`
 }
 
 // Voter is a member of the record's own configuration.
