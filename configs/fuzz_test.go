@@ -1,0 +1,49 @@
+package configs
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Nothing that a file holds makes reading or linting panic, and every error is one line with a place.
+func FuzzLoad(f *testing.F) {
+	var files []string
+	for _, pattern := range []string{"testdata/*.cfg", "testdata/lint/*.cfg", "examples/*.cfg"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			f.Fatal(err)
+		}
+		files = append(files, found...)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(data), "px0")
+	}
+	f.Add("backend b\n stick on\n stick on # x\n server\n server-template a 1-4096 h:1 id 1\n stick-table\n", "")
+	f.Add(".if !((1\n.elif\n.endif\nlisten \"${A[*]-b}\"\n bind ,,\n", "x")
+	f.Fuzz(func(t *testing.T, text, peer string) {
+		inputs := []input{{name: "a.cfg", text: text}, {name: "b.cfg", text: "backend last\n server s h:1\n"}}
+		top, errs := build(inputs, peer)
+		for _, e := range errs {
+			if s := e.Error(); e.Pos.File == "" || strings.Contains(s, "\n") {
+				t.Errorf("error %q", s)
+			}
+		}
+		_ = top.Validate()
+		_ = top.NodeNames()
+		servers, tables := asRunning(top)
+		_ = Compare(top, servers, tables)
+		_ = Compare(top, nil, nil)
+		_, _ = reorder("a.cfg", text, peer)
+		for _, finding := range lint(inputs, peer) {
+			if finding.Rule == "" || finding.File == "" {
+				t.Errorf("finding %+v", finding)
+			}
+		}
+	})
+}

@@ -1,0 +1,28 @@
+package configs
+
+import "strings"
+
+// The first two lines of a rendered file. The first is how it is recognised; the second keeps the order in which the
+// nodes were given, which the servers' order loses when another node becomes the active one.
+const (
+	headerLine  = "# haproxy-peers: rendered configuration, format 1. Edits are lost: the daemon rewrites this file at every move."
+	headerMark  = "# haproxy-peers: rendered configuration, format 1."
+	headerNodes = "# haproxy-peers: nodes "
+)
+
+type header struct{ nodes []string }
+
+func readHeader(text string) (header, bool) {
+	lines := strings.SplitN(text, "\n", 3)
+	if len(lines) < 3 || !strings.HasPrefix(lines[0], headerMark) || !strings.HasPrefix(lines[1], headerNodes) {
+		return header{}, false
+	}
+	nodes := strings.Fields(strings.TrimPrefix(lines[1], headerNodes))
+	return header{nodes: nodes}, len(nodes) > 0
+}
+
+// IsOurs tells whether the text is a configuration that Render wrote: the daemon may rewrite such a file, and no other.
+func IsOurs(data []byte) bool {
+	_, ok := readHeader(string(data))
+	return ok
+}

@@ -1,0 +1,78 @@
+package configs
+
+import (
+	"fmt"
+	"strings"
+)
+
+// servers checks the servers of the backends that have one writer: sticky ones, and those that reach it by `backup`
+// alone, as Percona's own do.
+func (l *linter) servers() {
+	sticky := map[string]bool{}
+	for _, s := range l.t.Sticky {
+		sticky[s.Name] = true
+	}
+	for _, b := range l.t.Backends {
+		backups := 0
+		for _, s := range b.Servers {
+			if s.Backup {
+				backups++
+			}
+		}
+		single := sticky[b.Name] || backups > 0
+		for _, s := range b.Servers {
+			if strings.Contains(s.opts["on-marked-up"], "shutdown-backup-sessions") {
+				l.add(s.Pos, SeverityError, RuleMarkedUp, fmt.Sprintf("server %s/%s has `on-marked-up shutdown-backup-sessions`", b.Name, s.Name),
+					"when the node comes back every session on the node that took over is cut: a second failover, in the middle of transactions",
+					"remove it; let the stick-table keep the node that took over")
+			}
+			if single && s.opts["on-marked-down"] != "shutdown-sessions" {
+				l.add(s.Pos, SeverityWarning, RuleMarkedDown, fmt.Sprintf("server %s/%s has no `on-marked-down shutdown-sessions`", b.Name, s.Name),
+					"sessions to a node that is down stay open until a timeout, and if it comes back they write beside the new active node",
+					"add `on-marked-down shutdown-sessions`")
+			}
+			if sticky[b.Name] && !s.ExplicitID {
+				l.add(s.Pos, SeverityError, RuleServerIDMissing, fmt.Sprintf("server %s/%s has no explicit id (HAProxy gives it %d)", b.Name, s.Name, s.ID),
+					"stick-tables and peers speak of servers by id, and HAProxy counts in file order: another order is another node",
+					fmt.Sprintf("add `id N`, the same number in every backend and on every HAProxy (here `id %d`)", suggestedID(s)))
+			}
+		}
+	}
+	l.unequalIDs()
+}
+
+// suggestedID is the ordinal plus one where the name has an ordinal, as Render gives.
+func suggestedID(s Server) int {
+	if n, ok := ordinal(s.Name); ok {
+		return n + 1
+	}
+	return s.ID
+}
+
+func (l *linter) unequalIDs() {
+	type place struct {
+		backend string
+		server  Server
+	}
+	seen, byID := map[string]place{}, map[int]place{}
+	for _, b := range l.t.Sticky {
+		for _, s := range b.Servers {
+			if old, ok := seen[s.Name]; ok && old.server.ID != s.ID {
+				l.add(s.Pos, SeverityError, RuleServerIDUnequal,
+					fmt.Sprintf("server %s has id %d in backend %s and id %d in backend %s (%s)", s.Name, s.ID, b.Name, old.server.ID, old.backend, old.server.Pos),
+					"one entry of a stick-table then means different nodes in different backends",
+					fmt.Sprintf("give %s the same explicit id everywhere", s.Name))
+			} else if !ok {
+				seen[s.Name] = place{b.Name, s}
+			}
+			if old, ok := byID[s.ID]; ok && old.server.Name != s.Name {
+				l.add(s.Pos, SeverityError, RuleServerIDUnequal,
+					fmt.Sprintf("id %d is server %s in backend %s and server %s in backend %s (%s)", s.ID, s.Name, b.Name, old.server.Name, old.backend, old.server.Pos),
+					"one entry of a stick-table then means different nodes in different backends",
+					fmt.Sprintf("give %s an explicit id of its own, the same everywhere", s.Name))
+			} else if !ok {
+				byID[s.ID] = place{b.Name, s}
+			}
+		}
+	}
+}

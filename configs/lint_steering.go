@@ -1,0 +1,93 @@
+package configs
+
+import "fmt"
+
+func (l *linter) steering() {
+	if len(l.t.Sticky) == 0 {
+		l.add(l.firstBackend(), SeverityError, RuleNoSticky, "no backend has a stick rule",
+			"every HAProxy goes to the first server that it believes to be up: they disagree whenever they see differently, and all go back when that node returns",
+			"render a configuration with `haproxyctl config render`, or add a stick-table and stick rules to the backends that write")
+		return
+	}
+	for _, s := range l.t.Sticky {
+		if s.Keys == nil {
+			l.add(s.Pos, SeverityError, RuleKeyUnknowable, fmt.Sprintf("backend %s sticks on %q, whose keys cannot be known in advance", s.Name, s.Key.Text),
+				"an entry can be set right only for a key that is known before a connection comes",
+				"stick on int(1); or on fe_name with fixed use_backend names, fe_id with an explicit `id`, or dst with explicit addresses in bind")
+		}
+		if !s.Steered {
+			l.unsteered(s)
+		}
+	}
+	if l.t.Steering != nil {
+		l.private()
+		l.unfenced()
+	}
+}
+
+func (l *linter) firstBackend() Position {
+	for _, b := range l.t.Backends {
+		return b.Pos
+	}
+	return Position{}
+}
+
+func (l *linter) unsteered(s StickyBackend) {
+	l.add(s.Pos, SeverityWarning, RuleNoPrivateTable, fmt.Sprintf("backend %s has no private table", s.Name),
+		"peers write the native table as well: a HAProxy whose daemon is down keeps pushing its own choice to the others, and a move takes clear, set and verify on all of them",
+		"add `stick match int(1) table haproxyd-steer if { srv_is_up(haproxyd/local) }` before the other stick rules, with the backends haproxyd-steer and haproxyd; `haproxyctl config render` writes them")
+	if l.t.Steering == nil {
+		l.add(s.Pos, SeverityWarning, RuleNoBeacon, fmt.Sprintf("backend %s has no beacon", s.Name),
+			"HAProxy cannot tell a daemon that steers from one that is gone, so that nothing but native stickiness can rule here",
+			"add a backend with `option httpchk GET /beacon` and the daemon's http address, and make the private table's rule and the store rule depend on it")
+	} else if s.Mode == StickOn {
+		l.add(s.Pos, SeverityWarning, RuleNoBeacon, fmt.Sprintf("backend %s stores entries also while the daemon steers", s.Name),
+			"connections that matched the old node write it back after a move",
+			"use `stick match` and `stick store-request ... unless` the beacon is up, instead of `stick on`")
+	}
+}
+
+// private checks that the private table is private, and survives a reload.
+func (l *linter) private() {
+	st := l.t.Steering
+	for _, s := range l.t.Sticky {
+		if s.Table == st.Table {
+			l.add(s.Pos, SeverityError, RuleNoPrivateTable, fmt.Sprintf("backend %s uses table %s both as the private and as the native one", s.Name, st.Table),
+				"traffic and peers write into it, so that it does not steer", "give the native rules the backend's own table")
+		}
+	}
+	table, _ := l.t.table(st.Table)
+	if st.PeersSection == "" {
+		l.add(table.Pos, SeverityWarning, RuleNoPrivateTable, fmt.Sprintf("the private table %s names no peers section", st.Table),
+			"a reload empties it, and connections follow the native table until the daemon has written it again",
+			"add `peers self`, with a section `peers self` that holds the local peer alone")
+		return
+	}
+	p, ok := l.t.PeersNamed(st.PeersSection)
+	if !ok {
+		return
+	}
+	for _, peer := range p.Peers {
+		if peer.Name != l.t.LocalPeer {
+			l.add(peer.Pos, SeverityError, RuleNoPrivateTable, fmt.Sprintf("the private table %s is shared with the peer %s", st.Table, peer.Name),
+				"another HAProxy can write it, so that it is not private", "use a peers section that holds the local peer alone, on a loopback address")
+		}
+	}
+}
+
+// unfenced finds the ways to a steered backend that do not refuse while the proxy is fenced.
+func (l *linter) unfenced() {
+	for _, f := range l.t.Frontends {
+		for _, s := range l.t.Sticky {
+			if !s.Steered || !f.leadsTo(s.Name) {
+				continue
+			}
+			if _, _, _, ok := l.t.fenceRule(f.section); !ok {
+				l.add(f.Pos, SeverityWarning, RuleNoPrivateTable, fmt.Sprintf("frontend %s leads to %s and has no fence", f.Name, s.Name),
+					"a HAProxy that cannot reach the active node goes elsewhere: two nodes take writes",
+					fmt.Sprintf("add `tcp-request connection reject if { int(2),in_table(%s) } { srv_is_up(ALIVE/local) }`, where ALIVE checks the daemon's /healthz", l.t.Steering.Table))
+				break
+			}
+		}
+	}
+}

@@ -1,0 +1,77 @@
+package configs
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+)
+
+// ReorderActive reads the rendered file and gives its text with another active node: first and not backup in every
+// sticky backend, the others behind it in the order of preference, as backup. Ids and everything else stay, so that
+// the result equals what Render would have written. ErrNotOurs if the file has no header, ErrUnknownNode if active is
+// none of its nodes. Nothing is written: see Install.
+func ReorderActive(file string, active string) ([]byte, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, &Error{Pos: Position{File: file}, Problem: "cannot be read: " + err.Error(), Fix: "check the path and its permissions", Err: err}
+	}
+	return reorder(file, string(data), active)
+}
+
+func reorder(file, text, active string) ([]byte, error) {
+	h, ok := readHeader(text)
+	if !ok {
+		return nil, &Error{Pos: Position{File: file, Line: 1}, Problem: "the file has no header of haproxyctl", Fix: "render it with `haproxyctl config render`", Err: ErrNotOurs}
+	}
+	if !slices.Contains(h.nodes, active) {
+		return nil, &Error{Pos: Position{File: file, Line: 2}, Problem: fmt.Sprintf("%q is none of its nodes", active),
+			Fix: "use one of " + strings.Join(h.nodes, ", "), Err: ErrUnknownNode}
+	}
+	t, errs := build([]input{{name: file, text: text}}, "")
+	if len(errs) > 0 {
+		return nil, errs[0]
+	}
+	lines := strings.Split(text, "\n")
+	for _, s := range t.Sticky {
+		if err := reorderBackend(file, lines, s, h.nodes, active); err != nil {
+			return nil, err
+		}
+	}
+	return []byte(strings.Join(lines, "\n")), nil
+}
+
+// reorderBackend puts the backend's server lines, which keep their places in the file as a group, into order.
+func reorderBackend(file string, lines []string, s StickyBackend, nodes []string, active string) error {
+	text := map[string]string{}
+	var places []int
+	for _, srv := range s.Servers {
+		text[srv.Name] = lines[srv.Pos.Line-1]
+		places = append(places, srv.Pos.Line-1)
+	}
+	order := []string{active}
+	for _, n := range nodes {
+		if n != active {
+			order = append(order, n)
+		}
+	}
+	for i, name := range order {
+		line, ok := text[name]
+		if !ok || len(places) != len(order) {
+			return &Error{Pos: Position{File: file, Line: s.Pos.Line}, Problem: fmt.Sprintf("backend %s does not list exactly the nodes of the header (%s)", s.Name, strings.Join(nodes, ", ")),
+				Fix: "render the file again", Err: ErrNotOurs}
+		}
+		lines[places[i]] = withBackup(line, name != active)
+	}
+	return nil
+}
+
+func withBackup(line string, backup bool) string {
+	indent := line[:len(line)-len(strings.TrimLeft(line, " \t"))]
+	words := slices.DeleteFunc(strings.Fields(line), func(w string) bool { return w == strings.TrimSpace(backupWord) })
+	line = indent + strings.Join(words, " ")
+	if backup {
+		line += backupWord
+	}
+	return line
+}

@@ -1,0 +1,163 @@
+package configs
+
+import "strings"
+
+// sticky finds the backends with stick rules, and the steering layout in them.
+func (b *builder) sticky() {
+	type candidate struct {
+		backend        Backend
+		steer, natives []stickRule
+	}
+	var found []candidate
+	for _, be := range b.t.Backends {
+		c := candidate{backend: be}
+		for _, r := range b.stickRules(be.section) {
+			if r.kind == "store-response" {
+				// It learns from what a server answers; it chooses nothing that could be known before.
+				continue
+			}
+			if _, ok := b.t.table(r.table); !ok {
+				b.fail(r.pos, "add the stick-table, or name one that is there", "the stick rule uses the table %s, which no section declares", r.table)
+				continue
+			}
+			// A rule that only looks up, only while a server is up, is the private table's.
+			if _, _, up, ok := r.beacon(be.section); ok && up && r.kind == "match" {
+				c.steer = append(c.steer, r)
+				continue
+			}
+			c.natives = append(c.natives, r)
+		}
+		if len(c.steer)+len(c.natives) > 0 {
+			found = append(found, c)
+		}
+	}
+	for _, c := range found {
+		for _, r := range c.steer {
+			b.steering(r, c.backend.section)
+		}
+	}
+	if b.t.Steering != nil {
+		b.fence()
+	}
+	for _, c := range found {
+		if len(c.natives) == 0 {
+			b.fail(c.steer[0].pos, "add `stick match` and `stick store-request` on the backend's own table", "backend %s has a private table and no native one: without the daemon nothing would stick", c.backend.Name)
+			continue
+		}
+		b.t.Sticky = append(b.t.Sticky, b.stickyBackend(c.backend, c.natives, len(c.steer) > 0))
+	}
+}
+
+func (b *builder) stickyBackend(be Backend, rules []stickRule, steered bool) StickyBackend {
+	main := rules[0]
+	table, _ := b.t.table(main.table)
+	s := StickyBackend{
+		Name: be.Name, Table: table.Name, TableType: table.Type, TableSize: table.Size, NoPurge: table.NoPurge,
+		PeersSection: table.PeersSection, Key: main.key, Servers: be.Servers, Steered: steered, Pos: main.pos,
+		Mode: MatchStore, Keys: b.t.keysOf(main.key, table, be.Name),
+	}
+	for _, r := range rules {
+		if r.key.Text != main.key.Text || r.table != main.table {
+			// Which of them decides depends on the connection.
+			s.Keys = nil
+		}
+		if r.kind == "match" {
+			continue
+		}
+		// Storing only while the beacon is not up leaves the table to the daemon meanwhile.
+		if _, _, up, ok := r.beacon(be.section); !ok || up || !b.isBeacon(r, be.section) {
+			s.Mode = StickOn
+		}
+	}
+	return s
+}
+
+func (b *builder) isBeacon(r stickRule, s *section) bool {
+	backend, server, _, _ := r.beacon(s)
+	st := b.t.Steering
+	return st != nil && st.BeaconBackend == backend && st.BeaconServer == server
+}
+
+// steering takes the private table's rule. There is one private table with one key and one beacon: all sticky
+// backends follow the one active node.
+func (b *builder) steering(r stickRule, s *section) {
+	backend, server, _, _ := r.beacon(s)
+	if r.key.Kind != KeyInt && r.key.Kind != KeyStr {
+		b.fail(r.pos, "use int(1)", "the private table %s is asked for %q, which is not one constant key", r.table, r.key.Text)
+		return
+	}
+	table, _ := b.t.table(r.table)
+	key, ok := asKey(r.key.Kind, r.key.Arg, table)
+	if !ok {
+		b.fail(r.pos, "use int(1) and `type integer`", "the private table %s of type %s cannot hold the key %s", r.table, table.Type, r.key.Text)
+		return
+	}
+	be, ok := b.t.backend(backend)
+	srv, found := be.server(server)
+	if !ok || !found {
+		b.fail(r.pos, "declare the beacon, or name the one that is there", "the beacon %s/%s is not declared", backend, server)
+		return
+	}
+	st := &Steering{
+		Table: r.table, TableSize: table.Size, ActiveKey: key, BeaconBackend: backend, BeaconServer: server,
+		BeaconAddr: srv.Address(), PeersSection: table.PeersSection, Pos: r.pos,
+	}
+	old := b.t.Steering
+	if old == nil {
+		b.t.Steering = st
+		return
+	}
+	if old.Table != st.Table || old.ActiveKey != st.ActiveKey || old.BeaconBackend != backend || old.BeaconServer != server {
+		b.fail(r.pos, "use the same table, key and beacon everywhere", "backend %s is steered by key %s of table %s with the beacon %s/%s, and the rule at %s by key %s of %s with %s/%s",
+			s.name, key, st.Table, backend, server, old.Pos, old.ActiveKey, old.Table, old.BeaconBackend, old.BeaconServer)
+	}
+}
+
+// fence finds the rule that refuses connections while a key is in the private table and the daemon is alive.
+func (b *builder) fence() {
+	for _, f := range b.t.Frontends {
+		key, backend, server, ok := b.t.fenceRule(f.section)
+		if !ok {
+			continue
+		}
+		st := b.t.Steering
+		if st.FenceKey == "" {
+			st.FenceKey, st.AliveBackend, st.AliveServer = key, backend, server
+		}
+		if st.FenceKey != key || st.AliveBackend != backend || st.AliveServer != server {
+			b.fail(f.Pos, "use the same key and server everywhere", "frontend %s is fenced by key %s and %s/%s, another one by key %s and %s/%s",
+				f.Name, key, backend, server, st.FenceKey, st.AliveBackend, st.AliveServer)
+		}
+	}
+}
+
+// fenceRule reads a section's `tcp-request ... reject if { KEY,in_table(PRIVATE) } { srv_is_up(ALIVE/s) }`. A rule
+// without the second part is not a fence: it would stay closed when the daemon dies.
+func (t *Topology) fenceRule(s *section) (key, backend, server string, ok bool) {
+	for _, d := range s.all("tcp-request") {
+		if !strings.HasPrefix(d.word(2), "reject") && d.word(2) != "silent-drop" {
+			continue
+		}
+		c, unless, found := parseClause(s, d.words)
+		if !found || unless || len(c) != 1 {
+			continue
+		}
+		key, backend, server, ok = t.fenceClause(s, c[0])
+		if ok {
+			return key, backend, server, true
+		}
+	}
+	return "", "", "", false
+}
+
+func (t *Topology) fenceClause(s *section, group []term) (key, backend, server string, ok bool) {
+	var tabled, alive bool
+	for _, x := range group {
+		if k, table, is := x.inTable(); is && !x.neg && table == t.Steering.Table {
+			key, tabled = k, true
+		} else if be, srv, is := x.srvUp(s); is && !x.neg {
+			backend, server, alive = be, srv, true
+		}
+	}
+	return key, backend, server, tabled && alive && len(group) == 2
+}

@@ -1,0 +1,357 @@
+package configs
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Topology is what the daemon needs to know of a HAProxy configuration.
+type Topology struct {
+	// Files are the files it was read from, in order.
+	Files []string
+	// Sockets are the `stats socket` lines of global.
+	Sockets []Socket
+	Peers   []PeersSection
+	// Frontends holds the frontend and listen sections, Backends the backend and listen sections; sections with
+	// `disabled` are in neither.
+	Frontends []Frontend
+	Backends  []Backend
+	// Tables are all stick-tables, wherever they are declared.
+	Tables []StickTable
+	// Sticky are the backends with a stick rule that chooses a server.
+	Sticky []StickyBackend
+	// Steering is nil where there is no private table: then the native table is the only one (`stick on`).
+	Steering *Steering
+	// LocalPeer is the name of this HAProxy: of -L (WithLocalPeer), else of `localpeer`, else the host's name.
+	// This is HAProxy's own order (section 3.1 of its manual; run on 2.6).
+	LocalPeer string
+	// Ours tells that one of the files was rendered by haproxyctl.
+	Ours bool
+	// Preferred is the order in which the nodes were given when the file was rendered; nil if it is not ours.
+	Preferred []string
+
+	inputs   []input
+	sections []*section
+	explicit bool
+}
+
+// Socket is a stats socket.
+type Socket struct {
+	// Path is the unix socket's path, or ADDRESS:PORT.
+	Path string
+	// Level is user, operator or admin. HAProxy's default is operator.
+	Level string
+	// Unix tells that Path is a path.
+	Unix bool
+	Pos  Position
+}
+
+// PeersSection is a peers section.
+type PeersSection struct {
+	Name  string
+	Peers []Peer
+	// Shards is the number given with `shards`, 0 for none.
+	Shards   int
+	Disabled bool
+	Pos      Position
+}
+
+// Has tells whether a peer of that name is in the section.
+func (p PeersSection) Has(name string) bool {
+	return slices.ContainsFunc(p.Peers, func(peer Peer) bool { return peer.Name == name })
+}
+
+// Peer is one HAProxy of a peers section. Host is empty for the local peer of a section that uses `bind` and `server`
+// lines without an address.
+type Peer struct {
+	Name string
+	Host string
+	Port int
+	Pos  Position
+}
+
+// Bind is one listening address. Host is empty or "*" for all addresses; Port is 0 for sockets that are no TCP ones.
+type Bind struct {
+	Host string
+	Port int
+	Pos  Position
+}
+
+// Frontend is a frontend or listen section.
+type Frontend struct {
+	Name string
+	// Mode is tcp (HAProxy's default) or http.
+	Mode string
+	// ID is the number of an `id` line, 0 without one.
+	ID             int
+	Binds          []Bind
+	DefaultBackend string
+	// UseBackends are the fixed names of use_backend rules; Dynamic tells of rules whose name is computed.
+	UseBackends []string
+	Dynamic     bool
+	Pos         Position
+
+	section *section
+}
+
+// leadsTo tells whether a connection accepted here can end in that backend.
+func (f Frontend) leadsTo(backend string) bool {
+	return f.DefaultBackend == backend || slices.Contains(f.UseBackends, backend) ||
+		f.section.kind == "listen" && f.Name == backend
+}
+
+// Backend is a backend or listen section.
+type Backend struct {
+	Name string
+	// Mode is tcp (HAProxy's default) or http.
+	Mode    string
+	Servers []Server
+	Pos     Position
+
+	section *section
+}
+
+func (b Backend) server(name string) (Server, bool) {
+	for _, s := range b.Servers {
+		if s.Name == name {
+			return s, true
+		}
+	}
+	return Server{}, false
+}
+
+// Server is a server of a backend.
+type Server struct {
+	Name string
+	// ID is what `show servers state` shows: the explicit one, else what HAProxy assigns.
+	ID         int
+	ExplicitID bool
+	// Host is a name or an address as the file says it, after variables; Port is 0 where none is given.
+	Host   string
+	Port   int
+	Backup bool
+	// Disabled tells that the server starts in maint.
+	Disabled bool
+	// Order counts from 0 in file order.
+	Order int
+	Pos   Position
+
+	opts options
+}
+
+// Address gives host:port.
+func (s Server) Address() string { return net.JoinHostPort(s.Host, strconv.Itoa(s.Port)) }
+
+// StickTable is a stick-table.
+type StickTable struct {
+	// Name is what `show table` calls it: the section's name, or PEERS/NAME for one inside a peers section.
+	Name string
+	// Type is ip, ipv6, integer, string or binary; Length how many bytes a string table keeps of a key.
+	Type   string
+	Length int
+	// Size is the greatest number of entries.
+	Size         int
+	NoPurge      bool
+	PeersSection string
+	Pos          Position
+
+	// hidden is the word for which config-parser gives up on the line, "" if it does not.
+	hidden string
+}
+
+// StickMode is how a sticky backend's native table is written by HAProxy.
+type StickMode int
+
+const (
+	// StickOn means that every connection stores its server (`stick on`, or match with an unconditional store).
+	StickOn StickMode = iota
+	// MatchStore means that nothing is stored while the beacon is up (`stick match` and `stick store-request ... unless`).
+	MatchStore
+)
+
+// String gives "on" or "match".
+func (m StickMode) String() string {
+	if m == MatchStore {
+		return "match"
+	}
+	return "on"
+}
+
+// StickyBackend is a backend whose connections follow a stick-table.
+type StickyBackend struct {
+	Name string
+	// Table is the native table, which may belong to another section.
+	Table        string
+	TableType    string
+	TableSize    int
+	NoPurge      bool
+	PeersSection string
+	Key          KeyExpr
+	// Keys are the keys that connections can have, as `show table` prints them, sorted; nil if that cannot be known
+	// in advance.
+	Keys    []string
+	Mode    StickMode
+	Servers []Server
+	// Steered tells that the private table of Topology.Steering has a rule here.
+	Steered bool
+	// Pos is the native stick rule's place.
+	Pos Position
+}
+
+// Steering is the layout with a private table: while BeaconServer is up, Table's ActiveKey chooses the server.
+type Steering struct {
+	Table     string
+	TableSize int
+	// ActiveKey is the key whose entry is the active node; FenceKey the one that makes frontends refuse ("" if no
+	// rule does).
+	ActiveKey string
+	FenceKey  string
+	// The beacon tells whether the daemon steers, alive whether it runs at all ("" without a fence rule).
+	BeaconBackend string
+	BeaconServer  string
+	AliveBackend  string
+	AliveServer   string
+	// BeaconAddr is host:port of the beacon's server.
+	BeaconAddr string
+	// PeersSection keeps the private table over a reload ("" if nothing does).
+	PeersSection string
+	Pos          Position
+}
+
+// Load reads one or several haproxy.cfg files as one configuration. Its error is an *Error, one line with the first
+// problem's place. What Load accepts need not be usable by the daemon: see Validate.
+func Load(files ...string) (*Topology, error) {
+	inputs, err := readInputs(files)
+	if err != nil {
+		return nil, err
+	}
+	t, errs := build(inputs, "")
+	if len(errs) > 0 {
+		return nil, errs[0]
+	}
+	return t, nil
+}
+
+// WithLocalPeer reads the same text again for a HAProxy that was started with -L name, because the name is also a
+// variable (HAPROXY_LOCALPEER) that any line may use. An empty name gives t itself.
+func (t *Topology) WithLocalPeer(name string) (*Topology, error) {
+	if name == "" || t.explicit && name == t.LocalPeer {
+		return t, nil
+	}
+	n, errs := build(t.inputs, name)
+	if len(errs) > 0 {
+		return nil, errs[0]
+	}
+	return n, nil
+}
+
+func build(inputs []input, explicit string) (*Topology, []*Error) {
+	hostname, err := os.Hostname()
+	if err != nil {
+		hostname = "localhost"
+	}
+	s := newScanner(os.LookupEnv, explicit, hostname)
+	t := &Topology{inputs: inputs, explicit: explicit != ""}
+	for _, in := range inputs {
+		t.Files = append(t.Files, in.name)
+		if h, ok := readHeader(in.text); ok {
+			t.Ours, t.Preferred = true, h.nodes
+		}
+		s.scan(in)
+	}
+	t.LocalPeer, t.sections = s.localPeer, s.sections
+	b := &builder{t: t, errs: s.errs}
+	b.run()
+	return t, b.errs
+}
+
+// Validate tells why the daemon cannot work with this configuration: no sticky backend (ErrNoSticky), no admin
+// socket (ErrNoAdminSocket), or a sticky backend whose keys cannot be known. Every problem is a line of the error.
+func (t *Topology) Validate() error {
+	var problems []error
+	if len(t.Sticky) == 0 {
+		problems = append(problems, &Error{Pos: t.whole(), Problem: "no sticky backend: no backend has a stick rule",
+			Fix: "add a stick-table and stick rules, or render a configuration with `haproxyctl config render`", Err: ErrNoSticky})
+	}
+	if _, err := t.AdminSocket(); err != nil {
+		problems = append(problems, err)
+	}
+	for _, s := range t.Sticky {
+		if s.Keys == nil {
+			problems = append(problems, errorAt(s.Pos, "stick on int(1), or on fe_name",
+				"backend %s sticks on %q, whose keys cannot be known in advance", s.Name, s.Key.Text))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// whole is the position of the configuration as a whole.
+func (t *Topology) whole() Position { return Position{File: strings.Join(t.Files, ", ")} }
+
+// AdminSocket gives the path of the first unix stats socket with level admin, which `set server` and
+// `shutdown sessions` need. Its error is ErrNoAdminSocket and says what there is instead.
+func (t *Topology) AdminSocket() (string, error) {
+	const fix = "add `stats socket /run/haproxy/admin.sock mode 660 level admin` to global"
+	pos, problem := t.whole(), "there is no stats socket"
+	for _, s := range t.Sockets {
+		switch {
+		case s.Level == "admin" && s.Unix:
+			return s.Path, nil
+		case s.Level == "admin":
+			pos, problem = s.Pos, fmt.Sprintf("the admin-level stats socket %s is not a unix socket", s.Path)
+		default:
+			pos, problem = s.Pos, fmt.Sprintf("the stats socket %s has level %s, not admin", s.Path, s.Level)
+		}
+	}
+	return "", &Error{Pos: pos, Problem: problem, Fix: fix, Err: ErrNoAdminSocket}
+}
+
+// NodeNames gives the database nodes in the configured order: the servers of the first sticky backend, those that
+// are not backup first, each in file order.
+func (t *Topology) NodeNames() []string {
+	if len(t.Sticky) == 0 {
+		return nil
+	}
+	var names []string
+	for _, backup := range []bool{false, true} {
+		for _, s := range t.Sticky[0].Servers {
+			if s.Backup == backup {
+				names = append(names, s.Name)
+			}
+		}
+	}
+	return names
+}
+
+// PeersNamed gives the peers section of that name.
+func (t *Topology) PeersNamed(name string) (PeersSection, bool) {
+	for _, p := range t.Peers {
+		if p.Name == name {
+			return p, true
+		}
+	}
+	return PeersSection{}, false
+}
+
+func (t *Topology) backend(name string) (Backend, bool) {
+	for _, b := range t.Backends {
+		if b.Name == name {
+			return b, true
+		}
+	}
+	return Backend{}, false
+}
+
+func (t *Topology) table(name string) (StickTable, bool) {
+	for _, s := range t.Tables {
+		if s.Name == name {
+			return s, true
+		}
+	}
+	return StickTable{}, false
+}
