@@ -1,0 +1,363 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/gossip"
+	"github.com/haproxy-peers/haproxy-peers/cluster/register"
+)
+
+// channelRegister marks the register's messages among the gossip's direct ones.
+const channelRegister = 1
+
+// Cluster is this process's part of the cluster. New, then Run; all methods may
+// be called at any time from any goroutine.
+type Cluster struct {
+	cfg      Config
+	log      *slog.Logger
+	gossip   *gossip.Gossip
+	register *register.Node
+	metrics  *metrics
+
+	changed chan struct{} // for Changed
+	wake    chan struct{} // for loop: the gossip changed
+	leaving atomic.Bool
+}
+
+// New opens the state file and reads the keys; it opens no socket. Errors: what
+// Config.Validate reports, a data directory or a key file that cannot be used.
+func New(cfg Config) (*Cluster, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	c := &Cluster{
+		cfg: cfg, log: cfg.Logger, metrics: newMetrics(),
+		changed: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+	}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	var err error
+	c.register, err = register.New(register.Config{
+		Name: cfg.Name, Dir: cfg.DataDir, InitialVoters: cfg.InitialVoters, MaxVoters: cfg.MaxVoters,
+		Timing: cfg.Timing, Transport: (*transport)(c), Logger: c.log, OnFsync: c.metrics.fsync,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
+	meta := gossip.Meta{Name: cfg.Name, Version: cfg.Version, Witness: cfg.Witness, Observer: cfg.Observe}
+	c.describe(&meta, c.register.Self())
+	if c.gossip, err = gossip.New(cfg.gossip(meta, c)); err != nil {
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
+	if cfg.Registerer != nil {
+		if err := c.metrics.register(cfg.Registerer, c); err != nil {
+			return nil, fmt.Errorf("cluster metrics: %w", err)
+		}
+	}
+	return c, nil
+}
+
+// Run takes part until ctx is done, which to the others looks like a crash; call
+// Leave first for a clean stop. It returns a *NameTakenError when another live
+// process has this one's name.
+func (c *Cluster) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return c.gossip.Run(ctx) })
+	group.Go(func() error {
+		select {
+		case <-ctx.Done(): // Run then only gives the data directory free
+		case <-c.gossip.Settled():
+		}
+		return c.register.Run(ctx)
+	})
+	group.Go(func() error { c.loop(ctx); return nil })
+	return group.Wait()
+}
+
+// loop tells the register of the members and of the records that the gossip
+// brings, and the gossip of what the register has become and has committed.
+func (c *Cluster) loop(ctx context.Context) {
+	type edition struct {
+		cluster uint64
+		order   gossip.Order
+	}
+	var (
+		spread, received edition
+		members          []register.Member
+		settled          = c.gossip.Settled()
+	)
+	for {
+		// Before that the register does not run, and would not take them.
+		if settled == nil {
+			if now := c.registerMembers(); !slices.Equal(now, members) {
+				members = now
+				c.register.SetMembers(slices.Clone(now))
+			}
+		}
+		if r, ok := c.gossip.Record(); ok && received != (edition{r.Cluster, r.Order}) {
+			received = edition{r.Cluster, r.Order}
+			if received != spread {
+				c.register.Receive(r.Data)
+			}
+		}
+		self, status := c.register.Self(), c.register.Status()
+		c.gossip.SetMeta(func(m *gossip.Meta) { c.describe(m, self) })
+		c.gossip.SetCluster(clusterID(status.Cluster))
+		// An announcement also says who votes, so it is numbered by what was
+		// applied, not by the record's version.
+		now := edition{clusterID(status.Cluster), gossip.Order{status.Generation, status.Index, status.Record.Revision}}
+		if now != spread {
+			if data := c.register.Announcement(); data != nil {
+				spread = now
+				c.gossip.PublishRecord(gossip.Record{Cluster: now.cluster, Order: now.order, Data: data})
+			}
+		}
+		nudge(c.changed)
+		select {
+		case <-ctx.Done():
+			return
+		case <-settled:
+			settled = nil
+		case <-c.wake:
+		case <-c.register.Updates():
+		}
+	}
+}
+
+// describe puts what the register says of this member into the metadata.
+func (c *Cluster) describe(m *gossip.Meta, self register.Member) {
+	m.Disk, m.Cluster, m.Generation, m.Initial = self.Disk, self.Cluster, self.Generation, self.Initial
+	m.Voter, m.Willing = self.Voter, self.Willing
+	m.Leaving = self.Leaving || c.leaving.Load()
+	m.Order = order(self.Version)
+}
+
+// registerMembers returns the live members as the register wants them: those
+// that are settled, each name and disk once.
+func (c *Cluster) registerMembers() []register.Member {
+	var out []register.Member
+	for _, m := range c.gossip.Members() {
+		if !m.Live || !m.Settled {
+			continue
+		}
+		r := register.Member{
+			Name: m.Name, Disk: m.Disk, Cluster: m.Cluster, Generation: m.Generation, Initial: m.Initial,
+			Voter: m.Voter, Willing: m.Willing, Leaving: m.Leaving, Version: version(m.Order),
+		}
+		same := func(o register.Member) bool { return o.Name == r.Name && o.Disk == r.Disk }
+		if !slices.ContainsFunc(out, same) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// Leave takes this member out of the voters and then tells the gossip, for a
+// clean stop; Run still has to be ended after it. It does both as far as it can
+// before ctx is done and reports what failed. The last voter stays one.
+func (c *Cluster) Leave(ctx context.Context) error {
+	c.leaving.Store(true)
+	nudge(c.wake)
+	var err error
+	select {
+	case <-c.gossip.Settled():
+		err = c.register.Leave(ctx)
+	default: // it has never voted
+	}
+	if errors.Is(err, ErrLastVoter) {
+		c.log.Info("this is the only voter, so it stays one")
+		err = nil
+	}
+	if err != nil {
+		err = fmt.Errorf("leave the voters: %w", err)
+	}
+	if e := c.gossip.Leave(ctx); e != nil && !errors.Is(e, gossip.ErrNotRunning) {
+		err = errors.Join(err, fmt.Errorf("leave the gossip: %w", e))
+	}
+	return err
+}
+
+// Agreement returns what is known now. It is cheap.
+func (c *Cluster) Agreement() Agreement {
+	s := c.register.Status()
+	a := Agreement{
+		Known: s.Known && s.Record.Revision > 0, Record: s.Record,
+		Fresh: s.Fresh, Reason: s.Reason, Voting: s.Voting, IsLeader: s.IsLeader,
+		Leader: s.Leader, Term: s.Term, State: string(s.State), Cluster: s.Cluster,
+	}
+	for _, v := range s.Voters {
+		if !v.Learner {
+			a.Voters = append(a.Voters, VoterInfo{Name: v.Name, Disk: v.Disk, Heard: v.Heard, Live: v.Live})
+		}
+	}
+	slices.SortFunc(a.Voters, func(x, y VoterInfo) int { return strings.Compare(x.Name, y.Name) })
+	select {
+	case <-c.gossip.Settled():
+	default:
+		a.Fresh, a.Reason = false, "this daemon is making sure that no other one is named "+c.cfg.Name
+	}
+	return a
+}
+
+// Propose asks for a command and waits for its outcome: the record that it
+// wrote, or a *RefusedError with the record that won. ErrNoMajority, ErrStopped
+// and the errors of ctx leave the outcome unknown; repeating the command with its
+// ID is safe. It works on every member.
+func (c *Cluster) Propose(ctx context.Context, cmd Command) (Record, error) {
+	if err := cmd.Validate(); err != nil {
+		return Record{}, err
+	}
+	return c.register.Propose(ctx, cmd)
+}
+
+// Publish makes data this member's view. It is sent at once if it differs from
+// the last one, so it should hold nothing that changes all the time. Data must
+// not be modified afterwards.
+func (c *Cluster) Publish(view []byte) { c.gossip.Publish(view) }
+
+// Changed yields a value after the record, a view, the leader or the members
+// changed (1-buffered).
+func (c *Cluster) Changed() <-chan struct{} { return c.changed }
+
+// Register returns all that the register knows.
+func (c *Cluster) Register() RegisterStatus { return c.register.Status() }
+
+// InitForce makes a first start with those of the initial voters that are alive
+// now. ErrNotEmpty if a cluster exists already.
+func (c *Cluster) InitForce(ctx context.Context) error { return c.register.InitForce(ctx) }
+
+// Recover starts a new generation of the cluster with the record known here and
+// the named live members as voters, for the day on which the majority's disks
+// are gone for good. ErrMajorityAlive, ErrUnknownVoter, ErrNothingKnown, ErrBehind.
+func (c *Cluster) Recover(ctx context.Context, voters []string) error {
+	return c.register.Recover(ctx, voters)
+}
+
+// Views returns the newest view of each stable name, ordered by name: of several
+// processes of one name a live one's, and of those the one heard last.
+func (c *Cluster) Views() []View {
+	now := time.Now()
+	addresses := map[string]string{}
+	for _, m := range c.gossip.Members() {
+		if m.Live {
+			addresses[m.Process] = m.Address
+		}
+	}
+	var out []View
+	for _, v := range c.gossip.Views() {
+		if v.Published.IsZero() {
+			continue // only headers came so far
+		}
+		w := View{
+			Name: v.Name, Process: v.Process, Self: v.Self, Voter: v.Voter, Live: v.Live,
+			Address: addresses[v.Process], Data: v.Data, Age: max(now.Sub(v.Published), 0),
+			Version: version(v.Order), Quorum: v.Quorum,
+		}
+		if w.Self {
+			w.Age = 0
+		}
+		n := len(out)
+		switch {
+		case n == 0 || out[n-1].Name != w.Name:
+			out = append(out, w)
+		case better(w, out[n-1]):
+			out[n-1] = w
+		}
+	}
+	return out
+}
+
+// better reports whether a is to be shown instead of b, a view of the same name.
+func better(a, b View) bool {
+	if a.Self != b.Self {
+		return a.Self
+	}
+	if a.Live != b.Live {
+		return a.Live
+	}
+	return a.Age < b.Age
+}
+
+// Members returns the live members and those that went within the last minute,
+// ordered by name.
+func (c *Cluster) Members() []Member {
+	voters := c.register.Status().Voters
+	var out []Member
+	for _, m := range c.gossip.Members() {
+		w := Member{
+			Name: m.Name, Process: m.Process, Address: m.Address, Version: m.Version, Disk: m.Disk,
+			Witness: m.Witness, Observe: m.Observer, Self: m.Self, State: MemberAlive,
+			Voter: slices.ContainsFunc(voters, func(v register.VoterStatus) bool {
+				return v.Name == m.Name && v.Disk == m.Disk && !v.Learner
+			}),
+		}
+		switch {
+		case !m.Live:
+			w.State = MemberGone
+		case m.Leaving:
+			w.State = MemberLeaving
+		case !m.Settled:
+			w.State = MemberStarting
+		}
+		out = append(out, w)
+	}
+	return out
+}
+
+// deliver takes a direct message from the gossip.
+func (c *Cluster) deliver(m gossip.Message) {
+	if m.Channel == channelRegister {
+		c.register.Receive(m.Data)
+	}
+}
+
+// gossipChanged is called by the gossip, sometimes under its lock.
+func (c *Cluster) gossipChanged() { nudge(c.wake) }
+
+// viewStatus is what goes with every publication of this member's view.
+func (c *Cluster) viewStatus() gossip.Status {
+	s := c.register.Status()
+	return gossip.Status{
+		Cluster: clusterID(s.Cluster), Voter: s.Voting, Quorum: s.Fresh, Order: order(s.Record.Version),
+	}
+}
+
+// transport carries the register's messages.
+type transport Cluster
+
+// Send implements register.Transport.
+func (t *transport) Send(name string, disk uint64, data []byte) {
+	t.gossip.SendDisk(name, disk, channelRegister, data)
+}
+
+// clusterID turns the id that the register shows into a number, 0 for none.
+func clusterID(s string) uint64 {
+	id, err := strconv.ParseUint(s, 16, 64)
+	if err != nil {
+		return 0
+	}
+	return id
+}
+
+func order(v Version) gossip.Order { return gossip.Order{v.Recovery, v.Epoch, v.Revision} }
+
+func version(o gossip.Order) Version { return Version{Recovery: o[0], Epoch: o[1], Revision: o[2]} }
+
+// nudge sends on a channel of size 1 unless it is full already.
+func nudge(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

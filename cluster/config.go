@@ -1,0 +1,109 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/gossip"
+	"github.com/haproxy-peers/haproxy-peers/cluster/register"
+)
+
+// DefaultLabel is the gossip label of an installation that sets none.
+const DefaultLabel = "haproxyd"
+
+// Config configures a Cluster. Name, DataDir and GossipBind are required.
+type Config struct {
+	// Name is this member's stable name, the same after every restart. It must
+	// be unique: a second live process with it is refused (*gossip.NameTakenError).
+	Name string
+	// DataDir holds the register's state file. It must survive restarts; a
+	// member that lost it comes back as a new voter that the others must admit.
+	DataDir string
+	// Label keeps installations on one network apart. Default DefaultLabel.
+	Label string
+	// GossipBind is the ADDR:PORT to listen on, UDP and TCP. ADDR is an IP.
+	GossipBind string
+	// GossipAdvertise is the ADDR:PORT that others are told. Default: the bind
+	// address or, if that is unspecified, the one from which the first member
+	// to join is reached.
+	GossipAdvertise string
+	// KeyFile holds the encryption keys, one base64 or hex key per line, the
+	// first being the primary one. Read again when it changes. Empty: none.
+	KeyFile string
+	// Join lists the HOST:PORT of the first members; resolved again every 15 s.
+	Join []string
+	// InitialVoters are the names of the voters of a first start. Empty: this
+	// member founds nothing, it waits to be taken in.
+	InitialVoters []string
+	// MaxVoters is the largest number of voters. Default 5.
+	MaxVoters int
+	// Witness marks a member without a HAProxy, for the others to see.
+	Witness bool
+	// Observe marks a member that never writes, for the others to see. It votes
+	// on the record like any other: a vote touches no HAProxy.
+	Observe bool
+	// Version is the daemon's version, for people.
+	Version string
+
+	// Logger receives what happens; nil discards it.
+	Logger *slog.Logger
+	// Registerer receives the metrics; nil keeps them private.
+	Registerer prometheus.Registerer
+
+	// Timing are the register's times; zero values mean its defaults.
+	Timing register.Timing
+	// ProbeInterval, ProbeTimeout, GossipInterval, PushPullInterval,
+	// ResolveInterval, KeyInterval and BeatInterval are the gossip's times; see
+	// gossip.Config for their meaning and defaults.
+	ProbeInterval, ProbeTimeout, GossipInterval, PushPullInterval time.Duration
+	ResolveInterval, KeyInterval, BeatInterval                    time.Duration
+
+	// Resolver resolves the hosts of Join; nil is the system's.
+	Resolver gossip.Resolver
+	// Transport replaces the gossip's sockets (tests).
+	Transport memberlist.Transport
+}
+
+// Validate reports everything that is wrong with c, joined.
+func (c Config) Validate() error {
+	var errs []error
+	if c.DataDir == "" {
+		errs = append(errs, errors.New("cluster: the data directory is not set: name one that survives restarts"))
+	}
+	if c.MaxVoters < 0 || c.MaxVoters > 9 {
+		errs = append(errs, fmt.Errorf("cluster: at most %d voters make no sense: take 1 to 9", c.MaxVoters))
+	}
+	for i, name := range c.InitialVoters {
+		if name == "" {
+			errs = append(errs, errors.New("cluster: an initial voter has no name"))
+		} else if slices.Contains(c.InitialVoters[:i], name) {
+			errs = append(errs, fmt.Errorf("cluster: the initial voter %q is named twice", name))
+		}
+	}
+	errs = append(errs, c.Timing.Validate(), c.gossip(gossip.Meta{Name: c.Name}, nil).Validate())
+	return errors.Join(errs...)
+}
+
+// gossip returns the gossip's part of the configuration. A nil cluster gives
+// one that can be validated, not run.
+func (c Config) gossip(meta gossip.Meta, of *Cluster) gossip.Config {
+	label := c.Label
+	if label == "" {
+		label = DefaultLabel
+	}
+	return gossip.Config{
+		Meta: meta, Label: label, Bind: c.GossipBind, Advertise: c.GossipAdvertise,
+		KeyFile: c.KeyFile, Join: c.Join,
+		Deliver: of.deliver, Changed: of.gossipChanged, Status: of.viewStatus,
+		Logger: c.Logger, Registerer: c.Registerer, Resolver: c.Resolver, Transport: c.Transport,
+		ProbeInterval: c.ProbeInterval, ProbeTimeout: c.ProbeTimeout, GossipInterval: c.GossipInterval,
+		PushPullInterval: c.PushPullInterval, ResolveInterval: c.ResolveInterval,
+		KeyInterval: c.KeyInterval, BeatInterval: c.BeatInterval,
+	}
+}

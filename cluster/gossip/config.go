@@ -1,0 +1,205 @@
+package gossip
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Limits of what fits into the metadata, which memberlist bounds at 512 bytes.
+const (
+	// MaxName is the longest stable name, in bytes.
+	MaxName = 128
+	// maxVersion is the longest daemon version that is spread; a longer one is cut.
+	maxVersion = 64
+)
+
+// Config configures a Gossip. Name, Label and Bind are required; a zero timing
+// takes the default that its comment names.
+type Config struct {
+	// Meta is what the members are told of this one at first; SetMeta changes
+	// it later. Meta.Name, the stable name, is required.
+	Meta Meta
+
+	// Label is put on every packet and stream, and is authenticated when there
+	// is a key. Packets with another label are dropped, so that two
+	// installations on one network never mix. Required.
+	Label string
+
+	// Bind is the ADDR:PORT to listen on, for both UDP and TCP. ADDR must be an
+	// IP address. Port 0 takes a free one (tests).
+	Bind string
+
+	// Advertise is the ADDR:PORT or HOST:PORT that others are told. Empty means
+	// the bind address or, if that is unspecified (0.0.0.0), the address from
+	// which this machine reaches the first join host.
+	Advertise string
+
+	// KeyFile holds the encryption keys, one base64 or hex key of 16, 24 or 32
+	// bytes per line, the first being the one to encrypt with and all of them
+	// being accepted. It is read again when it changes. Empty: no encryption.
+	KeyFile string
+
+	// Join lists the HOST:PORT of first members. They are resolved again every
+	// ResolveInterval, so that a member that came back at a new address, or an
+	// island left by a restart of everything, is found.
+	Join []string
+
+	// Deliver receives the direct messages to this member. It is called from
+	// one goroutine and must not block. Required.
+	Deliver func(Message)
+
+	// Changed is called after the members, a view or the record changed. It is
+	// called from several goroutines, sometimes under memberlist's lock: it must
+	// not block, nor call anything here.
+	Changed func()
+
+	// Status returns what a publication of this member's view says beside the
+	// data. It is called at the moment of each publication, from several
+	// goroutines, and must not block. Required.
+	Status func() Status
+
+	// Logger receives what happens; nil discards it.
+	Logger *slog.Logger
+	// Registerer receives the metrics; nil keeps them private.
+	Registerer prometheus.Registerer
+	// Resolver resolves the hosts of Join; nil is net.DefaultResolver.
+	Resolver Resolver
+	// Transport replaces the sockets (tests); nil opens them on Bind.
+	Transport memberlist.Transport
+
+	// ProbeInterval is the time between two probes of a member; default 500 ms.
+	ProbeInterval time.Duration
+	// ProbeTimeout is how long a probe waits for its answer; default 200 ms.
+	ProbeTimeout time.Duration
+	// GossipInterval is the time between two rounds of the queue; default 100 ms.
+	GossipInterval time.Duration
+	// PushPullInterval is the time between two complete exchanges with a random
+	// member; default 10 s.
+	PushPullInterval time.Duration
+	// ResolveInterval is the time between two resolutions of Join; default 15 s.
+	ResolveInterval time.Duration
+	// KeyInterval is the time between two looks at KeyFile; default 2 s.
+	KeyInterval time.Duration
+	// BeatInterval is the time between two repetitions of an unchanged voter's
+	// view; default 500 ms.
+	BeatInterval time.Duration
+	// StreamTimeout bounds every stream to another member; default 2 s.
+	StreamTimeout time.Duration
+}
+
+// Validate reports everything that is wrong with c, joined.
+func (c Config) Validate() error {
+	var errs []error
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf("gossip: "+format, args...)) }
+	switch {
+	case c.Meta.Name == "":
+		fail("the name is empty: give this member the name that the others know it by")
+	case len(c.Meta.Name) > MaxName:
+		fail("the name %q is longer than %d bytes", c.Meta.Name, MaxName)
+	}
+	switch {
+	case c.Label == "":
+		fail("the label is empty: give all members of one installation the same label")
+	case len(c.Label) > memberlist.LabelMaxSize:
+		fail("the label %q is longer than %d bytes", c.Label, memberlist.LabelMaxSize)
+	}
+	if c.Deliver == nil {
+		fail("no receiver for direct messages")
+	}
+	if c.Status == nil {
+		fail("no source of the view's status")
+	}
+	if host, _, err := splitHostPort(c.Bind); err != nil {
+		fail("bind address %q: %w", c.Bind, err)
+	} else if net.ParseIP(host) == nil {
+		fail("bind address %q: the host must be an IP address", c.Bind)
+	}
+	if c.Advertise != "" {
+		if host, port, err := splitHostPort(c.Advertise); err != nil {
+			fail("advertise address %q: %w", c.Advertise, err)
+		} else if ip := net.ParseIP(host); port == 0 || (ip != nil && ip.IsUnspecified()) {
+			fail("advertise address %q: others cannot reach that; give an address and a port of this machine", c.Advertise)
+		}
+	}
+	for _, j := range c.Join {
+		if _, port, err := splitHostPort(j); err != nil {
+			fail("join address %q: %w", j, err)
+		} else if port == 0 {
+			fail("join address %q: the port is 0", j)
+		}
+	}
+	for name, d := range map[string]time.Duration{
+		"ProbeInterval": c.ProbeInterval, "ProbeTimeout": c.ProbeTimeout, "GossipInterval": c.GossipInterval,
+		"PushPullInterval": c.PushPullInterval, "ResolveInterval": c.ResolveInterval, "KeyInterval": c.KeyInterval,
+		"BeatInterval": c.BeatInterval, "StreamTimeout": c.StreamTimeout,
+	} {
+		if d < 0 {
+			fail("%s is negative (%s)", name, d)
+		}
+	}
+	if p, i := orElse(c.ProbeTimeout, defaultProbeTimeout), orElse(c.ProbeInterval, defaultProbeInterval); p >= i {
+		fail("ProbeTimeout (%s) must be shorter than ProbeInterval (%s)", p, i)
+	}
+	return errors.Join(errs...)
+}
+
+const (
+	defaultProbeInterval = 500 * time.Millisecond
+	defaultProbeTimeout  = 200 * time.Millisecond
+)
+
+// withDefaults returns c with the zero values replaced.
+func (c Config) withDefaults() Config {
+	c.ProbeInterval = orElse(c.ProbeInterval, defaultProbeInterval)
+	c.ProbeTimeout = orElse(c.ProbeTimeout, defaultProbeTimeout)
+	c.GossipInterval = orElse(c.GossipInterval, 100*time.Millisecond)
+	c.PushPullInterval = orElse(c.PushPullInterval, 10*time.Second)
+	c.ResolveInterval = orElse(c.ResolveInterval, 15*time.Second)
+	c.KeyInterval = orElse(c.KeyInterval, 2*time.Second)
+	c.BeatInterval = orElse(c.BeatInterval, 500*time.Millisecond)
+	c.StreamTimeout = orElse(c.StreamTimeout, 2*time.Second)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Registerer == nil {
+		c.Registerer = prometheus.NewRegistry()
+	}
+	if c.Resolver == nil {
+		c.Resolver = net.DefaultResolver
+	}
+	if c.Changed == nil {
+		c.Changed = func() {}
+	}
+	return c
+}
+
+func orElse(d, def time.Duration) time.Duration {
+	if d == 0 {
+		return def
+	}
+	return d
+}
+
+// splitHostPort splits ADDR:PORT and checks the port.
+func splitHostPort(s string) (host string, port int, err error) {
+	host, p, err := net.SplitHostPort(s)
+	if err != nil {
+		return "", 0, fmt.Errorf("want HOST:PORT: %w", err)
+	}
+	if strings.TrimSpace(host) == "" {
+		return "", 0, errors.New("want HOST:PORT: the host is empty")
+	}
+	n, err := strconv.ParseUint(p, 10, 16)
+	if err != nil {
+		return "", 0, fmt.Errorf("want HOST:PORT: %q is no port", p)
+	}
+	return host, int(n), nil
+}

@@ -1,0 +1,156 @@
+package gossip
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/hashicorp/memberlist"
+)
+
+// Protocol is the newest format of messages that this build reads and writes.
+// It is spread in the metadata, so that a later build can keep to what the
+// oldest member understands while the members are replaced one by one.
+const Protocol = 1
+
+// metaFormat is the version of Meta's own encoding.
+const metaFormat = 1
+
+// Meta is what a member tells all others about itself, in memberlist's metadata.
+type Meta struct {
+	// Name is the stable name: the same after every restart of this member.
+	Name string
+	// Disk is the id of the data directory. A lost disk comes back as another id.
+	Disk uint64
+	// Cluster is the id of the cluster that the disk belongs to, 0 while it
+	// belongs to none.
+	Cluster uint64
+	// Generation is the recovery generation of what the disk holds.
+	Generation uint64
+	// Initial is a hash of the voters that this member would start a new
+	// cluster with.
+	Initial uint64
+	// Order is the newest record that this member knew when it last changed
+	// its metadata.
+	Order Order
+	// Version is the daemon's version, for people.
+	Version string
+	// Protocol is the newest message format that this member reads.
+	Protocol uint8
+	// Voter says that this member believes to be a voter.
+	Voter bool
+	// Willing says that this member may be made a voter.
+	Willing bool
+	// Witness marks a voter without a HAProxy.
+	Witness bool
+	// Observer marks a member that watches and never writes.
+	Observer bool
+	// Settled says that no other live process has this stable name, as far as
+	// this process could find out by asking. Before that it must not vote.
+	Settled bool
+	// Leaving says that this member is about to stop for good.
+	Leaving bool
+}
+
+// flags of the encoding.
+const (
+	metaVoter = 1 << iota
+	metaWilling
+	metaWitness
+	metaObserver
+	metaSettled
+	metaLeaving
+	metaFlags // one past the last
+)
+
+// encode returns at most memberlist.MetaMaxSize bytes, given that Validate
+// accepted the lengths.
+func (m Meta) encode() []byte {
+	var flags byte
+	for _, f := range []struct {
+		on  bool
+		bit byte
+	}{
+		{m.Voter, metaVoter}, {m.Willing, metaWilling}, {m.Witness, metaWitness},
+		{m.Observer, metaObserver}, {m.Settled, metaSettled}, {m.Leaving, metaLeaving},
+	} {
+		if f.on {
+			flags |= f.bit
+		}
+	}
+	w := writer{}
+	w.byte(metaFormat)
+	w.byte(m.Protocol)
+	w.byte(flags)
+	w.fixed(m.Disk)
+	w.fixed(m.Cluster)
+	w.uint(m.Generation)
+	w.fixed(m.Initial)
+	w.order(m.Order)
+	w.string(cut(m.Name, MaxName))
+	w.string(cut(m.Version, maxVersion))
+	return w.b
+}
+
+// decodeMeta reads what encode wrote. ErrNewer is returned for a later format.
+func decodeMeta(b []byte) (Meta, error) {
+	if len(b) > memberlist.MetaMaxSize {
+		return Meta{}, errField
+	}
+	r := reader{b: b}
+	if f := r.byte(); r.err == nil && f != metaFormat {
+		if f > metaFormat {
+			return Meta{}, fmt.Errorf("%w: metadata format %d, this build reads %d", ErrNewer, f, metaFormat)
+		}
+		return Meta{}, errField
+	}
+	m := Meta{Protocol: r.byte()}
+	flags := r.byte()
+	if flags >= metaFlags {
+		r.fail(errField)
+	}
+	m.Voter = flags&metaVoter != 0
+	m.Willing = flags&metaWilling != 0
+	m.Witness = flags&metaWitness != 0
+	m.Observer = flags&metaObserver != 0
+	m.Settled = flags&metaSettled != 0
+	m.Leaving = flags&metaLeaving != 0
+	m.Disk = r.fixed()
+	m.Cluster = r.fixed()
+	m.Generation = r.uint()
+	m.Initial = r.fixed()
+	m.Order = r.order()
+	m.Name = r.string(MaxName)
+	m.Version = r.string(maxVersion)
+	if err := r.end(); err != nil {
+		return Meta{}, err
+	}
+	if m.Name == "" {
+		return Meta{}, errors.New("metadata without a name")
+	}
+	return m, nil
+}
+
+func cut(s string, n int) string {
+	if len(s) > n {
+		return s[:n]
+	}
+	return s
+}
+
+// newProcess returns a memberlist name that no other process has: the stable
+// name, a dash and eight random hex digits.
+func newProcess(name string) string {
+	var b [4]byte
+	// crypto/rand.Read never fails since Go 1.24; it ends the program instead.
+	_, _ = rand.Read(b[:])
+	return name + "-" + hex.EncodeToString(b[:])
+}
+
+// belongs reports whether process can be a process of the stable name.
+func belongs(process, name string) bool {
+	rest, ok := strings.CutPrefix(process, name+"-")
+	return ok && len(rest) == 8
+}

@@ -1,0 +1,162 @@
+package gossip
+
+import (
+	"fmt"
+	"time"
+)
+
+// NameTakenError is what Run returns in a process that has to stop because
+// another live process has its stable name.
+type NameTakenError struct {
+	// Name is the stable name.
+	Name string
+	// Process and Address (ADDR:PORT of its gossip) are the other process's.
+	Process, Address string
+}
+
+func (e *NameTakenError) Error() string {
+	return fmt.Sprintf("another live daemon is named %q: it answers at %s (%s); stop that one or give this one another name", e.Name, e.Address, e.Process)
+}
+
+const (
+	// askEvery is the time between two challenges of the same rival.
+	askEvery = 300 * time.Millisecond
+	// askTimes is how many challenges stay unanswered until a rival counts as
+	// dead: a crashed process remains a member for up to 2.5 s, and its
+	// successor should not have to wait for that.
+	askTimes = 3
+	// askAgain is when a rival that did not answer, but remains a member, is asked again.
+	askAgain = 5 * time.Second
+)
+
+// rivals decides which of several live processes of one stable name remains. It
+// is a state machine: time and messages come in, challenges go out.
+//
+// A process that is settled beats one that is not: the later of two is the one
+// to stop. Between equals (both just started, or both settled on two sides of a
+// partition) the smaller process name stays. The asked process decides for
+// both, and each side keeps the rank that it first took towards a rival, so that
+// both sides always reach the same verdict and exactly one remains.
+type rivals struct {
+	self  string
+	known map[string]*rival
+}
+
+type rival struct {
+	settled bool // our rank towards it
+	nonce   uint64
+	asked   int
+	next    time.Time
+	beaten  bool // it answered that it will be the one to stop
+	silent  bool // it did not answer askTimes challenges
+}
+
+// rankWins reports whether process a with its rank remains beside process b.
+func rankWins(aSettled bool, a string, bSettled bool, b string) bool {
+	if aSettled != bSettled {
+		return aSettled
+	}
+	return a < b
+}
+
+// sync takes the live processes of the same name: address is theirs, own ours.
+// A rival at our own address is dead, since we hold the address.
+func (r *rivals) sync(now time.Time, live map[string]string, own string, settled bool) {
+	if r.known == nil {
+		r.known = map[string]*rival{}
+	}
+	for p := range r.known {
+		if _, ok := live[p]; !ok {
+			delete(r.known, p)
+		}
+	}
+	for p, address := range live {
+		v := r.get(p, settled, now)
+		if address == own {
+			v.silent, v.next = true, now.Add(askAgain)
+		}
+	}
+}
+
+func (r *rivals) get(process string, settled bool, now time.Time) *rival {
+	v := r.known[process]
+	if v == nil {
+		v = &rival{settled: settled, next: now}
+		if r.known == nil {
+			r.known = map[string]*rival{}
+		}
+		r.known[process] = v
+	}
+	return v
+}
+
+// tick returns the processes to challenge now, with what to ask them.
+func (r *rivals) tick(now time.Time, nonce func() uint64) map[string]challenge {
+	var out map[string]challenge
+	for p, v := range r.known {
+		if v.beaten || now.Before(v.next) {
+			continue
+		}
+		if v.asked >= askTimes && !v.silent {
+			v.silent, v.asked, v.nonce, v.next = true, 0, 0, now.Add(askAgain)
+			continue
+		}
+		if v.silent && v.asked >= askTimes {
+			v.asked = 0
+		}
+		if v.nonce == 0 {
+			v.nonce = nonce() | 1
+		}
+		v.asked++
+		v.next = now.Add(askEvery)
+		if v.silent && v.asked >= askTimes {
+			v.next = now.Add(askAgain)
+		}
+		if out == nil {
+			out = map[string]challenge{}
+		}
+		out[p] = challenge{From: r.self, Nonce: v.nonce, Settled: v.settled}
+	}
+	return out
+}
+
+// pending reports whether a rival may still turn out to be alive.
+func (r *rivals) pending() bool {
+	for _, v := range r.known {
+		if !v.beaten && !v.silent {
+			return true
+		}
+	}
+	return false
+}
+
+// next returns when tick has something to do, zero for never.
+func (r *rivals) next() time.Time {
+	var t time.Time
+	for _, v := range r.known {
+		if !v.beaten && (t.IsZero() || v.next.Before(t)) {
+			t = v.next
+		}
+	}
+	return t
+}
+
+// challenged answers a challenge of another process of our name.
+func (r *rivals) challenged(now time.Time, c challenge, settled bool) answer {
+	v := r.get(c.From, settled, now)
+	return answer{From: r.self, Nonce: c.Nonce, Stop: rankWins(v.settled, r.self, c.Settled, c.From)}
+}
+
+// answered takes an answer and reports whether this process has to stop.
+// Answers to anything but the open challenge are ignored.
+func (r *rivals) answered(a answer) (stop bool) {
+	v := r.known[a.From]
+	if v == nil || v.nonce == 0 || v.nonce != a.Nonce {
+		return false
+	}
+	if a.Stop {
+		return true
+	}
+	v.beaten, v.silent = true, false
+	return false
+}

@@ -1,0 +1,64 @@
+package gossip
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+
+	"github.com/hashicorp/memberlist"
+)
+
+// Send sends data to one process: as a packet if it fits, else as a stream. It
+// does not wait, and neither tells whether it arrived.
+func (g *Gossip) Send(process string, channel byte, data []byte) {
+	g.sendTo(process, Message{From: g.process, Channel: channel, Data: data}.encode())
+}
+
+func (g *Gossip) sendTo(process string, message []byte) {
+	g.mu.Lock()
+	m := g.members[process]
+	g.mu.Unlock()
+	if m == nil {
+		g.metrics.drop(ReasonUnreachable)
+		return
+	}
+	g.send(m.node, message)
+}
+
+// packetLimit is the largest message that is sent as a packet.
+func (g *Gossip) packetLimit() int { return packetSize - packetOverhead - len(g.cfg.Label) }
+
+func (g *Gossip) send(node memberlist.Node, message []byte) {
+	g.life.RLock()
+	defer g.life.RUnlock()
+	if g.ended || g.out == nil {
+		return
+	}
+	if len(message) <= g.packetLimit() {
+		g.metrics.sent.WithLabelValues("packet").Inc()
+		if err := g.out.SendBestEffort(&node, message); err != nil {
+			g.metrics.drop(ReasonUnreachable)
+		}
+		return
+	}
+	select {
+	case g.slots <- struct{}{}:
+	default:
+		g.metrics.drop(ReasonFull)
+		return
+	}
+	g.metrics.sent.WithLabelValues("stream").Inc()
+	g.sending.Go(func() {
+		defer func() { <-g.slots }()
+		if err := g.out.SendReliable(&node, message); err != nil {
+			g.metrics.drop(ReasonUnreachable)
+		}
+	})
+}
+
+// nonce returns a random number.
+func nonce() uint64 {
+	var b [8]byte
+	// crypto/rand.Read never fails since Go 1.24; it ends the program instead.
+	_, _ = rand.Read(b[:])
+	return binary.BigEndian.Uint64(b[:])
+}

@@ -1,0 +1,296 @@
+package register
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// MaxValue is the largest Value of a [Command] in bytes. The record travels in
+// every snapshot and is written whole at each decision, so it stays small.
+const MaxValue = 32 << 10
+
+// MaxCommandID is the largest length of a [Command] ID in bytes.
+const MaxCommandID = 128
+
+var (
+	// ErrNoMajority says that no leader with a majority of the voters answered.
+	// When [Node.Propose] returns it the command was never handed to raft here
+	// or no answer came: its outcome is unknown, and repeating it with the same
+	// ID is safe.
+	ErrNoMajority = errors.New("no majority of the voters answers")
+	// ErrStopped says that this member is out of the vote for good (a write
+	// error, or Run has ended): the daemon must be restarted.
+	ErrStopped = errors.New("register is stopped")
+	// ErrLastVoter is returned by [Node.Leave] on the only voter: the record
+	// would be gone with it, so it stays a voter.
+	ErrLastVoter = errors.New("the last voter does not leave")
+	// ErrNotEmpty refuses [Node.InitForce] where a cluster exists already.
+	ErrNotEmpty = errors.New("a cluster exists already")
+	// ErrMajorityAlive refuses [Node.Recover] while the majority still answers.
+	ErrMajorityAlive = errors.New("the majority answers, there is nothing to recover")
+	// ErrUnknownVoter refuses an InitForce or Recover that names a member that
+	// is not seen alive.
+	ErrUnknownVoter = errors.New("not a live member")
+	// ErrNothingKnown refuses a Recover on a member that knows no record.
+	ErrNothingKnown = errors.New("this member knows no cluster, use init")
+	// ErrBadCommand refuses a command without an ID, or with a value or an ID
+	// that is too long.
+	ErrBadCommand = errors.New("bad command")
+	// ErrBehind refuses a Recover on a member while another listed one holds
+	// a newer record: recover there.
+	ErrBehind = errors.New("another listed member holds a newer record")
+)
+
+// Version numbers a state of the record. Versions are ordered
+// lexicographically and only ever grow. Within one Recovery a Version has one
+// value, ever.
+type Version struct {
+	// Recovery is the recovery generation, raised by [Node.Recover] alone.
+	Recovery uint64 `json:"recovery"`
+	// Epoch is raised by commands with NewEpoch.
+	Epoch uint64 `json:"epoch"`
+	// Revision is raised by every applied command.
+	Revision uint64 `json:"revision"`
+}
+
+// Compare returns -1, 0 or +1 as v is before, equal to or after o.
+func (v Version) Compare(o Version) int {
+	return cmp.Or(cmp.Compare(v.Recovery, o.Recovery), cmp.Compare(v.Epoch, o.Epoch),
+		cmp.Compare(v.Revision, o.Revision))
+}
+
+// String prints v as "r0/e7/12": recovery, epoch, revision.
+func (v Version) String() string { return fmt.Sprintf("r%d/e%d/%d", v.Recovery, v.Epoch, v.Revision) }
+
+// Record is the replicated record. Its zero value, with revision 0, is the
+// record of a new cluster: nothing was decided yet.
+type Record struct {
+	Version
+	// Value is opaque to this package and must not be modified.
+	Value []byte `json:"value,omitempty"`
+	// CommandID is the ID of the command that wrote Value.
+	CommandID string `json:"command_id,omitempty"`
+}
+
+// Command asks for a new Value. It is applied only while Expect is the
+// record's version, and then raises Revision (and Epoch with NewEpoch).
+type Command struct {
+	// ID makes the command idempotent: sent several times it is applied once,
+	// and every copy gets the same answer. It must be unique, 1 to
+	// [MaxCommandID] bytes.
+	ID string `json:"id"`
+	// Expect is the version that the command was validated against.
+	Expect Version `json:"expect"`
+	// NewEpoch also raises the epoch.
+	NewEpoch bool `json:"new_epoch,omitempty"`
+	// Value replaces the record's value, at most [MaxValue] bytes.
+	Value []byte `json:"value,omitempty"`
+}
+
+// Validate returns an error that wraps [ErrBadCommand] when c cannot be
+// proposed.
+func (c Command) Validate() error {
+	switch {
+	case c.ID == "" || len(c.ID) > MaxCommandID:
+		return fmt.Errorf("%w: the id must have 1 to %d bytes, it has %d", ErrBadCommand, MaxCommandID, len(c.ID))
+	case len(c.Value) > MaxValue:
+		return fmt.Errorf("%w: the value has %d bytes, at most %d are allowed", ErrBadCommand, len(c.Value), MaxValue)
+	}
+	return nil
+}
+
+// RefusedError says that a command was not applied because the record had
+// moved on. Current is the record that won.
+type RefusedError struct {
+	Expect  Version
+	Current Record
+	// Open says that the outcome is open in spite of the refusal: Expect is so
+	// old that nobody can tell any more whether an earlier copy of this command
+	// was applied, or it is a version that does not exist yet (of a cluster that
+	// is gone), which a late copy might still meet.
+	Open bool
+}
+
+// Error names the version expected and the one found.
+func (e *RefusedError) Error() string {
+	if e.Open {
+		return fmt.Sprintf("the record is at %s, far from the expected %s: whether this command takes effect is not known",
+			e.Current.Version, e.Expect)
+	}
+	return fmt.Sprintf("refused: the record is at %s (written by %q), the command expected %s",
+		e.Current.Version, e.Current.CommandID, e.Expect)
+}
+
+// Member is what the register must know of a member of the gossip. A member
+// announces its own with [Node.Self]; the glue collects the others' and hands
+// them to [Node.SetMembers].
+type Member struct {
+	// Name is the stable name (not the process name).
+	Name string `json:"n"`
+	// Disk identifies the member's state file. A lost disk gets a new one. It is the raft id.
+	Disk uint64 `json:"d"`
+	// Cluster is the cluster that the disk belongs to, 0 when it is empty.
+	Cluster uint64 `json:"c,omitempty"`
+	// Generation is the disk's recovery generation.
+	Generation uint64 `json:"g,omitempty"`
+	// Voter says that the member believes to be a voter of Cluster.
+	Voter bool `json:"v,omitempty"`
+	// Willing says that the member may be made a voter.
+	Willing bool `json:"w,omitempty"`
+	// Leaving says that the member is about to stop.
+	Leaving bool `json:"l,omitempty"`
+	// Initial is a hash of the sorted InitialVoters: the first start needs all
+	// of them to mean the same set.
+	Initial uint64 `json:"i,omitempty"`
+	// Version is the committed record that the member last knew when this was
+	// announced; it may lag.
+	Version Version `json:"r"`
+}
+
+// Empty says that the member's disk belongs to no cluster.
+func (m Member) Empty() bool { return m.Cluster == 0 }
+
+// State is the role of this member.
+type State string
+
+// The states of a member.
+const (
+	// StateWaiting: no cluster yet; Reason says what for.
+	StateWaiting State = "waiting"
+	// StateVoter: a member of the configuration (voter or learner).
+	StateVoter State = "voter"
+	// StateFollower: knows the cluster and its record, does not vote.
+	StateFollower State = "follower"
+	// StateStopped: out of the vote after a write error. It still follows.
+	StateStopped State = "stopped"
+)
+
+// VoterStatus is one voter of the committed configuration.
+type VoterStatus struct {
+	Name string
+	Disk uint64
+	// Heard is how long ago the voter was last heard, as a round trip that
+	// this process started; -1 for never. On a member that is not the leader
+	// only the leader's is kept current.
+	Heard time.Duration
+	// Live says that a member with this name and disk is in the gossip.
+	Live bool
+	// Learner says that it is catching up and has no vote yet.
+	Learner bool
+}
+
+// Status is what a member knows now. Everything that depends on time was
+// computed when [Node.Status] was called.
+type Status struct {
+	State State
+	// Known is false until this member has learnt a cluster's record.
+	Known  bool
+	Record Record
+	// Fresh says that a majority of the voters was heard within FreshFor and
+	// that Record is at least as new as what it had committed then. Reason says
+	// why not, as a sentence.
+	Fresh  bool
+	Reason string
+	// FreshAge is how old the knowledge is, -1 for never.
+	FreshAge time.Duration
+	Voting   bool
+	IsLeader bool
+	// Leader is the leader's name, "" if unknown.
+	Leader string
+	// LeaderDisk is the leader's disk, 0 if unknown.
+	LeaderDisk uint64
+	Term       uint64
+	Voters     []VoterStatus
+	Cluster    string
+	Generation uint64
+	Name       string
+	Disk       uint64
+	// Index is the raft index up to which the record was applied here.
+	Index uint64
+	// Counters since the start of the process.
+	Counters Counters
+	// LastConflict names the last message that was refused because it came
+	// from another cluster or generation, "" for none.
+	LastConflict string
+	// Membership says what the leader does, or why it does nothing, about the
+	// configuration.
+	Membership string
+}
+
+// Counters count since the start of the process.
+type Counters struct {
+	// Writes of the state file.
+	Writes uint64
+	// Elections that this member started.
+	Campaigns uint64
+	// LeaderChanges seen here.
+	LeaderChanges uint64
+	// ConfigChanges applied here.
+	ConfigChanges uint64
+	// Commands applied here (refused ones included) and those refused.
+	Commands, Refused uint64
+	// LostDisks counts the disks that this process found lost and replaced by
+	// a new id.
+	LostDisks uint64
+	// Messages that were dropped: undecodable, of a newer protocol, of another
+	// cluster, of another generation, for another disk, or not acceptable now.
+	DroppedGarbage, DroppedNewer, DroppedCluster, DroppedGeneration, DroppedDisk, DroppedOther uint64
+}
+
+// Transport carries messages between the members.
+type Transport interface {
+	// Send hands data to the member with this name and disk. It must not
+	// block, and may lose, delay, duplicate or reorder messages. data must not
+	// be modified and may be kept. Most messages have less than 300 bytes, the
+	// largest about [MaxValue] plus a few kilobytes.
+	Send(name string, disk uint64, data []byte)
+}
+
+// Config configures a [Node].
+type Config struct {
+	// Name is this member's stable name. Required.
+	Name string
+	// Dir holds the state file. Created if missing. Required.
+	Dir string
+	// InitialVoters are the names of the voters of a first start, in any
+	// order, with this member's own name if it is one of them. Only looked at
+	// while no cluster exists.
+	InitialVoters []string
+	// MaxVoters is the largest number of voters. Default 5.
+	MaxVoters int
+	// Unwilling keeps this member from ever being made a voter.
+	Unwilling bool
+	// Timings; the zero value of each means its default.
+	Timing Timing
+	// Transport is required.
+	Transport Transport
+	// Logger is required.
+	Logger *slog.Logger
+	// OnFsync is called after each write of the state file with the time that
+	// it took and its error. Optional.
+	OnFsync func(took time.Duration, err error)
+}
+
+// Validate returns every problem of c.
+func (c Config) Validate() error {
+	var errs []error
+	if c.Name == "" {
+		errs = append(errs, errors.New("register: Name is empty"))
+	}
+	if c.Dir == "" {
+		errs = append(errs, errors.New("register: Dir is empty"))
+	}
+	if c.Transport == nil {
+		errs = append(errs, errors.New("register: Transport is nil"))
+	}
+	if c.Logger == nil {
+		errs = append(errs, errors.New("register: Logger is nil"))
+	}
+	if c.MaxVoters < 0 || c.MaxVoters > 9 {
+		errs = append(errs, fmt.Errorf("register: MaxVoters is %d, want 1 to 9 (0 for the default)", c.MaxVoters))
+	}
+	return errors.Join(append(errs, c.Timing.Validate())...)
+}

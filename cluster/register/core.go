@@ -1,0 +1,339 @@
+package register
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+)
+
+// CoreConfig configures a [Core].
+type CoreConfig struct {
+	// Name is the member's stable name.
+	Name string
+	// Initial are the names of the voters of a first start.
+	Initial []string
+	// MaxVoters is the largest number of voters; 0 means 5.
+	MaxVoters int
+	// Willing says that this member may be made a voter.
+	Willing bool
+	// Timing holds the durations; zero values mean the defaults.
+	Timing Timing
+	// Random yields ids. A core asks for few.
+	Random func() uint64
+	// Body is the contents of the state file, nil if there is none.
+	Body []byte
+	// Lost says why an earlier file was given up, "" if none was.
+	Lost string
+
+	hooks hooks
+}
+
+// hooks break one rule each. Only tests set them, to prove that the simulation
+// notices.
+type hooks struct {
+	answerBeforeFsync bool
+	keepLostDisk      *image
+	skipExpect        bool
+	obeyGeneration    bool
+	applyUncommitted  bool
+	// applied and configured hear of every command and configuration that is
+	// applied. They break nothing.
+	applied    func(c *Core, cmd Command, o outcome)
+	configured func(c *Core, index uint64)
+}
+
+// Output is what a [Core] wants done. Send and Results may be acted on at once:
+// whatever they depend on is durable already.
+type Output struct {
+	// Write, if not nil, must be written and then answered by [Core.Written].
+	// At most one is outstanding.
+	Write *Write
+	// Send are messages for other members.
+	Send []Message
+	// Results answer Propose, Read and Leave.
+	Results []Result
+	// Changed says that Status or Self may have changed.
+	Changed bool
+}
+
+// Write is the state file to be.
+type Write struct {
+	// Seq goes back to [Core.Written].
+	Seq uint64
+	// Body is the file's contents.
+	Body []byte
+	// Aside, if not empty, asks to keep the present file under another name,
+	// because the disk is given up for this reason.
+	Aside string
+}
+
+// Message goes to a member; Name "" and Disk 0 mean all (see Announcement).
+type Message struct {
+	Name string
+	Disk uint64
+	Data []byte
+}
+
+// Result answers the request with this ID.
+type Result struct {
+	ID     uint64
+	Record Record
+	Err    error
+}
+
+// Core is the register without any I/O. Its methods take the time as a value:
+// a monotonic clock that began, with a value above zero, when the core was
+// made. It is not safe for concurrent use. After every call take the Output.
+type Core struct {
+	cfg    CoreConfig
+	timing Timing
+	now    time.Duration
+	// started is when the core was made, base what its stamps are offset by.
+	started time.Duration
+	base    uint64
+
+	image
+	node *raft.RawNode
+	// failed is set once the member is out of the vote for good.
+	failed error
+
+	// confirmed says that enough others know of no promise that this disk has
+	// forgotten; until then it makes none.
+	confirmed   bool
+	confirmedBy map[uint64]bool
+	// newerConf is a later configuration than the one on this disk, while
+	// unconfirmed.
+	newerConf  *pb.ConfState
+	newerIndex uint64
+
+	// One write may be under way; after runs when it is durable.
+	writing  bool
+	writeSeq uint64
+	after    func()
+	// durable is the number of promises on the disk.
+	durable uint64
+	// lazyAt is when something is to be written that nothing waits for.
+	lazyAt time.Duration
+	// reset, if not empty, is why this disk is to be given up.
+	reset     string
+	resetLost bool
+
+	election
+	requests
+	freshness
+	observer
+	membership
+
+	out      Output
+	counters Counters
+	conflict string
+}
+
+// NewCore returns a core that has read its state file. The error says what is
+// wrong with the body.
+func NewCore(cfg CoreConfig, now time.Duration) (*Core, error) {
+	if cfg.MaxVoters == 0 {
+		cfg.MaxVoters = 5
+	}
+	cfg.Initial = slices.Compact(slices.Sorted(slices.Values(cfg.Initial)))
+	// Of a larger set the first by name begin; the others follow.
+	cfg.Initial = cfg.Initial[:min(len(cfg.Initial), cfg.MaxVoters)]
+	c := &Core{
+		cfg: cfg, timing: cfg.Timing.withDefaults(), now: now, started: now, base: cfg.Random(),
+		confirmedBy: make(map[uint64]bool),
+	}
+	c.requests.init(cfg.Random())
+	c.freshness.init()
+	c.callers = make(map[uint64]string)
+	c.image.seen = make(map[uint64]uint64)
+	if cfg.Lost != "" {
+		c.counters.LostDisks++
+	}
+	switch {
+	case cfg.Body != nil:
+		im, err := decodeImage(cfg.Body)
+		if err != nil {
+			return nil, err
+		}
+		if im.name != cfg.Name {
+			return nil, fmt.Errorf("the state file belongs to %q, this member is %q: %w", im.name, cfg.Name, errCodec)
+		}
+		c.image, c.durable = *im, im.promises
+		if c.cluster != 0 {
+			c.guard(c.openLog)
+			c.maybeConfirm()
+		}
+	case cfg.hooks.keepLostDisk != nil:
+		c.image = *cfg.hooks.keepLostDisk
+		c.log, c.machine = newLogStore(), machine{}
+		c.guard(c.openLog)
+		c.confirmed = true
+	default:
+		c.image.name, c.image.disk = cfg.Name, c.newID()
+		c.startWrite("", func() {})
+	}
+	c.pump()
+	return c, nil
+}
+
+// newID is a random id that raft does not use for itself.
+func (c *Core) newID() uint64 {
+	for {
+		if id := c.cfg.Random(); id != 0 && id < raft.LocalApplyThread {
+			return id
+		}
+	}
+}
+
+// Take returns what is to be done since the last call.
+func (c *Core) Take() Output {
+	o := c.out
+	c.out = Output{}
+	return o
+}
+
+// openLog starts raft on the log.
+func (c *Core) openLog() {
+	c.log.machine = func() []byte { return c.machine.encode() }
+	node, err := raft.NewRawNode(&raft.Config{
+		ID:      c.disk,
+		Storage: c.log,
+		Applied: c.log.applied.index,
+		// Only a leader's ticks reach raft (see tick): one is a heartbeat, and
+		// after electionTicks a leader without its majority steps down.
+		HeartbeatTick: 1, ElectionTick: electionTicks,
+		MaxSizePerMsg: 64 << 10, MaxInflightMsgs: 64, MaxUncommittedEntriesSize: 512 << 10,
+		CheckQuorum: true, PreVote: true, ReadOnlyOption: raft.ReadOnlySafe,
+		DisableProposalForwarding: true, StepDownOnRemoval: true,
+		Logger: quietLogger{},
+	})
+	if err != nil {
+		panic(err)
+	}
+	c.node = node
+	c.election.reset(c)
+}
+
+// Written reports the end of a write. An error takes the member out of the
+// vote: what the file holds now is not known.
+func (c *Core) Written(now time.Duration, seq uint64, err error) {
+	c.now = now
+	if c.failed != nil || seq != c.writeSeq {
+		return
+	}
+	if err != nil {
+		c.fail(fmt.Errorf("the state file cannot be written: %w", err))
+		return
+	}
+	if f := c.after; c.writing {
+		c.writing, c.after = false, nil
+		c.guard(f)
+	}
+	c.pump()
+}
+
+// pump handles everything that raft has ready until it must wait for a write.
+func (c *Core) pump() {
+	c.guard(func() {
+		for c.node != nil && !c.writing && c.node.HasReady() {
+			c.ready(c.node.Ready())
+		}
+	})
+	c.observeElection()
+	if c.reset != "" && !c.writing && c.failed == nil {
+		c.resetDisk()
+	}
+	c.sendRequests(false)
+}
+
+// ready takes one Ready to the disk, if anything in it is a promise, and then
+// to the others. All messages wait: even those that raft would let go earlier
+// (a candidate's requests) could mislead a later life of this process.
+func (c *Core) ready(rd raft.Ready) {
+	if rd.HardState != nil {
+		c.log.hard = rd.HardState
+	}
+	if !raft.IsEmptySnap(rd.Snapshot) {
+		m, err := decodeMachine(rd.Snapshot.GetData())
+		if err != nil {
+			panic(err)
+		}
+		c.machine = m
+		c.log.restore(rd.Snapshot.GetMetadata())
+		c.configChanged()
+		c.out.Changed = true
+	}
+	c.log.append(rd.Entries)
+	if c.cfg.hooks.applyUncommitted {
+		for _, e := range rd.Entries {
+			c.applyCommand(e)
+		}
+	}
+	if rd.MustSync || !raft.IsEmptySnap(rd.Snapshot) {
+		c.promises++
+		c.startWrite("", func() { c.finish(rd) })
+		return
+	}
+	if rd.HardState != nil {
+		c.lazily()
+	}
+	c.finish(rd)
+}
+
+// finish does what had to wait until the promises of rd were durable.
+func (c *Core) finish(rd raft.Ready) {
+	for _, m := range rd.Messages {
+		c.sendRaft(m)
+		if m.GetType() == pb.MsgSnap {
+			// Whether it arrived shows in the answer to the next probe.
+			defer c.node.ReportSnapshot(m.GetTo(), raft.SnapshotFinish)
+		}
+	}
+	for _, e := range rd.CommittedEntries {
+		c.applyEntry(e)
+	}
+	c.log.compact()
+	c.node.Advance(rd)
+	for _, rs := range rd.ReadStates {
+		c.readReady(rs)
+	}
+	c.serveReads()
+}
+
+// applyEntry applies a committed entry.
+func (c *Core) applyEntry(e *pb.Entry) {
+	switch e.GetType() {
+	case pb.EntryNormal:
+		if !c.cfg.hooks.applyUncommitted {
+			c.applyCommand(e)
+		}
+	default:
+		c.applyConfig(e)
+	}
+	c.log.applied = position{e.GetIndex(), e.GetTerm()}
+	c.out.Changed = true
+}
+
+// applyCommand runs the command of an entry, if it has one. An entry that
+// cannot be read has no effect, on every member.
+func (c *Core) applyCommand(e *pb.Entry) {
+	if e.GetType() != pb.EntryNormal || len(e.GetData()) == 0 {
+		return
+	}
+	cmd, err := decodeCommand(e.GetData())
+	if err != nil {
+		return
+	}
+	o := c.machine.apply(cmd, c.cfg.hooks.skipExpect)
+	c.counters.Commands++
+	if o.refused {
+		c.counters.Refused++
+	}
+	if c.cfg.hooks.applied != nil {
+		c.cfg.hooks.applied(c, cmd, o)
+	}
+	c.commandDone(cmd, o)
+}

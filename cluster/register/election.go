@@ -1,0 +1,194 @@
+package register
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+)
+
+// electionTicks is raft's election timeout in ticks. Only a leader is ticked,
+// once per heartbeat: so it is the time after which a leader that did not hear
+// its majority steps down, between one and two times 5 x 100 ms. The other uses
+// that raft has for it, campaigns and the lease of followers, are ours: its own
+// campaign timeout comes from a generator that cannot be seeded.
+const electionTicks = 5
+
+// election is this member's view of who leads, and its campaign clock.
+type election struct {
+	// lead is the leader's disk, 0 if unknown; leading says that it is this one.
+	lead    uint64
+	leading bool
+	term    uint64
+	// leadHeard is when a message of lead was last handled here.
+	leadHeard time.Duration
+	// lastLead is the leader before: the others campaign in the order of their
+	// rank among the rest.
+	lastLead uint64
+	// campaignAt is when this voter will campaign if nothing happens.
+	campaignAt time.Duration
+	lastTick   time.Duration
+	vote       uint64
+}
+
+func (e *election) reset(c *Core) {
+	*e = election{campaignAt: c.now + c.timing.Election}
+	st := c.node.BasicStatus()
+	e.term, e.vote = st.GetTerm(), st.GetVote()
+	e.campaignAt = c.now + c.patience()
+}
+
+// patience is how long this voter waits before it campaigns.
+func (c *Core) patience() time.Duration {
+	return c.timing.Election + time.Duration(c.rank())*c.timing.ElectionStep
+}
+
+// rank is the position of this voter among those that can be elected now,
+// in the order of their names.
+func (c *Core) rank() int {
+	type voter struct {
+		name string
+		disk uint64
+	}
+	var voters []voter
+	for _, id := range confIDs(c.log.conf) {
+		if isVoter(c.log.conf, id) && id != c.lastLead {
+			voters = append(voters, voter{c.machine.names[id], id})
+		}
+	}
+	slices.SortFunc(voters, func(a, b voter) int {
+		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.disk, b.disk))
+	})
+	if i := slices.IndexFunc(voters, func(v voter) bool { return v.disk == c.disk }); i >= 0 {
+		return i
+	}
+	return len(voters)
+}
+
+// observeElection notices what raft has decided about leadership.
+func (c *Core) observeElection() {
+	if c.node == nil {
+		return
+	}
+	st := c.node.BasicStatus()
+	if st.GetTerm() != c.term || st.GetVote() != c.vote {
+		// Somebody campaigns: leave them the time to finish.
+		c.term, c.vote = st.GetTerm(), st.GetVote()
+		c.campaignAt = max(c.campaignAt, c.now+c.patience())
+	}
+	lead, leading := st.Lead, st.RaftState == raft.StateLeader
+	if lead == c.lead && leading == c.leading {
+		return
+	}
+	if c.leading && !leading {
+		c.dropWaiters()
+		c.heard = make(map[uint64]time.Duration)
+	}
+	if lead != 0 {
+		if lead != c.lastLead {
+			c.counters.LeaderChanges++
+		}
+		c.lastLead, c.leadHeard = lead, c.now
+		c.campaignAt = c.now + c.patience()
+	}
+	if leading && !c.leading {
+		c.lastTick = c.now
+		c.heard = make(map[uint64]time.Duration)
+		c.membership.begin(c)
+	}
+	c.lead, c.leading = lead, leading
+	c.out.Changed = true
+	c.sendRequests(true)
+}
+
+// Tick tells the time; at least every heartbeat, better twice as often.
+func (c *Core) Tick(now time.Duration) {
+	c.now = now
+	if c.node != nil {
+		c.guard(c.tickRaft)
+	}
+	c.pump()
+	c.tickLife()
+	if c.leading {
+		c.guard(c.plan)
+	}
+	c.pump()
+	if c.lazyAt != 0 && c.now >= c.lazyAt && !c.writing && c.confirmed && c.failed == nil {
+		c.startWrite("", func() {})
+	}
+}
+
+func (c *Core) tickRaft() {
+	if c.leading {
+		// One tick however late: a process that was stopped learns from the
+		// answers, not from its clock, whether it still leads.
+		if c.now-c.lastTick >= c.timing.Heartbeat {
+			c.lastTick = max(c.lastTick+c.timing.Heartbeat, c.now-c.timing.Heartbeat/2)
+			c.node.Tick()
+		}
+		return
+	}
+	if !c.confirmed {
+		return
+	}
+	if c.lead != 0 && c.now-c.leadHeard >= c.timing.Lease {
+		// From here on this voter may vote for another; should the leader be
+		// heard again it is followed again.
+		if err := c.node.ForgetLeader(); err != nil {
+			panic(err)
+		}
+	}
+	if c.now >= c.campaignAt && isVoter(c.log.conf, c.disk) {
+		c.campaignAt = c.now + c.patience() - c.timing.Election + c.timing.Lease
+		c.counters.Campaigns++
+		if err := c.node.Campaign(); err != nil {
+			panic(err)
+		}
+	}
+}
+
+// leaderMessages are those that only the leader of a term sends.
+func fromLeader(t pb.MessageType) bool {
+	return t == pb.MsgApp || t == pb.MsgHeartbeat || t == pb.MsgSnap
+}
+
+// stepRaft hands a raft message of this generation to raft.
+func (c *Core) stepRaft(m *pb.Message, env *envelope) {
+	if c.node == nil || !c.confirmed {
+		c.counters.DroppedOther++
+		return
+	}
+	if m.GetType() == pb.MsgHeartbeat && m.GetCommit() > c.lastIndex() && m.GetTerm() >= c.term {
+		// A leader sends no commit index beyond what this disk has confirmed.
+		c.forgot("the leader knows of entries that this disk confirmed and no longer has")
+		return
+	}
+	if m.GetType() == pb.MsgSnap && c.writing {
+		// raft takes over the configuration of a snapshot at once. What the
+		// write under way holds back may be older changes of the configuration,
+		// and they must not be applied on top. The leader sends it again.
+		c.counters.DroppedOther++
+		return
+	}
+	if m.GetType() == pb.MsgAppResp && !m.GetReject() && m.GetTerm() == c.term && m.GetIndex() > c.lastIndex() {
+		c.counters.DroppedOther++
+		return
+	}
+	c.guard(func() {
+		// The only errors are a response from a disk that is not in the
+		// configuration, and a proposal; neither matters here.
+		_ = c.node.Step(m)
+	})
+	c.observeElection()
+	if c.failed != nil || m.GetTerm() != c.term {
+		return
+	}
+	if fromLeader(m.GetType()) && c.lead == env.from {
+		c.leadHeard = c.now
+		c.campaignAt = c.now + c.patience()
+	}
+}
+
+func (c *Core) lastIndex() uint64 { return c.log.last().index }

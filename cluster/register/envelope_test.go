@@ -1,0 +1,168 @@
+package register
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"math/rand"
+	"testing"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+)
+
+// wireExamples are one encoded payload of every kind.
+func wireExamples() [][]byte {
+	conf := &pb.ConfState{Voters: []uint64{1, 2, 3}, AutoLeave: new(false)}
+	names := map[uint64]string{1: "px0", 2: "px1", 3: "px2"}
+	rec := Record{Version: Version{1, 2, 3}, Value: []byte("value"), CommandID: "id"}
+	cmd := Command{ID: "id", Expect: Version{0, 1, 2}, NewEpoch: true, Value: []byte("v")}
+	a := announcement{leader: 1, index: 7, conf: conf, names: names, record: rec}
+	bare := announcement{leader: 1, index: 7, conf: conf, names: names, record: Record{Version: rec.Version}, bare: true}
+	req := request{id: 9, op: opCommand, index: 4, command: cmd}
+	rep := reply{id: 9, verdict: verdictRefused, leader: 2, record: rec}
+	off := offer{conf: conf, machine: machine{record: rec, done: []doneCommand{{"id", rec.Version}}, names: names}}
+	raftMessage, _ := proto.Marshal(&pb.Message{
+		Type: pb.MsgApp.Enum(), From: new(uint64(1)), To: new(uint64(2)), Term: new(uint64(3)), Index: new(uint64(4)),
+		LogTerm: new(uint64(2)), Entries: []*pb.Entry{{Index: new(uint64(5)), Term: new(uint64(3)), Data: encodeCommand(cmd)}},
+	})
+	var out [][]byte
+	for k, payload := range map[kind][]byte{
+		kindRaft: raftMessage, kindAsk: {0, 0, 0}, kindAnswer: a.encode(), kindAnnounce: bare.encode(),
+		kindOffer: off.encode(), kindRequest: req.encode(), kindReply: rep.encode(),
+	} {
+		env := envelope{
+			kind: k, cluster: 5, generation: 6, origin: 7, from: 1, to: 2, promises: 8, seen: 9,
+			known: map[uint64]uint64{1: 2, 3: 4}, stamp: 10, echo: 11, age: never, commit: 12, payload: payload,
+		}
+		out = append(out, env.encode())
+	}
+	return out
+}
+
+func TestEnvelopeRoundTrip(t *testing.T) {
+	for _, b := range wireExamples() {
+		env, err := decodeEnvelope(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again := env.encode(); !bytes.Equal(again, b) {
+			t.Errorf("kind %d changes when encoded again", env.kind)
+		}
+		switch env.kind {
+		case kindAnswer, kindAnnounce:
+			a, err := decodeAnnouncement(env.payload)
+			if err != nil || !bytes.Equal(a.encode(), env.payload) {
+				t.Errorf("announcement: %v", err)
+			}
+		case kindOffer:
+			o, err := decodeOffer(env.payload)
+			if err != nil || !bytes.Equal(o.encode(), env.payload) {
+				t.Errorf("offer: %v", err)
+			}
+		case kindRequest:
+			r, err := decodeRequest(env.payload)
+			if err != nil || !bytes.Equal(r.encode(), env.payload) {
+				t.Errorf("request: %v", err)
+			}
+		case kindReply:
+			r, err := decodeReply(env.payload)
+			if err != nil || !bytes.Equal(r.encode(), env.payload) {
+				t.Errorf("reply: %v", err)
+			}
+		}
+	}
+}
+
+// Every single cut and every single flipped bit is noticed.
+func TestEnvelopeDamage(t *testing.T) {
+	for _, b := range wireExamples() {
+		for n := range b {
+			if _, err := decodeEnvelope(b[:n]); err == nil {
+				t.Fatalf("cut to %d of %d bytes and not noticed", n, len(b))
+			}
+			bad := bytes.Clone(b)
+			bad[n] ^= 1 << (n % 8)
+			if _, err := decodeEnvelope(bad); err == nil {
+				t.Fatalf("byte %d flipped and not noticed", n)
+			}
+		}
+	}
+}
+
+func TestStepCountsWhatItDrops(t *testing.T) {
+	c, err := NewCore(CoreConfig{Name: "px0", Initial: []string{"px0"}, Willing: true, Random: rand.New(rand.NewSource(1)).Uint64}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	newer := bytes.Clone(wireExamples()[0])
+	newer[0] = protocol + 1
+	newer = binary.LittleEndian.AppendUint32(newer[:len(newer)-4], checksum(newer[:len(newer)-4]))
+	c.Step(2, newer)
+	c.Step(3, []byte("garbage"))
+	c.Step(4, nil)
+	env := envelope{kind: kindAsk, from: 1, to: 2}
+	c.Step(5, env.encode())
+	if got := c.counters; got.DroppedNewer != 1 || got.DroppedGarbage != 2 || got.DroppedDisk != 1 {
+		t.Errorf("counted %+v", got)
+	}
+}
+
+// FuzzStep feeds a voter anything at all: it must never panic, and it must
+// still be a working voter afterwards. The checksum is made right, so that the
+// fuzzer gets behind it.
+func FuzzStep(f *testing.F) {
+	for _, b := range wireExamples() {
+		f.Add(b[:len(b)-4])
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := NewCore(CoreConfig{Name: "px0", Initial: []string{"px0"}, Willing: true, Random: rand.New(rand.NewSource(1)).Uint64}, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Written(2, c.Take().Write.Seq, nil)
+		c.Tick(3)
+		if w := c.Take().Write; w != nil {
+			c.Written(4, w.Seq, nil)
+		}
+		c.Step(5, data)
+		if len(data) > 6 {
+			data = binary.LittleEndian.AppendUint32(data[:len(data):len(data)], checksum(data))
+		}
+		if env, err := decodeEnvelope(data); err == nil {
+			// The same as if it came from and to the right place.
+			env.to, env.cluster, env.generation, env.origin = c.disk, c.cluster, c.generation, c.origin
+			c.Step(6, env.encode())
+		}
+		c.Take()
+	})
+}
+
+// FuzzStateFile: any contents are either refused or can be used.
+func FuzzStateFile(f *testing.F) {
+	im := image{name: "px0", disk: 5, seen: map[uint64]uint64{}}
+	f.Add(im.encode())
+	im.cluster, im.log, im.machine = 1, genesis(&pb.ConfState{Voters: []uint64{5}}), machine{names: map[uint64]string{5: "px0"}}
+	f.Add(im.encode())
+	f.Fuzz(func(t *testing.T, body []byte) {
+		im, err := decodeImage(body)
+		if err != nil {
+			return
+		}
+		c, err := NewCore(CoreConfig{Name: im.name, Body: body, Random: rand.New(rand.NewSource(1)).Uint64}, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Tick(2)
+		if _, err := openFile(body, 0); err == nil {
+			t.Log("a body that is a file")
+		}
+	})
+}
+
+// resealed makes the checksum of a changed state file right.
+func resealed(file []byte) []byte {
+	body := file[:len(file)-sha256.Size]
+	sum := sha256.Sum256(body)
+	return append(body, sum[:]...)
+}

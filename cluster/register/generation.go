@@ -1,0 +1,261 @@
+package register
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"strings"
+	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+)
+
+// errBusy asks to repeat a call when the write under way has ended.
+var errBusy = errors.New("a write is under way")
+
+func compareMembers(a, b Member) int {
+	return cmp.Or(strings.Compare(a.Name, b.Name), cmp.Compare(a.Disk, b.Disk))
+}
+
+// Self is what the others must be told of this member.
+func (c *Core) Self() Member {
+	r, _ := c.known()
+	return Member{
+		Name: c.name, Disk: c.disk, Cluster: c.cluster, Generation: c.generation,
+		Voter:   c.node != nil && isVoter(c.log.conf, c.disk),
+		Willing: c.cfg.Willing && !c.leaving && c.failed == nil,
+		Leaving: c.leaving, Initial: initialHash(c.cfg.Initial), Version: r.Version,
+	}
+}
+
+// initialHash tells apart sets of initial voters.
+func initialHash(sorted []string) uint64 {
+	h := fnv.New64a()
+	for _, n := range sorted {
+		h.Write([]byte(n))
+		h.Write([]byte{0})
+	}
+	return h.Sum64()
+}
+
+// tickFirstStart begins the cluster when every initial voter is alive, empty
+// and means the same set, and this is the first of them. One disk makes at most
+// one offer, because it writes the cluster down before it makes it; and only
+// one member makes it, because all of them have the same list.
+func (c *Core) tickFirstStart() {
+	if c.cluster != 0 || c.failed != nil || c.leaving || c.writing || c.view != nil {
+		return
+	}
+	voters, why := c.firstVoters()
+	if why != c.waiting {
+		c.waiting, c.out.Changed = why, true
+	}
+	if why == "" && voters[0].Name == c.name {
+		c.begin(voters)
+	}
+}
+
+// firstVoters returns the initial voters in order, or what is missing.
+func (c *Core) firstVoters() ([]Member, string) {
+	if len(c.cfg.Initial) == 0 {
+		return nil, "no initial voters are configured"
+	}
+	live := append(slices.Clone(c.members), c.Self())
+	for _, m := range live {
+		if !m.Empty() {
+			return nil, fmt.Sprintf("%s belongs to a cluster already; waiting to hear of its record or to be admitted", m.Name)
+		}
+	}
+	var voters []Member
+	var missing, other []string
+	for _, name := range c.cfg.Initial {
+		var found []Member
+		for _, m := range live {
+			if m.Name == name {
+				found = append(found, m)
+			}
+		}
+		switch {
+		case len(found) == 0:
+			missing = append(missing, name)
+		case len(found) > 1:
+			return nil, fmt.Sprintf("%s is there %d times", name, len(found))
+		case found[0].Initial != initialHash(c.cfg.Initial):
+			other = append(other, name)
+		default:
+			voters = append(voters, found[0])
+		}
+	}
+	switch {
+	case len(missing) > 0:
+		return nil, "first start: waiting for " + strings.Join(missing, ", ")
+	case len(other) > 0:
+		return nil, "first start: other initial voters are configured on " + strings.Join(other, ", ")
+	}
+	if !slices.Contains(c.cfg.Initial, c.name) {
+		return nil, "first start: waiting for the initial voters"
+	}
+	return voters, ""
+}
+
+// begin makes the cluster; the offers follow when it is durable.
+func (c *Core) begin(voters []Member) {
+	conf, names := configuration(voters)
+	c.switchTo(c.newID(), 0, c.newID(), genesis(conf), machine{names: names})
+}
+
+// configuration makes these members the voters.
+func configuration(voters []Member) (*pb.ConfState, map[uint64]string) {
+	conf := &pb.ConfState{AutoLeave: new(false)}
+	names := make(map[uint64]string, len(voters))
+	for _, m := range voters {
+		conf.Voters = append(conf.Voters, m.Disk)
+		names[m.Disk] = m.Name
+	}
+	slices.Sort(conf.Voters)
+	return conf, names
+}
+
+// deserted says that all the initial voters are alive but too few of them with
+// the disks of the configuration, which have never heard of a leader.
+func (c *Core) deserted() bool {
+	here := map[uint64]bool{c.disk: true}
+	empty := map[string]bool{}
+	for _, m := range c.members {
+		here[m.Disk] = true
+		empty[m.Name] = empty[m.Name] || m.Empty()
+	}
+	for id, name := range c.machine.names {
+		if !here[id] && !empty[name] {
+			return false
+		}
+	}
+	return !majorityOf(c.log.conf, func(id uint64) bool { return here[id] })
+}
+
+// InitForce makes a first start with those initial voters that are alive.
+func (c *Core) InitForce(now time.Duration) error {
+	c.now = now
+	switch {
+	case c.failed != nil:
+		return fmt.Errorf("%w: %w", ErrStopped, c.failed)
+	case c.cluster != 0 || c.view != nil:
+		return ErrNotEmpty
+	case c.writing:
+		return errBusy
+	}
+	voters := []Member{c.Self()}
+	for _, m := range c.members {
+		if !m.Empty() {
+			return fmt.Errorf("%w: %s belongs to one", ErrNotEmpty, m.Name)
+		}
+		if slices.Contains(c.cfg.Initial, m.Name) && m.Name != c.name {
+			voters = append(voters, m)
+		}
+	}
+	c.begin(voters)
+	c.pump()
+	return nil
+}
+
+// offered takes the beginning of a generation that another voter passes on.
+func (c *Core) offered(env *envelope, o offer) {
+	mine := o.machine.names[c.disk] == c.name && isVoter(o.conf, c.disk)
+	switch {
+	case c.same(env) || c.failed != nil || c.writing || c.leaving:
+		c.counters.DroppedOther++
+	case mine && c.cluster == 0:
+		c.switchTo(env.cluster, env.generation, env.origin, genesis(o.conf), o.machine)
+	case mine && c.cluster == env.cluster && env.generation > c.generation && c.outOfTouch():
+		c.switchTo(env.cluster, env.generation, env.origin, genesis(o.conf), o.machine)
+	default:
+		c.foreign(env)
+	}
+}
+
+// outOfTouch says that this member has had time to hear from the majority of
+// its generation and did not.
+func (c *Core) outOfTouch() bool {
+	return !c.inTouch(silentFor) && c.now-c.started > silentFor && c.now-c.ledAt > silentFor
+}
+
+// join makes an empty disk a member of the cluster whose leader speaks to it.
+// A leader speaks only to disks of its configuration, and this one has never
+// promised anything to anybody.
+func (c *Core) join(env *envelope) {
+	if c.failed != nil || c.writing || c.leaving || !c.cfg.Willing {
+		c.counters.DroppedOther++
+		return
+	}
+	c.joinedAt = c.now
+	c.switchTo(env.cluster, env.generation, env.origin, newLogStore(), machine{names: map[uint64]string{}})
+}
+
+// Recover begins a new generation with the record known here. See DESIGN.md.
+func (c *Core) Recover(now time.Duration, names []string) error {
+	c.now = now
+	record, known := c.known()
+	cluster, generation, _ := c.scope()
+	switch {
+	case c.failed != nil:
+		return fmt.Errorf("%w: %w", ErrStopped, c.failed)
+	case !known || cluster == 0:
+		return ErrNothingKnown
+	case c.leading && c.inTouch(silentFor) || c.lead != 0 || !c.outOfTouch():
+		return ErrMajorityAlive
+	case c.writing:
+		return errBusy
+	case !slices.Contains(names, c.name):
+		return fmt.Errorf("%w: %s must be among the voters, or run this on one of them", ErrUnknownVoter, c.name)
+	}
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	if len(names) > c.cfg.MaxVoters {
+		return fmt.Errorf("%w: %d voters are named, at most %d are allowed", ErrUnknownVoter, len(names), c.cfg.MaxVoters)
+	}
+	m := machine{record: record}
+	if c.cluster != 0 {
+		m = c.tail()
+	}
+	var voters []Member
+	live := append(slices.Clone(c.members), c.Self())
+	for _, n := range names {
+		i := slices.IndexFunc(live, func(m Member) bool { return m.Name == n })
+		switch {
+		case i < 0:
+			return fmt.Errorf("%w: %s", ErrUnknownVoter, n)
+		case !live[i].Empty() && live[i].Cluster != cluster:
+			return fmt.Errorf("%w: %s belongs to another cluster", ErrUnknownVoter, n)
+		case live[i].Version.Compare(m.record.Version) > 0:
+			return fmt.Errorf("%w: %s holds %s, this one %s", ErrBehind, n, live[i].Version, m.record.Version)
+		}
+		voters = append(voters, live[i])
+	}
+	for _, m := range live {
+		if m.Cluster == cluster {
+			generation = max(generation, m.Generation)
+		}
+	}
+	conf, confNames := configuration(voters)
+	m.names = confNames
+	m.record.Recovery = generation + 1
+	m.done = []doneCommand{{id: m.record.CommandID, version: m.record.Version}}
+	c.switchTo(cluster, generation+1, c.newID(), genesis(conf), m)
+	c.pump()
+	return nil
+}
+
+// tail is the machine with the whole log applied. What was not known to be
+// committed may have been answered as done by a leader that is gone for good.
+func (c *Core) tail() machine {
+	m := machine{record: c.machine.record, done: slices.Clone(c.machine.done)}
+	for _, e := range c.log.entries {
+		if e.GetIndex() > c.log.applied.index && e.GetType() == pb.EntryNormal && len(e.GetData()) > 0 {
+			if cmd, err := decodeCommand(e.GetData()); err == nil {
+				m.apply(cmd, false)
+			}
+		}
+	}
+	return m
+}

@@ -1,0 +1,331 @@
+package register
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+)
+
+// How long something must last before this member draws a conclusion that
+// costs it its disk or that depends on others being silent.
+const (
+	// silentFor without a leader makes a voter ask everybody what is going on.
+	silentFor = 2 * time.Second
+	// abandonAfter without a leader lets a voter give up a disk that another
+	// generation or cluster has left behind.
+	abandonAfter = 5 * time.Second
+	// viewFor is how long what was announced of one cluster keeps what is
+	// announced of another from being believed.
+	viewFor = 10 * time.Second
+	// maxCallers bounds what is remembered of the names of those who asked.
+	maxCallers = 1024
+)
+
+// observer is what a member knows that does not vote, and how it learns.
+type observer struct {
+	members []Member
+	// memberNames are the names of the members' disks.
+	memberNames map[uint64]string
+	// callers are the names of disks that asked something.
+	callers map[uint64]string
+	view    *view
+	leaving bool
+	// ledAt is when a leader was last known, joinedAt when this disk was
+	// admitted without a snapshot yet.
+	ledAt, joinedAt time.Duration
+	askedAt         time.Duration
+	askTurn         int
+	offeredAt       time.Duration
+	// waiting says what a first start waits for.
+	waiting string
+}
+
+// view is what was announced of a cluster.
+type view struct {
+	cluster, generation, origin uint64
+	announcement
+	heardAt time.Duration
+}
+
+// SetMembers replaces the live members.
+func (c *Core) SetMembers(now time.Duration, members []Member) {
+	c.now = now
+	members = slices.DeleteFunc(slices.Clone(members), func(m Member) bool { return m.Disk == c.disk || m.Disk == 0 })
+	slices.SortFunc(members, compareMembers)
+	if !slices.Equal(members, c.members) {
+		c.members = members
+		c.out.Changed = true
+		c.memberNames = make(map[uint64]string, len(members))
+		for _, m := range members {
+			c.memberNames[m.Disk] = m.Name
+		}
+		for disk := range c.stamps {
+			if c.nameOf(disk) == "" {
+				delete(c.stamps, disk)
+			}
+		}
+	}
+	c.tickLife()
+	c.pump()
+}
+
+// observeOwn keeps what this member knew as a voter for its life as a follower.
+func (c *Core) observeOwn() {
+	if c.cluster == 0 || c.log == nil || len(c.log.conf.GetVoters()) == 0 {
+		return
+	}
+	c.view = &view{
+		cluster: c.cluster, generation: c.generation, origin: c.origin, heardAt: c.now,
+		announcement: c.announce(),
+	}
+}
+
+func (c *Core) announce() announcement {
+	return announcement{
+		leader: c.lead, index: c.log.applied.index, conf: c.log.conf, names: c.machine.names, record: c.machine.record,
+	}
+}
+
+// Announcement is the committed record for the gossip, nil while none is known
+// or this member does not vote.
+func (c *Core) Announcement(now time.Duration) []byte {
+	c.now = now
+	if c.node == nil || len(c.log.conf.GetVoters()) == 0 {
+		return nil
+	}
+	a := c.announce()
+	return c.envelopeTo(0, kindAnnounce, a.encode()).encode()
+}
+
+// answer tells who leads and what is decided; the envelope tells the rest.
+func (c *Core) answer(env *envelope) {
+	if c.node == nil {
+		return
+	}
+	d := decoder{b: env.payload}
+	has := d.version()
+	if d.done() != nil {
+		c.counters.DroppedGarbage++
+		return
+	}
+	a := c.announce()
+	a.bare = env.cluster == c.cluster && env.generation == c.generation && env.origin == c.origin &&
+		has == a.record.Version && has.Revision > 0
+	c.send(env.from, kindAnswer, a.encode())
+}
+
+func (c *Core) sendAsk(disk uint64) {
+	var e encoder
+	if c.view != nil {
+		e.version(c.view.record.Version)
+	} else {
+		e.version(c.machine.record.Version)
+	}
+	c.send(disk, kindAsk, e.b)
+}
+
+// learn takes an announcement.
+func (c *Core) learn(env *envelope, a announcement) {
+	if len(a.conf.GetVoters()) == 0 || env.cluster == 0 {
+		return
+	}
+	fresh := env.kind == kindAnswer && env.age < uint64(c.timing.FreshFor/time.Microsecond)
+	if c.cluster != 0 && c.failed == nil {
+		c.learnFate(env, a, fresh)
+		return
+	}
+	if !c.believes(env, &a) {
+		return
+	}
+	if a.leader == 0 && c.view != nil {
+		a.leader = c.view.leader
+	}
+	changed := c.view == nil || c.view.record.Version != a.record.Version || c.view.leader != a.leader
+	c.view = &view{cluster: env.cluster, generation: env.generation, origin: env.origin, announcement: a, heardAt: c.now}
+	if at, ok := c.echoed(env); ok && env.kind == kindAnswer {
+		c.credit(at, env.age)
+	}
+	if changed {
+		c.out.Changed = true
+	}
+}
+
+// believes says whether an announcement is news for a member that does not
+// vote, and completes one that left out the record.
+func (c *Core) believes(env *envelope, a *announcement) bool {
+	v := c.view
+	if v == nil {
+		return !a.bare
+	}
+	same := env.cluster == v.cluster && env.generation == v.generation && env.origin == v.origin
+	switch {
+	case same && a.index < v.index:
+		return false
+	case same && a.bare && a.record.Version != v.record.Version:
+		return false
+	case same:
+		if a.bare {
+			a.record = v.record
+		}
+		return true
+	case a.bare:
+		return false
+	case env.cluster == v.cluster && env.generation > v.generation:
+		c.freshAt = 0
+		return true
+	case c.now-v.heardAt > viewFor:
+		c.freshAt = 0
+		return true
+	}
+	if env.cluster != v.cluster || env.generation == v.generation {
+		c.conflict = "two clusters or generations are announced; following the first"
+	}
+	return false
+}
+
+// learnFate lets a voter without a leader find out that it was removed or that
+// its generation or cluster was left behind. Giving up its disk is always safe:
+// for the others it is as if it had died.
+func (c *Core) learnFate(env *envelope, a announcement, fresh bool) {
+	leaderless := c.now - max(c.ledAt, c.started)
+	sameCluster := env.cluster == c.cluster
+	if c.same(env) && !c.confirmed && a.index > max(c.log.applied.index, c.newerIndex) && slices.Contains(confIDs(a.conf), c.disk) {
+		c.newerConf, c.newerIndex = a.conf, a.index
+		c.maybeConfirm()
+	}
+	switch {
+	case !fresh || c.lead != 0:
+	case c.same(env):
+		gone := !slices.Contains(confIDs(a.conf), c.disk) && a.leader == env.from && a.index > c.log.applied.index
+		known := slices.Contains(confIDs(c.log.conf), c.disk)
+		if gone && (known || c.now-max(c.joinedAt, c.started) > abandonAfter) {
+			c.wantReset("removed from the voters", false)
+		}
+	case sameCluster && env.generation > c.generation && leaderless > abandonAfter:
+		c.wantReset("left behind by a recovery", false)
+	case sameCluster && c.log.applied.index == 1 && c.lastIndex() == 1 && leaderless > 2*abandonAfter:
+		c.wantReset(fmt.Sprintf("nobody has followed this recovery, the majority of generation %d (%016x) is alive",
+			env.generation, env.origin), false)
+	case !sameCluster && c.virgin() && leaderless > abandonAfter:
+		c.wantReset("left over from a first start that never happened", false)
+	case !sameCluster:
+		c.conflict = fmt.Sprintf("the others form cluster %016x, the state file here belongs to cluster %016x: "+
+			"move it away to join them", env.cluster, c.cluster)
+		c.out.Changed = true
+	}
+}
+
+// virgin says that this disk belongs to a cluster of which it has seen nothing
+// but the offer: it has confirmed no entry to anybody.
+func (c *Core) virgin() bool {
+	return c.log != nil && c.log.applied.index == 1 && c.lastIndex() == 1 && c.machine.record.Version == Version{}
+}
+
+// tickLife does what has nothing to do with raft's own clock.
+func (c *Core) tickLife() {
+	if c.lead != 0 {
+		c.ledAt = c.now
+	}
+	if c.cluster == 0 || c.failed != nil {
+		c.tickObserver()
+		c.tickFirstStart()
+		return
+	}
+	if c.node == nil {
+		return
+	}
+	leaderless := c.now - max(c.ledAt, c.started)
+	if !c.confirmed && c.due(&c.askedAt, 2*c.timing.Heartbeat) || leaderless > silentFor && c.due(&c.askedAt, c.timing.Ask) {
+		for _, disk := range c.others() {
+			c.sendAsk(disk)
+		}
+	}
+	if c.lead == 0 && c.log.applied.index == 1 && len(c.log.conf.GetVoters()) > 0 && c.due(&c.offeredAt, 2*c.timing.Heartbeat) {
+		o := offer{conf: c.log.conf, machine: c.machine}
+		for _, id := range confIDs(c.log.conf) {
+			c.send(id, kindOffer, o.encode())
+		}
+	}
+	if leaderless > 2*abandonAfter && len(c.log.conf.GetVoters()) == 0 {
+		c.wantReset("the admission was begun and never finished", false)
+	}
+	if leaderless > abandonAfter && c.virgin() && c.deserted() {
+		c.wantReset("the first start was interrupted: the disks that it was made for are gone", false)
+	}
+}
+
+// due says that d has passed since *at, and begins anew.
+func (c *Core) due(at *time.Duration, d time.Duration) bool {
+	if *at != 0 && c.now-*at < d {
+		return false
+	}
+	*at = c.now
+	return true
+}
+
+// others are the disks that may know of this one's cluster.
+func (c *Core) others() []uint64 {
+	ids := confIDs(c.log.conf)
+	for _, m := range c.members {
+		if m.Cluster != 0 {
+			ids = append(ids, m.Disk)
+		}
+	}
+	slices.Sort(ids)
+	return slices.DeleteFunc(slices.Compact(ids), func(id uint64) bool { return id == c.disk })
+}
+
+// tickObserver asks the voters how things are, one while all is well.
+func (c *Core) tickObserver() {
+	var ids []uint64
+	if c.view != nil {
+		for _, id := range confIDs(c.view.conf) {
+			if isVoter(c.view.conf, id) {
+				ids = append(ids, id)
+			}
+		}
+	}
+	for _, m := range c.members {
+		if m.Voter && (c.view == nil || m.Cluster != c.view.cluster || m.Generation != c.view.generation || !slices.Contains(ids, m.Disk)) {
+			ids = append(ids, m.Disk)
+		}
+	}
+	ids = slices.DeleteFunc(ids, func(id uint64) bool { return id == c.disk })
+	if len(ids) == 0 || !c.due(&c.askedAt, c.timing.Ask) {
+		return
+	}
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	c.askTurn++
+	n := 1
+	if !c.inTouch(2 * c.timing.Ask) {
+		n = min(5, len(ids))
+	}
+	for i := range n {
+		c.sendAsk(ids[(int(c.disk%1024)+c.askTurn/4+i)%len(ids)])
+	}
+}
+
+// known is the committed record that this member knows.
+func (c *Core) known() (Record, bool) {
+	switch {
+	case c.cluster != 0 && c.failed == nil:
+		return c.machine.record, len(c.log.conf.GetVoters()) > 0
+	case c.view != nil:
+		return c.view.record, true
+	}
+	return Record{}, false
+}
+
+// conf is the configuration that this member knows, with its names.
+func (c *Core) knownConf() (*pb.ConfState, map[uint64]string) {
+	switch {
+	case c.cluster != 0 && c.failed == nil:
+		return c.log.conf, c.machine.names
+	case c.view != nil:
+		return c.view.conf, c.view.names
+	}
+	return &pb.ConfState{}, nil
+}

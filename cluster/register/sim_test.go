@@ -1,0 +1,375 @@
+package register
+
+import (
+	"container/heap"
+	"errors"
+	"fmt"
+	"math/rand"
+	"slices"
+	"time"
+)
+
+// The simulation: cores, disks, a network and clients, driven by one event heap
+// and one seeded generator. There is no real time in it.
+
+type simEvent struct {
+	at  time.Duration
+	seq int
+	do  func()
+}
+
+type simHeap []simEvent
+
+func (h simHeap) Len() int { return len(h) }
+func (h simHeap) Less(i, j int) bool {
+	return h[i].at < h[j].at || h[i].at == h[j].at && h[i].seq < h[j].seq
+}
+func (h simHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h *simHeap) Push(x any)   { *h = append(*h, x.(simEvent)) }
+func (h *simHeap) Pop() any {
+	old := *h
+	x := old[len(old)-1]
+	*h = old[:len(old)-1]
+	return x
+}
+
+// simDisk holds a state file as bytes. copies are older contents.
+type simDisk struct {
+	data   []byte
+	birth  uint64
+	copies [][]byte
+	fail   bool
+}
+
+type simHost struct {
+	s     *sim
+	name  string
+	core  *Core
+	disk  simDisk
+	life  int
+	epoch time.Duration // start of its clock
+	// paused holds what arrives while the process is stopped.
+	paused   bool
+	pausedAt time.Duration
+	// traced is what was last said of it in a trace.
+	traced string
+	debug  string
+	queue  []func()
+	// flight are writes that have not ended; more than one only under a mutation.
+	flight []*Write
+	down   bool
+	// last is the identity for the mutation that keeps the id of a lost disk.
+	last image
+}
+
+type simOptions struct {
+	seed   int64
+	ops    int
+	voters int // initial voters
+	extra  int // further members
+	hooks  hooks
+	keepID bool
+	// often is a fault that happens much more often than by chance.
+	often func(s *sim, h *simHost)
+}
+
+type sim struct {
+	opt   simOptions
+	rng   *rand.Rand
+	now   time.Duration
+	seq   int
+	heap  simHeap
+	hosts []*simHost
+
+	cut                      map[[2]string]bool
+	loss, dup, slow          float64
+	delay                    time.Duration
+	healed                   bool
+	clients                  []*simClient
+	hist                     history
+	nextBirth, opCount       uint64
+	lostDisks, confChanges   int
+	refused, recovers, inits int
+	problem                  error
+	onlyStuck                bool
+	requests                 map[uint64]*simOp
+	nextReq                  uint64
+	// answered, if set, gets the answers instead of the clients.
+	answered func(r Result)
+	trace    func(format string, args ...any)
+}
+
+func newSim(o simOptions) *sim {
+	s := &sim{
+		opt: o, rng: rand.New(rand.NewSource(o.seed)), cut: make(map[[2]string]bool),
+		requests: make(map[uint64]*simOp), loss: 0.01, dup: 0.01, slow: 0.02, delay: 3 * time.Millisecond,
+	}
+	s.hist.init()
+	for i := range o.voters + o.extra {
+		s.hosts = append(s.hosts, &simHost{s: s, name: fmt.Sprintf("px%d", i), down: true})
+	}
+	return s
+}
+
+func (s *sim) logf(format string, args ...any) {
+	if s.trace != nil {
+		s.trace("%8.3f "+format, append([]any{s.now.Seconds()}, args...)...)
+	}
+}
+
+func (s *sim) fail(format string, args ...any) {
+	if s.problem == nil {
+		s.problem = fmt.Errorf("seed %d at %s: %s", s.opt.seed, s.now, fmt.Sprintf(format, args...))
+		s.logf("VIOLATION %v", s.problem)
+	}
+}
+
+// stuck is a problem of liveness, fail one of safety.
+func (s *sim) stuck(format string, args ...any) {
+	if s.problem == nil {
+		s.fail(format, args...)
+		s.onlyStuck = true
+	}
+}
+
+func (s *sim) at(d time.Duration, do func()) {
+	s.seq++
+	heap.Push(&s.heap, simEvent{s.now + d, s.seq, do})
+}
+
+// run handles events until the time, a problem, or stop says so.
+func (s *sim) run(until time.Duration, stop func() bool) {
+	for len(s.heap) > 0 && s.heap[0].at <= until && s.problem == nil && (stop == nil || !stop()) {
+		e := heap.Pop(&s.heap).(simEvent)
+		s.now = e.at
+		e.do()
+	}
+	if s.problem == nil && (stop == nil || !stop()) {
+		s.now = until
+	}
+}
+
+func (s *sim) between(a, b time.Duration) time.Duration {
+	return a + time.Duration(s.rng.Int63n(int64(b-a)))
+}
+
+func (s *sim) host(name string) *simHost {
+	for _, h := range s.hosts {
+		if h.name == name {
+			return h
+		}
+	}
+	return nil
+}
+
+func (s *sim) initial() []string {
+	var names []string
+	for _, h := range s.hosts[:s.opt.voters] {
+		names = append(names, h.name)
+	}
+	return names
+}
+
+// start boots a host from its disk.
+func (h *simHost) start() {
+	s := h.s
+	h.life++
+	h.down, h.paused, h.queue, h.flight = false, false, nil, nil
+	// Every process has a clock of its own.
+	h.epoch = s.now - s.between(time.Second, 100*time.Second)
+	cfg := CoreConfig{
+		Name: h.name, Initial: s.initial(), Willing: true, Random: s.rng.Uint64, hooks: s.opt.hooks,
+		Timing: Timing{DeadAfter: 6 * time.Second, LearnerPatience: 4 * time.Second},
+	}
+	if h.disk.data != nil {
+		body, err := openFile(h.disk.data, h.disk.birth)
+		if err == nil {
+			_, err = decodeImage(body)
+		}
+		if err != nil {
+			cfg.Lost = err.Error()
+			h.disk.data = nil
+			if errors.Is(err, errCopy) {
+				s.lostDisks++
+			}
+		} else {
+			cfg.Body = body
+		}
+	}
+	if cfg.Body == nil && s.opt.keepID && h.last.cluster != 0 {
+		im := h.last
+		cfg.hooks.keepLostDisk = &im
+	}
+	cfg.hooks.applied, cfg.hooks.configured = s.applied, s.configured
+	core, err := NewCore(cfg, h.clock())
+	if err != nil {
+		s.fail("%s: %v", h.name, err)
+		return
+	}
+	h.core = core
+	s.logf("%s starts as %x (cluster %x, lost %q)", h.name, core.disk, core.cluster, cfg.Lost)
+	h.take()
+	h.tick(h.life)
+	h.gossip(h.life)
+}
+
+func (h *simHost) clock() time.Duration { return h.s.now - h.epoch }
+
+// do runs f on the core of this life, later if the process is stopped.
+func (h *simHost) do(life int, f func()) {
+	switch {
+	case h.life != life || h.down:
+	case h.paused:
+		if len(h.queue) < 500 {
+			h.queue = append(h.queue, func() { h.do(life, f) })
+		}
+	default:
+		f()
+		h.take()
+	}
+}
+
+func (h *simHost) tick(life int) {
+	if h.life != life || h.down {
+		return
+	}
+	h.s.at(h.s.between(45*time.Millisecond, 60*time.Millisecond), func() { h.tick(life) })
+	if !h.paused {
+		h.do(life, func() { h.core.Tick(h.clock()) })
+	}
+}
+
+// gossip tells the host who else it sees.
+func (h *simHost) gossip(life int) {
+	if h.life != life || h.down {
+		return
+	}
+	s := h.s
+	s.at(s.between(200*time.Millisecond, 400*time.Millisecond), func() { h.gossip(life) })
+	var members []Member
+	for _, o := range s.hosts {
+		if o != h && !o.down && !o.paused && !s.cut[[2]string{o.name, h.name}] && !s.cut[[2]string{h.name, o.name}] {
+			members = append(members, o.core.Self())
+		}
+	}
+	s.at(s.between(time.Millisecond, 300*time.Millisecond), func() {
+		h.do(life, func() { h.core.SetMembers(h.clock(), members) })
+	})
+}
+
+// take acts on what the core wants.
+func (h *simHost) take() {
+	s := h.s
+	for h.core != nil && !h.down {
+		o := h.core.Take()
+		for _, m := range o.Send {
+			s.send(h, m)
+		}
+		for _, r := range o.Results {
+			s.result(h, r)
+		}
+		if o.Write == nil {
+			break
+		}
+		h.write(o.Write)
+	}
+	if h.core != nil && !h.down {
+		s.observe(h)
+	}
+}
+
+func (h *simHost) write(w *Write) {
+	s, life := h.s, h.life
+	if w.Aside != "" {
+		s.lostDisks++
+		s.logf("%s gives up its disk: %s", h.name, w.Aside)
+	}
+	h.flight = append(h.flight, w)
+	d := s.between(200*time.Microsecond, 3*time.Millisecond)
+	if s.rng.Float64() < 0.01 {
+		d = s.between(10*time.Millisecond, 300*time.Millisecond)
+	}
+	s.at(d, func() {
+		if h.life != life || h.down {
+			return
+		}
+		h.flight = slices.DeleteFunc(h.flight, func(o *Write) bool { return o == w })
+		var err error
+		if h.disk.fail {
+			h.disk.fail = false
+			err = errors.New("input/output error")
+			s.logf("%s: a write fails", h.name)
+			if s.rng.Intn(2) == 0 {
+				h.persist(w.Body)
+			}
+			// An operator restarts it.
+			s.at(s.between(time.Second, 3*time.Second), func() {
+				if h.life == life {
+					h.crash()
+					h.start()
+				}
+			})
+		} else {
+			h.persist(w.Body)
+		}
+		h.do(life, func() { h.core.Written(h.clock(), w.Seq, err) })
+	})
+}
+
+func (h *simHost) persist(body []byte) {
+	if h.disk.data != nil && h.s.rng.Intn(4) == 0 {
+		h.disk.copies = append(h.disk.copies, h.disk.data)
+		if len(h.disk.copies) > 6 {
+			h.disk.copies = h.disk.copies[1:]
+		}
+	}
+	h.s.nextBirth++
+	h.disk.birth = h.s.nextBirth
+	h.disk.data = sealFile(body, h.disk.birth)
+}
+
+// crash kills the process: what was not written is gone, what was being
+// written may be there.
+func (h *simHost) crash() {
+	if h.down {
+		return
+	}
+	s := h.s
+	if c := h.core; c.cluster != 0 {
+		h.last = image{name: c.name, disk: c.disk, cluster: c.cluster, generation: c.generation, origin: c.origin, seen: map[uint64]uint64{}}
+	}
+	for _, w := range h.flight {
+		if s.rng.Intn(2) == 0 {
+			h.persist(w.Body)
+		}
+	}
+	h.down = true
+	s.logf("%s crashes", h.name)
+}
+
+// send puts a message on the network.
+func (s *sim) send(from *simHost, m Message) {
+	to := s.host(m.Name)
+	if to == nil || to == from {
+		return
+	}
+	n := 1
+	if s.rng.Float64() < s.dup {
+		n = 2
+	}
+	for range n {
+		if s.rng.Float64() < s.loss || s.cut[[2]string{from.name, to.name}] {
+			continue
+		}
+		d := s.delay/4 + time.Duration(s.rng.Int63n(int64(s.delay)))
+		if s.rng.Float64() < s.slow {
+			d += s.between(0, 400*time.Millisecond)
+		}
+		s.at(d, func() {
+			if !to.down {
+				life := to.life
+				to.do(life, func() { to.core.Step(to.clock(), m.Data) })
+			}
+		})
+	}
+}

@@ -1,0 +1,266 @@
+package register
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+)
+
+// scope is a generation of a cluster; each has a history of its own.
+type scope struct{ cluster, generation, origin uint64 }
+
+// simOp is a command or read of a client.
+type simOp struct {
+	client int
+	read   bool
+	cmd    Command
+	call   time.Duration
+	ret    time.Duration
+	done   bool
+	// open is an answer that leaves the outcome open.
+	open  bool
+	scope scope
+	out   opOutput
+	// attempt is the request under way.
+	attempt uint64
+	host    *simHost
+	life    int
+}
+
+type opOutput struct {
+	version Version
+	id      string
+	refused bool
+	open    bool
+}
+
+// history is what clients and the observer of the cores have seen.
+type history struct {
+	ops []*simOp
+	// value is which command made a version; epochs which one began an epoch.
+	value   map[scope]map[Version]string
+	epochs  map[scope]map[uint64]string
+	applied map[string]map[scope]Version
+	genesis map[scope]Record
+	latest  map[*simHost]Version
+	// configs are the committed configuration changes: by generation and index.
+	configs map[scope]map[uint64]string
+}
+
+func (h *history) init() {
+	h.value, h.epochs = make(map[scope]map[Version]string), make(map[scope]map[uint64]string)
+	h.applied, h.genesis = make(map[string]map[scope]Version), make(map[scope]Record)
+	h.latest = make(map[*simHost]Version)
+	h.configs = make(map[scope]map[uint64]string)
+}
+
+// fact notes that version has this value in a generation: for ever.
+func (s *sim) fact(sc scope, v Version, id string) {
+	h := &s.hist
+	if h.value[sc] == nil {
+		h.value[sc] = make(map[Version]string)
+	}
+	if have, ok := h.value[sc][v]; ok && have != id {
+		s.fail("version %s of generation %x has two values, %q and %q", v, sc, have, id)
+	}
+	h.value[sc][v] = id
+}
+
+// applied hears of every command that any core applies.
+func (s *sim) applied(c *Core, cmd Command, o outcome) {
+	if o.refused {
+		return
+	}
+	sc := scope{c.cluster, c.generation, c.origin}
+	s.fact(sc, o.record.Version, cmd.ID)
+	s.fact(sc, Version{Revision: o.record.Revision}, cmd.ID)
+	if cmd.NewEpoch {
+		if s.hist.epochs[sc] == nil {
+			s.hist.epochs[sc] = make(map[uint64]string)
+		}
+		if have, ok := s.hist.epochs[sc][o.record.Epoch]; ok && have != cmd.ID {
+			s.fail("epoch %d of generation %x was begun by %q and by %q", o.record.Epoch, sc, have, cmd.ID)
+		}
+		s.hist.epochs[sc][o.record.Epoch] = cmd.ID
+	}
+	if s.hist.applied[cmd.ID] == nil {
+		s.hist.applied[cmd.ID] = make(map[scope]Version)
+	}
+	s.hist.applied[cmd.ID][sc] = o.record.Version
+}
+
+// configured hears of every configuration that any core applies.
+func (s *sim) configured(c *Core, index uint64) {
+	sc := scope{c.cluster, c.generation, c.origin}
+	if s.hist.configs[sc] == nil {
+		s.hist.configs[sc] = make(map[uint64]string)
+	}
+	conf := c.log.conf
+	text := fmt.Sprint(slices.Sorted(slices.Values(conf.GetVoters())), slices.Sorted(slices.Values(conf.GetVotersOutgoing())),
+		slices.Sorted(slices.Values(conf.GetLearners())), slices.Sorted(slices.Values(conf.GetLearnersNext())))
+	if have, ok := s.hist.configs[sc][index]; ok && have != text {
+		s.fail("two configurations at index %d of generation %x: %s and %s", index, sc, have, text)
+	}
+	s.hist.configs[sc][index] = text
+}
+
+// observe looks at a core after every step.
+func (s *sim) observe(h *simHost) {
+	s.traceState(h)
+	c := h.core
+	if c.cluster == 0 || len(c.log.conf.GetVoters()) == 0 {
+		return
+	}
+	sc := scope{c.cluster, c.generation, c.origin}
+	if c.log.applied.index == 1 {
+		if g, ok := s.hist.genesis[sc]; ok && (g.Version != c.machine.record.Version || g.CommandID != c.machine.record.CommandID) {
+			s.fail("generation %x has two beginnings", sc)
+		}
+		s.hist.genesis[sc] = c.machine.record
+	}
+	if v := c.machine.record.Version; v != s.hist.latest[h] {
+		s.hist.latest[h] = v
+		s.fact(sc, v, c.machine.record.CommandID)
+	}
+	if n := len(c.log.conf.GetVoters()); n > c.cfg.MaxVoters {
+		s.fail("%d voters", n)
+	}
+}
+
+// regState and the model: a compare-and-set register.
+type regState struct {
+	version Version
+	id      string
+}
+
+func registerModel(start Record) porcupine.Model {
+	return porcupine.Model{
+		Init: func() any { return regState{start.Version, start.CommandID} },
+		Step: func(state, input, output any) (bool, any) {
+			st, op, out := state.(regState), input.(*simOp), output.(opOutput)
+			next := st.version
+			next.Revision++
+			if op.cmd.NewEpoch {
+				next.Epoch++
+			}
+			switch {
+			case op.read:
+				return out.version == st.version && out.id == st.id, st
+			case out.refused:
+				return st.version != op.cmd.Expect && out.version == st.version && out.id == st.id, st
+			case st.version == op.cmd.Expect && out.version == next:
+				return true, regState{next, op.cmd.ID}
+			}
+			// The command whose record a recovery has kept was already applied.
+			return !out.open && st.id == op.cmd.ID && out.version == st.version, st
+		},
+		DescribeOperation: func(input, output any) string {
+			op, out := input.(*simOp), output.(opOutput)
+			if op.read {
+				return fmt.Sprintf("read -> %s %s", out.version, out.id)
+			}
+			return fmt.Sprintf("%s expects %s -> %s %s refused=%v open=%v", op.cmd.ID, op.cmd.Expect, out.version, out.id, out.refused, out.open)
+		},
+	}
+}
+
+// checkHistory checks every generation's history for linearizability.
+func (s *sim) checkHistory() {
+	if s.problem != nil {
+		return
+	}
+	scopes := make(map[scope][]porcupine.Operation)
+	const open = int64(1) << 60
+	for _, op := range s.hist.ops {
+		if op.done && !op.open {
+			sc, ok := s.scopeOf(op)
+			if !ok {
+				s.fail("client %d got %s by %q, which no member has applied", op.client, op.out.version, op.out.id)
+				return
+			}
+			op.scope = sc
+			scopes[sc] = append(scopes[sc], porcupine.Operation{
+				ClientId: op.client, Input: op, Output: op.out, Call: int64(op.call), Return: int64(op.ret),
+			})
+		}
+		// A command without an answer matters only if it took effect.
+		for sc, v := range s.hist.applied[op.cmd.ID] {
+			if !op.done || op.open || op.scope != sc {
+				scopes[sc] = append(scopes[sc], porcupine.Operation{
+					ClientId: op.client, Input: op, Call: int64(op.call), Return: open,
+					Output: opOutput{version: v, id: op.cmd.ID, open: true},
+				})
+			}
+		}
+	}
+	for _, sc := range sortedScopes(scopes) {
+		ops := scopes[sc]
+		sort.SliceStable(ops, func(i, j int) bool { return ops[i].Call < ops[j].Call })
+		res := porcupine.CheckOperationsTimeout(registerModel(s.hist.genesis[sc]), ops, 20*time.Second)
+		if res == porcupine.Illegal {
+			s.fail("the history of generation %x (%d operations) is not linearizable", sc, len(ops))
+			for _, op := range ops {
+				s.logf("%d..%d %s", op.Call/1000, op.Return/1000, registerModel(Record{}).DescribeOperation(op.Input, op.Output))
+			}
+		} else if res == porcupine.Unknown {
+			s.fail("the history of generation %x (%d operations) was not checked in time", sc, len(ops))
+		}
+	}
+}
+
+func sortedScopes(m map[scope][]porcupine.Operation) []scope {
+	var keys []scope
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b scope) int {
+		if a.generation != b.generation {
+			return int(a.generation) - int(b.generation)
+		}
+		if a.cluster < b.cluster || a.cluster == b.cluster && a.origin < b.origin {
+			return -1
+		}
+		return 1
+	})
+	return keys
+}
+
+// scopeOf finds the generation that an answer speaks of.
+func (s *sim) scopeOf(op *simOp) (scope, bool) {
+	fits := func(sc scope) bool {
+		if g, ok := s.hist.genesis[sc]; ok && g.Version == op.out.version && g.CommandID == op.out.id {
+			return true
+		}
+		id, ok := s.hist.value[sc][op.out.version]
+		return ok && id == op.out.id
+	}
+	if fits(op.scope) {
+		return op.scope, true
+	}
+	var found []scope
+	for sc := range s.hist.value {
+		if fits(sc) {
+			found = append(found, sc)
+		}
+	}
+	for sc := range s.hist.genesis {
+		if fits(sc) && !slices.Contains(found, sc) {
+			found = append(found, sc)
+		}
+	}
+	if len(found) == 0 {
+		return scope{}, false
+	}
+	return slices.MinFunc(found, func(a, b scope) int {
+		if a.generation != b.generation {
+			return int(b.generation) - int(a.generation)
+		}
+		if a.origin < b.origin {
+			return -1
+		}
+		return 1
+	}), true
+}

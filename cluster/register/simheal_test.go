@@ -1,0 +1,186 @@
+package register
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// heal ends every fault and starts everybody.
+func (s *sim) heal() {
+	s.healed = true
+	s.loss, s.dup, s.slow = 0, 0, 0
+	clear(s.cut)
+	for _, h := range s.hosts {
+		h.disk.fail = false
+		switch {
+		case h.down:
+			h.start()
+		case h.paused:
+			h.wake(h.life)
+		case h.core.failed != nil:
+			h.crash()
+			h.start()
+		}
+	}
+	s.logf("healed")
+}
+
+// checkLiveness demands that, in a healed world, the register works again: by
+// itself if a majority of its disks is there, by the operator's hand else.
+func (s *sim) checkLiveness() {
+	s.heal()
+	works := func() bool {
+		for _, h := range s.hosts {
+			if h.core.failed != nil || !h.core.Status(h.clock()).Fresh {
+				return false
+			}
+		}
+		return true
+	}
+	// What was fresh before proves nothing.
+	s.run(s.now+3*time.Second, nil)
+	for range 8 {
+		s.run(s.now+15*time.Second, works)
+		if s.problem != nil || works() {
+			break
+		}
+		if !s.operator() {
+			break
+		}
+	}
+	if s.problem == nil && !works() {
+		for _, h := range s.hosts {
+			st := h.core.Status(h.clock())
+			s.logf("%s: %s fresh=%v %s leader %q voters %v", h.name, st.State, st.Fresh, st.Reason, st.Leader, st.Voters)
+		}
+		s.stuck("not every member works again after everything has healed: %s", s.describe())
+	}
+	if s.problem == nil {
+		s.finalCommand()
+	}
+}
+
+func (s *sim) describe() string {
+	text := ""
+	for _, h := range s.hosts {
+		st := h.core.Status(h.clock())
+		text += fmt.Sprintf("\n  %s: %s in %d, fresh=%v (%s), leader %q, %v", h.name, st.State, st.Generation, st.Fresh, st.Reason, st.Leader, st.Voters)
+	}
+	return text
+}
+
+// operator recovers the register, if that is what it takes.
+func (s *sim) operator() bool {
+	var best *simHost
+	var names []string
+	for _, h := range s.hosts {
+		names = append(names, h.name)
+		r, ok := h.core.known()
+		if !ok {
+			continue
+		}
+		if best == nil {
+			best = h
+			continue
+		}
+		b, _ := best.core.known()
+		_, g, _ := h.core.scope()
+		_, bg, _ := best.core.scope()
+		if g > bg || g == bg && (r.Compare(b.Version) > 0 || r.Compare(b.Version) == 0 && h.core.cluster != 0 && best.core.cluster == 0) {
+			best = h
+		}
+	}
+	if best == nil {
+		s.inits++
+		var err error
+		h := s.hosts[0]
+		h.do(h.life, func() { err = h.core.InitForce(h.clock()) })
+		s.logf("%s init --force: %v", h.name, err)
+		return err == nil
+	}
+	// Whoever belongs to another cluster than the one that is to be kept gets
+	// its disk wiped.
+	cluster, _, _ := best.core.scope()
+	wiped := false
+	for _, h := range s.hosts {
+		if h.core.cluster != 0 && h.core.cluster != cluster {
+			s.logf("%s is wiped", h.name)
+			h.crash()
+			h.disk, h.last = simDisk{}, image{}
+			h.start()
+			wiped = true
+		}
+	}
+	if wiped {
+		return true
+	}
+	if c := best.core; c.cluster != 0 {
+		here := func(disk uint64) bool {
+			return slices.ContainsFunc(s.hosts, func(h *simHost) bool {
+				return h.core.disk == disk && h.core.cluster == c.cluster && h.core.generation == c.generation && h.core.origin == c.origin
+			})
+		}
+		newest := c
+		for _, h := range s.hosts {
+			if o := h.core; o.cluster == c.cluster && o.origin == c.origin && o.log != nil && o.log.applied.index > newest.log.applied.index {
+				newest = o
+			}
+		}
+		if majorityOf(newest.log.conf, here) {
+			s.stuck("a majority of the disks is there and the register does not work: %s", s.describe())
+			return false
+		}
+	}
+	// At most five, the one who knows most among them.
+	names = slices.DeleteFunc(names, func(n string) bool { return n == best.name })
+	return s.recover(best, append(names[:min(4, len(names))], best.name))
+}
+
+// finalCommand commits one more command from every host.
+func (s *sim) finalCommand() {
+	for i, h := range s.hosts {
+		deadline := s.now + 10*time.Second
+		for {
+			r, _ := h.core.known()
+			s.nextReq++
+			id := s.nextReq
+			op := &simOp{client: -1, call: s.now, cmd: Command{ID: fmt.Sprintf("final-%d-%d", i, id), Expect: r.Version, NewEpoch: true}}
+			s.hist.ops = append(s.hist.ops, op)
+			s.requests[id] = op
+			h.do(h.life, func() { h.core.Propose(h.clock(), id, op.cmd) })
+			s.run(min(deadline, s.now+3*time.Second), func() bool { return op.done })
+			s.logf("%s: final command expecting %s: %+v", h.name, r.Version, op.out)
+			if s.problem != nil || op.done && !op.out.refused {
+				break
+			}
+			if s.now >= deadline {
+				s.stuck("%s commits nothing after everything has healed: %s", h.name, s.describe())
+				break
+			}
+		}
+	}
+}
+
+// play runs one seed from first start to the end.
+func (s *sim) play() error {
+	for _, h := range s.hosts {
+		h.start()
+	}
+	s.addClients(3 + s.rng.Intn(6))
+	s.at(s.between(0, 3*time.Second), s.faults)
+	done := func() bool {
+		for _, c := range s.clients {
+			if !c.stop || c.op != nil {
+				return false
+			}
+		}
+		return true
+	}
+	s.run(120*time.Second, done)
+	if s.problem == nil {
+		s.checkLiveness()
+	}
+	s.checkHistory()
+	return s.problem
+}

@@ -1,0 +1,74 @@
+package register
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"testing"
+)
+
+func envInt(name string, def int) int {
+	if v, err := strconv.Atoi(os.Getenv(name)); err == nil {
+		return v
+	}
+	return def
+}
+
+func simFor(seed int64) *sim {
+	voters := []int{1, 2, 3, 3, 3, 3, 4, 5, 7}[seed%9]
+	extra := []int{0, 0, 1, 0, 2, 0}[seed%6]
+	return newSim(simOptions{seed: seed, ops: 500, voters: voters, extra: extra})
+}
+
+// TestSimulation plays seeds until 100,000 operations have run. SIM_SEED
+// replays one seed with a trace, SIM_OPS changes the amount.
+func TestSimulation(t *testing.T) {
+	if seed := envInt("SIM_SEED", 0); seed != 0 {
+		s := simFor(int64(seed))
+		s.trace = t.Logf
+		if err := s.play(); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want := envInt("SIM_OPS", simBudget)
+	var sum simSum
+	first := int64(envInt("SIM_FIRST", 1))
+	for seed := first; sum.ops < want; seed++ {
+		s := simFor(seed)
+		if err := s.play(); err != nil {
+			t.Fatalf("%v (replay with SIM_SEED=%d)", err, seed)
+		}
+		sum.add(s)
+	}
+	t.Log(sum.String())
+	if want >= 100_000 && min(sum.contended, sum.lost, sum.configs) < 500 {
+		t.Error("too little happened: contended commands, disks lost and configuration changes must each be at least 500")
+	}
+}
+
+// simSum adds up what the seeds did.
+type simSum struct{ seeds, ops, answered, contended, lost, configs, recoveries, inits int }
+
+func (m *simSum) add(s *sim) {
+	m.seeds++
+	m.ops += len(s.hist.ops)
+	for _, op := range s.hist.ops {
+		if op.done {
+			m.answered++
+		}
+	}
+	m.contended += s.refused
+	m.lost += s.lostDisks
+	for _, c := range s.hist.configs {
+		m.configs += len(c)
+	}
+	m.recoveries += s.recovers
+	m.inits += s.inits
+}
+
+func (m *simSum) String() string {
+	return fmt.Sprintf("%d seeds: %d operations (%d answered), %d commands contended, %d disks lost, "+
+		"%d configuration changes committed, %d recoveries, %d forced first starts",
+		m.seeds, m.ops, m.answered, m.contended, m.lost, m.configs, m.recoveries, m.inits)
+}

@@ -1,0 +1,90 @@
+package register
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Status computes what is known at the time now, which may be later than the
+// last input: a process that was stopped and goes on sees itself stale.
+func (c *Core) Status(now time.Duration) Status {
+	s := Status{
+		Name: c.name, Disk: c.disk, FreshAge: -1, Leader: c.nameOf(c.leader()), LeaderDisk: c.leader(),
+		Counters: c.counters, LastConflict: c.conflict, IsLeader: c.leading,
+	}
+	s.Record, s.Known = c.known()
+	cluster, generation, _ := c.scope()
+	s.Generation = generation
+	if cluster != 0 {
+		s.Cluster = fmt.Sprintf("%016x", cluster)
+	}
+	if c.leading {
+		s.Membership = c.planned
+	}
+	switch {
+	case c.failed != nil:
+		s.State = StateStopped
+	case c.cluster != 0:
+		s.State = StateVoter
+		s.Voting = c.confirmed && c.node != nil && isVoter(c.log.conf, c.disk)
+		s.Term, s.Index = c.term, c.log.applied.index
+	case c.view != nil:
+		s.State, s.Index = StateFollower, c.view.index
+	default:
+		s.State = StateWaiting
+	}
+	c.statusVoters(&s, now)
+	c.statusFresh(&s, now)
+	return s
+}
+
+func (c *Core) statusVoters(s *Status, now time.Duration) {
+	conf, names := c.knownConf()
+	for _, id := range confIDs(conf) {
+		v := VoterStatus{Name: names[id], Disk: id, Heard: -1, Learner: !isVoter(conf, id)}
+		v.Live = id == c.disk || slices.ContainsFunc(c.members, func(m Member) bool { return m.Disk == id })
+		switch at, ok := c.heard[id]; {
+		case id == c.disk:
+			v.Heard = 0
+		case c.leading && ok:
+			v.Heard = now - at
+		case !c.leading && id == c.leader() && c.freshAt > 0:
+			v.Heard = now - c.freshAt
+		}
+		s.Voters = append(s.Voters, v)
+	}
+	slices.SortFunc(s.Voters, func(a, b VoterStatus) int { return strings.Compare(a.Name, b.Name) })
+}
+
+func (c *Core) statusFresh(s *Status, now time.Duration) {
+	at, ok := c.freshTime(now)
+	if ok {
+		s.FreshAge = now - at
+	}
+	if s.Fresh = s.Known && ok && s.FreshAge <= c.timing.FreshFor; s.Fresh {
+		s.Reason = "a majority of the voters stands behind this record"
+		return
+	}
+	switch {
+	case c.failed != nil && s.FreshAge < 0:
+		s.Reason = "out of the vote: " + c.failed.Error()
+	case !s.Known && c.waiting != "":
+		s.Reason = c.waiting
+	case !s.Known:
+		s.Reason = "no record is known yet"
+	case c.node != nil && !c.confirmed:
+		s.Reason = "waiting for the other voters to confirm that this disk has forgotten nothing"
+	case s.Leader == "":
+		s.Reason = "no leader is known"
+	case s.FreshAge < 0:
+		s.Reason = "no answer of a majority yet"
+	default:
+		s.Reason = fmt.Sprintf("a majority of the voters was last heard %s ago, more than %s",
+			s.FreshAge.Round(10*time.Millisecond), c.timing.FreshFor)
+	}
+}
+
+// Failed returns why the member is out of the vote, nil if it is not.
+func (c *Core) Failed() error { return c.failed }
