@@ -8,14 +8,14 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 )
 
-// Refusal is a "no" to an operator, with the nodes that would do.
-type Refusal struct {
+// RefusedError is a "no" to an operator, with the nodes that would do.
+type RefusedError struct {
 	Reason     string
 	Candidates []string
 }
 
 // Error returns the reason as one line.
-func (r *Refusal) Error() string {
+func (r *RefusedError) Error() string {
 	switch len(r.Candidates) {
 	case 0:
 		return r.Reason + "; no other node would do now"
@@ -35,14 +35,14 @@ type Request struct {
 
 // Operator checks an operator's wish against the same votes as the automatic
 // decision. It returns the outcome to propose (Propose nil: the node is the
-// active already) and warnings, or a *Refusal.
+// active already) and warnings, or a *RefusedError.
 //
 // Force overrides unknowns and donors, and also "down", in which case the
 // record is frozen too: or the next turn would move away again. It never
 // overrides another state UUID: that is another database.
 func Operator(in *Input, req Request) (Outcome, []string, error) {
 	refuse := func(format string, args ...any) (Outcome, []string, error) {
-		return Outcome{}, nil, &Refusal{Reason: fmt.Sprintf(format, args...), Candidates: Usable(in, req.Node)}
+		return Outcome{}, nil, &RefusedError{Reason: fmt.Sprintf(format, args...), Candidates: Usable(in, req.Node)}
 	}
 	if in.Record == nil {
 		return refuse("there is no decision yet that could be changed")

@@ -126,7 +126,7 @@ var ErrBadRecord = errors.New("record cannot be understood")
 func DecodeRecord(b []byte) (*Record, error) {
 	var r Record
 	if err := json.Unmarshal(b, &r); err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrBadRecord, err)
+		return nil, fmt.Errorf("%w: %w", ErrBadRecord, err)
 	}
 	if r.Active == "" {
 		return nil, fmt.Errorf("%w: it names no active node", ErrBadRecord)

@@ -106,7 +106,7 @@ func (v *View) Encode() []byte {
 func DecodeView(b []byte) (*View, error) {
 	var v View
 	if err := json.Unmarshal(b, &v); err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrBadView, err)
+		return nil, fmt.Errorf("%w: %w", ErrBadView, err)
 	}
 	for i := range v.Nodes {
 		switch v.Nodes[i].Verdict {

@@ -55,8 +55,7 @@ type Input struct {
 	// MayClose: a fresh majority stands behind the decision, so sessions to other
 	// nodes may be closed once this proxy has converged.
 	MayClose bool
-	// NativeDue: the calm pace allows a correction of the native tables now. In
-	// the layout without a private table the native table is always due.
+	// NativeDue: the pace allows a correction of the native tables now.
 	NativeDue bool
 }
 
@@ -166,21 +165,17 @@ func steerID(in *Input) (int, bool) {
 // native plans one key of one native table.
 func (r *Result) native(in *Input, b *Backend, key string, active Server) {
 	e, found := in.Observed.entry(b.Table, key)
-	why := ""
-	switch {
-	case !found:
-		why = "the entry is missing"
-	case e.ServerKey == "" && e.ServerID == active.ID, e.ServerKey == active.Name:
-		return
-	default:
+	why := "the entry is missing"
+	if found {
+		// The name or, where the backend does not know it, the number.
 		name, _ := Sticks(b, &in.Observed, e)
 		if name == active.Name {
-			return // an unknown name, and the right number
+			return
 		}
 		why = "the entry says " + orNobody(name)
 	}
 	r.NativeRight = false
-	if in.Layout.Steer != nil && !in.NativeDue {
+	if !in.NativeDue {
 		return
 	}
 	// Clear first even where nothing was found: traffic may have stored a name

@@ -96,9 +96,9 @@ func TestMake(t *testing.T) {
 			},
 		},
 		{
-			name: "no private table: the native entry decides, and is due at once",
+			name: "no private table: the native entry decides",
 			change: func(in *Input) {
-				in.Layout.Steer, in.Steered, in.NativeDue = nil, false, false
+				in.Layout.Steer, in.Steered = nil, false
 				in.Observed.Tables["galera-nodes"] = map[string]Entry{"1": {ServerID: 1, ServerKey: "pxc-0"}}
 			},
 			want: []Action{{Op: OpClearSet, Table: "galera-nodes", Key: "1", ServerID: 2, Backend: "galera-nodes", Why: "the entry says pxc-0"}},

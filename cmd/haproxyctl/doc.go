@@ -1,0 +1,10 @@
+// Haproxyctl is the admin command beside haproxyd.
+//
+// It is thin on purpose: every question and order goes to the daemon's admin
+// socket, and what it prints is what the daemon said, as a table for people or
+// as JSON or YAML for scripts. Only `config` works without a daemon, because it
+// is for before the daemon runs.
+//
+// Exit status: 0 done; 1 refused or failed; 2 usage; 3 timed out before every
+// proxy had converged. An error is one line on stderr that says what to do.
+package main

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+)
+
+// reasonFlag adds --reason.
+func reasonFlag(cmd *cobra.Command, reason *string) *cobra.Command {
+	cmd.Flags().StringVar(reason, "reason", "", "why, in a sentence; status shows it on every member and the history keeps it")
+	return cmd
+}
+
+func (a *app) freezeCommand() *cobra.Command {
+	var reason string
+	return reasonFlag(&cobra.Command{
+		Use:   "freeze",
+		Short: "Stop automatic changes of the active node",
+		Long: `Stop automatic changes of the active node, on every member and through restarts,
+until "unfreeze". "active set" still works. If the active node dies while frozen,
+HAProxy's own checks decide where connections go.`,
+		Example: `  haproxyctl freeze --reason "upgrade of pxc-0, ask Ana"`,
+		Args:    exactly(),
+		RunE: runE(func(ctx context.Context, _ []string) error {
+			act, err := a.client().Freeze(ctx, reason)
+			if err != nil {
+				return err
+			}
+			return a.print(act, func(w io.Writer) {
+				fmt.Fprintf(w, "Frozen: the active node stays %s until `haproxyctl unfreeze` or `haproxyctl active set`.\n", orNone(act.Active))
+			})
+		}),
+	}, &reason)
+}
+
+func (a *app) unfreezeCommand() *cobra.Command {
+	var reason string
+	return reasonFlag(&cobra.Command{
+		Use:   "unfreeze",
+		Short: "Undo freeze",
+		Long: `Allow automatic changes of the active node again. If it is down, the members move
+away from it at once.`,
+		Example: "  haproxyctl unfreeze",
+		Args:    exactly(),
+		RunE: runE(func(ctx context.Context, _ []string) error {
+			act, err := a.client().Unfreeze(ctx, reason)
+			if err != nil {
+				return err
+			}
+			return a.print(act, func(w io.Writer) {
+				fmt.Fprintf(w, "Not frozen: the members move away from a dead node by themselves again. The active node is %s.\n", orNone(act.Active))
+			})
+		}),
+	}, &reason)
+}

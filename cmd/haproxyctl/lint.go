@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/haproxy-peers/haproxy-peers/configs"
+)
+
+func (a *app) lintCommand() *cobra.Command {
+	var local string
+	cmd := &cobra.Command{
+		Use:   "lint FILE...",
+		Short: "Say what in haproxy.cfg can split or lose the active node",
+		Long: `Say what in a configuration can send writes to two nodes, lose the active node or
+keep haproxyd from working: each finding with its line, why it matters and the fix.
+Several files are one configuration, in the order in which HAProxy gets them with -f.
+
+Exit status: 0 no errors (there may be warnings); 1 errors were found, or a file
+cannot be read.`,
+		Example: `  haproxyctl config lint /etc/haproxy/haproxy.cfg
+  haproxyctl config lint /etc/haproxy-custom/haproxy-global.cfg /etc/haproxy/pxc/haproxy.cfg
+  haproxyctl config lint -o json haproxy.cfg | jq -r '.[] | select(.severity == "error") | .rule'`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("FILE is missing")
+			}
+			return nil
+		},
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return []string{"cfg"}, cobra.ShellCompDirectiveFilterFileExt
+		},
+		RunE: runE(func(_ context.Context, args []string) error { return a.lint(local, args) }),
+	}
+	cmd.Flags().StringVar(&local, "local", "", "the `NAME` that HAProxy gets with -L, if it does")
+	return cmd
+}
+
+func (a *app) lint(local string, files []string) error {
+	findings, err := configs.LintAs(local, files...)
+	if err != nil {
+		return err
+	}
+	if findings == nil {
+		findings = []configs.Finding{} // a script gets an empty list, not null
+	}
+	if err := a.print(findings, func(w io.Writer) { a.findings(w, findings) }); err != nil {
+		return err
+	}
+	for _, f := range findings {
+		if f.Severity == configs.SeverityError {
+			return &exitError{code: exitFailed} // the findings have said it
+		}
+	}
+	return nil
+}
+
+func (a *app) findings(w io.Writer, findings []configs.Finding) {
+	counts := map[configs.Severity]int{}
+	for _, f := range findings {
+		counts[f.Severity]++
+		fmt.Fprintf(w, "%s: %s: %s (%s)\n", configs.Position{File: f.File, Line: f.Line}, a.paint(severityStyle(f.Severity), string(f.Severity)), f.Problem, f.Rule)
+		fmt.Fprintf(w, "  %s %s\n  %s %s\n", a.paint(styleDim, "why:"), f.Why, a.paint(styleDim, "fix:"), f.Fix)
+	}
+	var parts []string
+	for _, s := range []configs.Severity{configs.SeverityError, configs.SeverityWarning} {
+		if counts[s] > 0 {
+			parts = append(parts, count(counts[s], string(s)))
+		}
+	}
+	if len(parts) == 0 {
+		fmt.Fprintln(w, a.paint(styleGood, "No errors and no warnings."))
+		return
+	}
+	fmt.Fprintln(w, strings.Join(parts, ", "))
+}
+
+func severityStyle(s configs.Severity) style {
+	switch s {
+	case configs.SeverityError:
+		return styleBad
+	case configs.SeverityWarning:
+		return styleWarn
+	default:
+		return styleNone
+	}
+}

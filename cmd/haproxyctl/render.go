@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/haproxy-peers/haproxy-peers/configs"
+)
+
+// renderOptions are the flags of `config render` that are not fields of the
+// configuration itself.
+type renderOptions struct {
+	in          configs.RenderInput
+	nodes       []string
+	proxies     []string
+	services    []string
+	check       string
+	resolvConf  bool
+	nameservers []string
+
+	out         string
+	force       bool
+	haproxy     string
+	fromMembers bool
+	wait        time.Duration
+	httpPort    int
+}
+
+func (a *app) renderCommand() *cobra.Command {
+	o := renderOptions{}
+	cmd := &cobra.Command{
+		Use:   "render --nodes NAME=HOST,... --proxies NAME=HOST,...",
+		Short: "Write the whole configuration of a HAProxy",
+		Long: `Write the whole configuration of a HAProxy: for each service a frontend and a
+backend, the peers, the private table through which haproxyd steers, and the native
+stickiness that carries on without it. The active node comes first: connections go
+there that arrive before any table is known.
+
+With --from-members the daemons on the other proxies' hosts are asked for the
+active node before it is written. Run it so before HAProxy's first start (an init
+container, ExecStartPre). When nobody knows by the end of --wait it says so on stderr
+and takes --active, else the order in the file that is replaced, else of --nodes:
+HAProxy must start also when all proxies start at once.
+
+A file is replaced whole and atomically, after "haproxy -c" has accepted it, and only
+if it was rendered before (or with --force).`,
+		Example: `  haproxyctl config render --nodes pxc-0=10.0.0.11,pxc-1=10.0.0.12,pxc-2=10.0.0.13 \
+      --proxies px0=10.0.0.20,px1=10.0.0.21,px2=10.0.0.22 --local px0 --out /etc/haproxy/haproxy.cfg
+  # an init container: the agreed active node first
+  haproxyctl config render --nodes ... --proxies ... --from-members --wait 5s --out /cfg/haproxy.cfg`,
+		Args: exactly(),
+		RunE: runE(func(ctx context.Context, _ []string) error { return a.render(ctx, o) }),
+	}
+	o.flags(cmd)
+	return cmd
+}
+
+// rendered is what `config render --out FILE` prints.
+type rendered struct {
+	File   string `json:"file"`
+	Active string `json:"active"`
+	// Why says where the active comes from.
+	Why string `json:"why"`
+	// Checked tells whether haproxy -c has accepted it.
+	Checked bool `json:"checked"`
+}
+
+func (a *app) render(ctx context.Context, o renderOptions) error {
+	in, err := o.input()
+	if err != nil {
+		return err
+	}
+	if err := in.Validate(); err != nil { // before the members are asked for seconds
+		return &exitError{exitUsage, err}
+	}
+	var why string
+	in.Active, why = a.renderActive(ctx, o, in)
+	data, err := configs.Render(in)
+	if err != nil {
+		return err
+	}
+	if o.out == "-" {
+		_, err := a.stdout.Write(data)
+		return err
+	}
+	checked, err := a.install(ctx, o, data)
+	if err != nil {
+		return err
+	}
+	result := rendered{File: o.out, Active: in.Active, Why: why, Checked: checked}
+	return a.print(result, func(w io.Writer) {
+		fmt.Fprintf(w, "Wrote %s: %s comes first (%s).\n", o.out, in.Active, why)
+	})
+}
+
+// renderActive chooses the node that comes first, and says why it is that one.
+func (a *app) renderActive(ctx context.Context, o renderOptions, in configs.RenderInput) (active, why string) {
+	known := func(name string) bool {
+		return slices.ContainsFunc(in.Nodes, func(n configs.RenderNode) bool { return n.Name == name })
+	}
+	if o.fromMembers {
+		var hosts []string
+		for _, p := range in.Proxies {
+			hosts = append(hosts, p.Host)
+		}
+		ctx, cancel := context.WithTimeout(ctx, o.wait)
+		defer cancel()
+		act, err := agreedActive(ctx, hosts, o.httpPort)
+		switch {
+		case err != nil:
+			fmt.Fprintf(a.stderr, "haproxyctl: asked the members for %s: %s; going on without\n", o.wait, oneLine(err.Error()))
+		case !known(act.Active):
+			fmt.Fprintf(a.stderr, "haproxyctl: the members agree on %q, which is none of --nodes; going on without\n", act.Active)
+		default:
+			return act.Active, fmt.Sprintf("agreed by the members, epoch %s", epoch(act.Recovery, act.Epoch))
+		}
+	}
+	if in.Active != "" {
+		return in.Active, "--active"
+	}
+	if last := renderedBefore(o.out); known(last) {
+		return last, "it did in the file before"
+	}
+	return in.Nodes[0].Name, "first of --nodes"
+}
+
+// renderedBefore is the first node of the file that is about to be replaced; ""
+// if there is none. The daemon keeps it at the last decision, which is the best
+// guess when all proxies restart together.
+func renderedBefore(file string) string {
+	if file == "-" {
+		return ""
+	}
+	t, err := configs.Load(file)
+	if err != nil {
+		return ""
+	}
+	if names := t.NodeNames(); len(names) > 0 {
+		return names[0]
+	}
+	return ""
+}
+
+// install checks the text with haproxy, where there is one, and replaces the file.
+func (a *app) install(ctx context.Context, o renderOptions, data []byte) (checked bool, err error) {
+	var check func(string) error
+	_, missing := exec.LookPath(o.haproxy)
+	if errors.Is(missing, exec.ErrNotFound) {
+		fmt.Fprintf(a.stderr, "haproxyctl: there is no %s on this machine, so the configuration is written unchecked\n", o.haproxy)
+	} else {
+		check = func(tmp string) error { return configs.CheckWithHAProxy(ctx, o.haproxy, tmp) }
+	}
+	var opts []configs.InstallOption
+	if o.force {
+		opts = append(opts, configs.Force())
+	}
+	err = configs.Install(ctx, o.out, data, check, opts...)
+	if errors.Is(err, configs.ErrNotOurs) {
+		return false, fmt.Errorf("%s was not written by `haproxyctl config render` and is not replaced: move it away, or use --force", o.out)
+	}
+	return check != nil, err
+}

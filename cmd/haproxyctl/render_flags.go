@@ -1,0 +1,185 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/haproxy-peers/haproxy-peers/configs"
+)
+
+// renderServices are the values of --services with what they stand for.
+var renderServices = []struct {
+	name string
+	make func() configs.RenderService
+}{
+	{"writers", configs.Writers}, {"admin", configs.Admin}, {"mysqlx", configs.MySQLX}, {"readers", configs.Readers},
+}
+
+var renderServiceNames = []string{"writers", "admin", "mysqlx", "readers"}
+
+// checkMethods are the values of --check.
+var checkMethods = []string{string(configs.CheckTCP), string(configs.CheckMySQL), string(configs.CheckExternal)}
+
+func (o *renderOptions) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	in := &o.in
+
+	f.StringSliceVar(&o.nodes, "nodes", nil, "the database nodes in the order of preference, each `NAME=HOST[:PORT][,id=N]`, with commas between them or the flag repeated; the id defaults to the number in the name plus one, and one PORT for all replaces 3306")
+	f.StringSliceVar(&o.proxies, "proxies", nil, "all HAProxies, this one among them, each `NAME=HOST[:PORT]` where PORT is its peers port")
+	f.StringVar(&in.LocalProxy, "local", "", "the `NAME` of the HAProxy that the file is for; without it HAProxy takes its name from -L or the hostname, and one file serves all")
+	f.StringVar(&in.Active, "active", "", "the `NODE` that comes first (default: the one in the file that is replaced, else the first of --nodes)")
+	f.StringVar(&o.out, "out", "-", "the `FILE` to replace; - prints it")
+	f.BoolVar(&o.force, "force", false, "replace a file that was not rendered before")
+	f.StringVar(&o.haproxy, "haproxy", "haproxy", "the haproxy `BINARY` that checks the file before it is replaced; skipped if there is none")
+
+	f.BoolVar(&o.fromMembers, "from-members", false, "ask the daemons on the proxies' hosts for the agreed active node and put it first")
+	f.DurationVar(&o.wait, "wait", 5*time.Second, "how long to ask the members before going on without them")
+	f.IntVar(&o.httpPort, "http-port", 9102, "the `PORT` of the members' --http-bind")
+
+	f.StringSliceVar(&o.services, "services", renderServiceNames, "what to write a frontend and a backend for, some of "+strings.Join(renderServiceNames, ", "))
+	f.StringVar(&in.PeersName, "peers-name", "mypeers", "the `NAME` of the peers section")
+	f.IntVar(&in.PeersPort, "peers-port", 10000, "the `PORT` on which the HAProxies replicate their tables")
+	f.IntVar(&in.SelfPeerPort, "self-peer-port", 10001, "the loopback `PORT` through which the private table outlives a reload")
+	f.StringVar(&in.StatsSocket, "stats-socket", "/run/haproxy/admin.sock", "the `PATH` of HAProxy's own admin socket, which the daemon uses")
+	f.StringVar(&in.StatsSocketMode, "stats-socket-mode", "660", "the octal file `MODE` of that socket")
+	f.StringVar(&in.Daemon, "daemon", "127.0.0.1:9102", "the `ADDR:PORT` of the daemon's --http-bind as HAProxy reaches it")
+	f.StringVar(&in.HealthBind, "health-bind", ":8404", "the `ADDR:PORT` where readiness probes ask this HAProxy")
+	f.StringVar(&in.HealthPath, "health-path", "/ready", "the URL `PATH` that readiness probes ask for")
+	f.StringVar(&in.TableSize, "table-size", "100k", "the `SIZE` of the native tables; it must exceed the sessions that connect at once")
+	f.IntVar(&in.MaxConn, "maxconn", 10000, "the connections that the whole process takes at once")
+	f.DurationVar(&in.HardStopAfter, "hard-stop-after", 30*time.Second, "how long sessions of the process before a reload may live on")
+
+	c := &in.Check
+	f.StringVar(&o.check, "check", checkMethods[0], "how HAProxy checks the nodes: tcp connects, mysql reads the handshake, external runs --check-command")
+	f.StringVar(&c.User, "check-user", "", "the `USER` of --check mysql, an account without a password")
+	f.StringVar(&c.Command, "check-command", "", "the absolute `PATH` of the program of --check external; it must find its credentials in a file of its own")
+	f.StringVar(&c.Path, "check-path", "", "the PATH variable of that program (default /usr/local/bin:/usr/bin:/bin)")
+	f.IntVar(&c.Port, "check-port", 0, "the `PORT` to check instead of the service's own")
+	f.DurationVar(&c.Inter, "check-inter", time.Second, "the time between two checks of a node")
+	f.DurationVar(&c.FastInter, "check-fastinter", 200*time.Millisecond, "the time between two checks while a node is changing state")
+	f.IntVar(&c.Rise, "check-rise", 2, "how many good checks in a row bring a node up")
+	f.IntVar(&c.Fall, "check-fall", 2, "how many bad checks in a row take a node down")
+
+	t := &in.Timeouts
+	f.DurationVar(&t.Connect, "timeout-connect", 2*time.Second, "how long connecting to a node may take")
+	f.DurationVar(&t.Client, "timeout-client", 8*time.Hour, "how long a client may be idle")
+	f.DurationVar(&t.Server, "timeout-server", 8*time.Hour, "how long a node may be idle")
+	f.DurationVar(&t.Queue, "timeout-queue", time.Minute, "how long a connection may wait for a node; it must be longer than a planned move")
+	f.DurationVar(&t.Check, "timeout-check", 0, "bounds a check after it has connected; 0 leaves it to HAProxy (the time between checks)")
+
+	f.BoolVar(&o.resolvConf, "resolve-conf", false, "resolve the nodes' names while HAProxy runs, by the servers of /etc/resolv.conf")
+	f.StringSliceVar(&o.nameservers, "nameservers", nil, "resolve the nodes' names while HAProxy runs, by these servers, each `ADDR:PORT`")
+
+	fixed := func(values []string) cobra.CompletionFunc {
+		return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
+	}
+	must(cmd.RegisterFlagCompletionFunc("check", fixed(checkMethods)))
+	must(cmd.RegisterFlagCompletionFunc("services", fixed(renderServiceNames)))
+	must(cmd.MarkFlagFilename("out"))
+	must(cmd.MarkFlagFilename("haproxy"))
+	must(cmd.MarkFlagFilename("check-command"))
+}
+
+// input turns the flags into the configuration's input. What is wrong in a value
+// is said by configs.Render; here only what cannot be read at all.
+func (o renderOptions) input() (configs.RenderInput, error) {
+	in := o.in
+	if len(o.nodes) == 0 {
+		return in, usagef("--nodes is missing: name the database nodes as NAME=HOST,NAME=HOST")
+	}
+	if len(o.proxies) == 0 {
+		return in, usagef("--proxies is missing: name every HAProxy, this one among them, as NAME=HOST,NAME=HOST")
+	}
+	nodes, nodePort, err := parseNodes(o.nodes)
+	if err != nil {
+		return in, err
+	}
+	in.Nodes = nodes
+	for _, s := range o.proxies {
+		name, host, port, err := parseNamed("--proxies", s)
+		if err != nil {
+			return in, err
+		}
+		in.Proxies = append(in.Proxies, configs.RenderProxy{Name: name, Host: host, Port: port})
+	}
+	if in.Services, err = o.renderServices(nodePort); err != nil {
+		return in, err
+	}
+	in.Check.Method = configs.CheckMethod(o.check)
+	if o.resolvConf || len(o.nameservers) > 0 {
+		in.Resolvers = &configs.RenderResolvers{ResolvConf: o.resolvConf, Nameservers: o.nameservers}
+	}
+	return in, nil
+}
+
+func (o renderOptions) renderServices(nodePort int) ([]configs.RenderService, error) {
+	var out []configs.RenderService
+	for _, name := range o.services {
+		found := false
+		for _, s := range renderServices {
+			if s.name != name {
+				continue
+			}
+			found = true
+			service := s.make()
+			if nodePort != 0 && service.NodePort == configs.Writers().NodePort {
+				service.NodePort = nodePort
+			}
+			out = append(out, service)
+		}
+		if !found {
+			return nil, usagef("--services %q: it is some of %s", name, strings.Join(renderServiceNames, ", "))
+		}
+	}
+	return out, nil
+}
+
+// parseNodes reads the values of --nodes, which the flag has split at commas: an
+// "id=N" belongs to the node before it. port is 0 where none was given.
+func parseNodes(values []string) (nodes []configs.RenderNode, port int, err error) {
+	for _, s := range values {
+		if id, ok := strings.CutPrefix(s, "id="); ok {
+			n, err := strconv.Atoi(id)
+			if err != nil || n < 1 || len(nodes) == 0 {
+				return nil, 0, usagef("--nodes %q: an id is a number above 0, after its node", s)
+			}
+			nodes[len(nodes)-1].ID = n
+			continue
+		}
+		name, host, p, err := parseNamed("--nodes", s)
+		if err != nil {
+			return nil, 0, err
+		}
+		if p != 0 && port != 0 && p != port || len(nodes) > 0 && (p == 0) != (port == 0) {
+			return nil, 0, usagef("--nodes %q: all nodes have the same port", s)
+		}
+		port = p
+		nodes = append(nodes, configs.RenderNode{Name: name, Host: host})
+	}
+	return nodes, port, nil
+}
+
+// parseNamed reads NAME=HOST[:PORT]; an IPv6 address with a port is in brackets.
+func parseNamed(flag, s string) (name, host string, port int, err error) {
+	name, address, ok := strings.Cut(s, "=")
+	if !ok || name == "" || address == "" {
+		return "", "", 0, usagef("%s %q: it is NAME=HOST or NAME=HOST:PORT", flag, s)
+	}
+	if net.ParseIP(address) != nil || !strings.Contains(address, ":") {
+		return name, strings.Trim(address, "[]"), 0, nil
+	}
+	host, portText, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", "", 0, usagef("%s %q: %s", flag, s, fmt.Sprint(lastCause(err)))
+	}
+	n, err := strconv.ParseUint(portText, 10, 16)
+	if err != nil || n == 0 {
+		return "", "", 0, usagef("%s %q: %q is not a port", flag, s, portText)
+	}
+	return name, host, int(n), nil
+}

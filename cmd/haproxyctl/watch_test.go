@@ -1,0 +1,155 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/control/api"
+)
+
+func recordedStatus(t *testing.T) api.Status {
+	t.Helper()
+	data, err := os.ReadFile("testdata/api/GET-v1-status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s api.Status
+	if err := json.Unmarshal(data, &s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// testApp writes to a buffer, with the bubble's clock.
+func testApp(terminal bool, f format) (*app, *bytes.Buffer) {
+	var out bytes.Buffer
+	return &app{stdout: &out, stderr: &out, getenv: func(string) string { return "" }, now: time.Now, terminal: terminal, format: f}, &out
+}
+
+// watchSteps runs --watch over the answers, one a second, and ends it after the
+// last. A nil answer is a daemon that does not answer.
+func watchSteps(t *testing.T, terminal bool, f format, steps []*api.Status) string {
+	t.Helper()
+	var text string
+	synctest.Test(t, func(t *testing.T) {
+		a, out := testApp(terminal, f)
+		ctx, cancel := context.WithCancel(t.Context())
+		i := 0
+		start := time.Now()
+		err := a.watch(ctx, func(context.Context) (api.Status, error) {
+			s := steps[i]
+			i++
+			if i == len(steps) {
+				cancel()
+			}
+			if s == nil {
+				return api.Status{}, errors.New("nobody listens on the socket")
+			}
+			return *s, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := time.Since(start), time.Duration(len(steps)-1)*watchEvery; got != want {
+			t.Errorf("it took %s for %d looks, want %s", got, len(steps), want)
+		}
+		text = out.String()
+	})
+	return text
+}
+
+func TestWatchPrintsChanges(t *testing.T) {
+	first := recordedStatus(t)
+
+	restless := recordedStatus(t) // only what differs at every look
+	restless.Nodes[1].Sessions++
+	restless.Nodes[1].Opinions[0].AgeMS += 50
+	restless.Register.Voters[1].HeardMS++
+
+	moved := recordedStatus(t)
+	moved.Active.Active, moved.Active.Epoch, moved.Active.By, moved.Active.Reason = "pxc-1", 8, "px2", "pxc-2 was down for 3 of 3 voters"
+	moved.Active.Converged = 2
+	moved.Nodes[1].Healthy, moved.Nodes[1].Down = 0, 3
+	moved.Members[0].Proxy.Effective = "pxc-1"
+	moved.Members = moved.Members[:3]
+
+	well := moved
+	well.Active.Converged = 3
+
+	out := watchSteps(t, false, formatTable, []*api.Status{&first, &restless, nil, nil, &moved, &well, &well})
+	_, after, ok := strings.Cut(out, "voters: px0, px1, w0\n")
+	if !ok {
+		t.Fatalf("the status does not come first:\n%s", out)
+	}
+	want := []string{
+		"nobody listens on the socket",
+		"haproxyd answers again",
+		"active: pxc-2 -> pxc-1, epoch 8 by px2: pxc-2 was down for 3 of 3 voters",
+		"node pxc-2: active, 3 down",
+		"member px0: alive, leader - goes to pxc-1, steered",
+		"member w0: gone",
+		"problem: 2 of 3 proxies go to pxc-1",
+		"all as agreed: 3 of 3 proxies go to pxc-1",
+	}
+	lines := strings.Split(strings.TrimSpace(after), "\n")
+	if len(lines) != len(want) {
+		t.Fatalf("got %d lines, want %d:\n%s", len(lines), len(want), after)
+	}
+	for i, line := range lines {
+		stamp, text, _ := strings.Cut(line, " ")
+		if _, err := time.Parse(time.RFC3339, stamp); err != nil || text != want[i] {
+			t.Errorf("line %d is %q, want a time and %q", i, line, want[i])
+		}
+	}
+}
+
+func TestWatchPrintsOneJSONLinePerChange(t *testing.T) {
+	first, second, third := recordedStatus(t), recordedStatus(t), recordedStatus(t)
+	second.Nodes[1].Sessions++
+	third.Active.Frozen = true
+	out := watchSteps(t, false, formatJSON, []*api.Status{&first, &second, nil, &third, &third})
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if len(lines) != 2 {
+		t.Fatalf("got %d lines, want the first status and the frozen one:\n%s", len(lines), out)
+	}
+	var s api.Status
+	if err := json.Unmarshal([]byte(lines[1]), &s); err != nil || !s.Active.Frozen {
+		t.Errorf("%v: %s", err, lines[1])
+	}
+}
+
+func TestWatchRedrawsATerminal(t *testing.T) {
+	first, moved := recordedStatus(t), recordedStatus(t)
+	moved.Active.Active = "pxc-1"
+	out := watchSteps(t, true, formatTable, []*api.Status{&first, nil, &moved, &moved})
+	screens := strings.Split(out, "\x1b[H\x1b[2J")[1:]
+	if len(screens) != 3 {
+		t.Fatalf("got %d screens, want 3", len(screens))
+	}
+	for i, want := range []string{"go to pxc-2.", "NO ANSWER, this is old: nobody listens", "go to pxc-1."} {
+		if !strings.Contains(screens[i], want) {
+			t.Errorf("screen %d lacks %q:\n%s", i, want, screens[i])
+		}
+	}
+	if strings.Contains(screens[2], "NO ANSWER") {
+		t.Error("the answer that came again is still called missing")
+	}
+}
+
+func TestRoughly(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		-time.Second: "0ms", 40 * time.Millisecond: "40ms", 3 * time.Second: "3s", 119 * time.Second: "119s",
+		3 * time.Minute: "3m", 5 * time.Hour: "5h", 47 * time.Hour: "47h", 72 * time.Hour: "3d",
+	} {
+		if got := roughly(d); got != want {
+			t.Errorf("%s: got %s, want %s", d, got, want)
+		}
+	}
+}

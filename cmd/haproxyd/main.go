@@ -1,0 +1,76 @@
+// Command haproxyd is the control-plane daemon beside a HAProxy in front of a
+// Percona XtraDB (Galera) cluster. It joins the daemons beside the other
+// HAProxies, agrees with them on the one database node that takes the writes,
+// and keeps its HAProxy on it through the Runtime API.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set at build time: -ldflags "-X main.version=...".
+var version = "dev"
+
+func main() { os.Exit(execute(os.Args[1:])) }
+
+// usageError marks what deserves exit status 2.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func execute(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	cmd := newCommand()
+	cmd.SetArgs(args)
+	err := cmd.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	var usage usageError
+	for _, line := range strings.Split(err.Error(), "\n") {
+		_, _ = fmt.Fprintln(os.Stderr, "haproxyd:", line)
+	}
+	if errors.As(err, &usage) {
+		return 2
+	}
+	return 1
+}
+
+func newCommand() *cobra.Command {
+	var s settings
+	cmd := &cobra.Command{
+		Use:   "haproxyd --haproxy-cfg FILE [flags]",
+		Short: "keep this HAProxy on the database node that all HAProxies agreed on",
+		Long: `haproxyd runs beside a HAProxy in front of a Galera cluster. haproxy.cfg tells it
+everything it must know: the admin socket, the sticky backends and their servers,
+and the peers, which are the first members. Every flag is also an environment
+variable (HAPROXYD_GOSSIP_BIND) and a key of the --config file (gossip-bind).
+
+Starting, stopping or losing the daemon moves no traffic: HAProxy carries on by
+itself. Steer with haproxyctl.`,
+		Example: `  haproxyd --haproxy-cfg /etc/haproxy/haproxy.cfg --probe-user monitor --probe-password-file /etc/haproxyd/probe
+  haproxyd --haproxy-cfg /etc/haproxy/haproxy.cfg --observe`,
+		Version:       version,
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := fill(cmd.Flags(), os.LookupEnv); err != nil {
+				return usageError{err}
+			}
+			return run(cmd.Context(), &s)
+		},
+	}
+	s.flags(cmd.Flags())
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	return cmd
+}

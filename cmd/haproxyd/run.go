@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/configs"
+	"github.com/haproxy-peers/haproxy-peers/control"
+	"github.com/haproxy-peers/haproxy-peers/control/decide"
+	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
+)
+
+// leaveWithin bounds what a clean stop takes: the voters' change and the
+// gossip's farewell. Kubernetes grants 30 s.
+const leaveWithin = 5 * time.Second
+
+func run(ctx context.Context, s *settings) error {
+	log, err := s.logger(os.Stderr)
+	if err != nil {
+		return usageError{err}
+	}
+	name, err := s.memberName()
+	if err != nil {
+		return usageError{err}
+	}
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	cfg := control.Config{
+		Name: name, Version: version, Files: s.HAProxyCfg, DataDir: s.DataDir, AdminSocket: s.AdminSocket,
+		HTTPBind: s.HTTPBind, Observe: s.Observe, Witness: s.Witness, RewriteConfig: s.RewriteConfig,
+		Policy: decide.Policy{MaxAutoMoves: s.MaxAutoMoves, LastResort: s.LastResort},
+		Logger: log, Registerer: reg, Gatherer: reg,
+	}
+	if err := cfg.Validate(); err != nil {
+		return usageError{err}
+	}
+	parts := &parts{settings: s, name: name, log: log, reg: reg}
+	deps := control.Deps{
+		Cluster: parts.cluster,
+		HAProxy: func(socket string) (control.HAProxy, error) {
+			return runtimeapi.New(runtimeapi.Config{Socket: socket, Timeout: time.Second})
+		},
+	}
+	if s.ProbeUser != "" {
+		deps.Prober = parts.prober
+	} else {
+		log.Warn("no --probe-user: HAProxy's own checks are the votes, at their own pace")
+	}
+	d, err := control.New(cfg, deps)
+	if err != nil {
+		return usageError{err}
+	}
+	log.Info("starting", "name", name, "version", version, "haproxy_cfg", s.HAProxyCfg, "observe", s.Observe, "witness", s.Witness)
+
+	// A clean stop leaves the voters and the gossip while everything still runs.
+	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() {
+		defer cancel()
+		parts.leave()
+	})
+	defer stop()
+	if err := d.Run(runCtx); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	log.Info("stopped")
+	return nil
+}
+
+// logger writes to w as --log-format and --log-level say.
+func (s *settings) logger(w *os.File) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(s.LogLevel)); err != nil {
+		return nil, fmt.Errorf("log-level %q: give debug, info, warn or error", s.LogLevel)
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	switch s.LogFormat {
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, opts)), nil
+	case "text":
+		return slog.New(slog.NewTextHandler(w, opts)), nil
+	}
+	return nil, fmt.Errorf("log-format %q: give json or text", s.LogFormat)
+}
+
+// memberName is --name, else the local peer of haproxy.cfg, else the host's name
+// (which is also what HAProxy takes).
+func (s *settings) memberName() (string, error) {
+	if s.Name != "" {
+		return s.Name, nil
+	}
+	if len(s.HAProxyCfg) > 0 {
+		if t, err := configs.Load(s.HAProxyCfg...); err == nil && t.LocalPeer != "" {
+			return t.LocalPeer, nil
+		}
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("name: %w; give --name", err)
+	}
+	return name, nil
+}
+
+// parts makes what the daemon is made of, once haproxy.cfg is known.
+type parts struct {
+	*settings
+	name   string
+	log    *slog.Logger
+	reg    *prometheus.Registry
+	joined *cluster.Cluster
+}
+
+func (p *parts) cluster(t *configs.Topology) (control.Cluster, error) {
+	peers := control.InitialPeers(t)
+	voters := make([]string, 0, len(peers))
+	for _, peer := range peers {
+		voters = append(voters, peer.Name)
+	}
+	if len(voters) == 0 {
+		voters = []string{p.name}
+	}
+	if !p.Witness && !slices.Contains(voters, p.name) {
+		return nil, fmt.Errorf("%s is not a peer of haproxy.cfg (%v): give --name, or add the local peer to the peers section", p.name, voters)
+	}
+	cfg := cluster.Config{
+		Name: p.name, DataDir: p.DataDir, Label: p.GossipLabel, GossipBind: p.GossipBind,
+		GossipAdvertise: p.advertise(peers), KeyFile: p.GossipKeyFile, Join: p.join(peers), InitialVoters: voters,
+		Witness: p.Witness, Observe: p.Observe, Version: version, Logger: p.log, Registerer: p.metrics(),
+	}
+	c, err := cluster.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	p.joined = c
+	return c, nil
+}
+
+func (p *parts) prober(t *configs.Topology, expect func() string) (control.RunningProber, error) {
+	return galera.New(galera.Config{
+		Nodes: control.Targets(t), User: p.ProbeUser, PasswordFile: p.ProbePassword, Interval: p.ProbeInterval,
+		Deadline: p.ProbeDeadline, ExpectUUID: expect, Logger: p.log, Registerer: p.reg,
+	})
+}
+
+// metrics is where the cluster registers its metrics, under the daemon's prefix.
+func (p *parts) metrics() prometheus.Registerer {
+	return prometheus.WrapRegistererWithPrefix("haproxyd_", p.reg)
+}
+
+// leave is a clean stop's farewell.
+func (p *parts) leave() {
+	if p.joined == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), leaveWithin)
+	defer cancel()
+	if err := p.joined.Leave(ctx); err != nil {
+		p.log.Warn("could not leave cleanly", "error", err)
+	}
+}
+
+// join is --join, else every peer's host with the gossip's port.
+func (p *parts) join(peers []configs.Peer) []string {
+	if len(p.Join) > 0 {
+		return p.Join
+	}
+	_, port, err := net.SplitHostPort(p.GossipBind)
+	if err != nil {
+		return nil // cluster.Config.Validate says it better
+	}
+	var out []string
+	for _, peer := range peers {
+		if peer.Host != "" {
+			out = append(out, net.JoinHostPort(peer.Host, port))
+		}
+	}
+	return out
+}
+
+// advertise is --gossip-advertise, else the local peer's own address where
+// haproxy.cfg gives one and the gossip listens on all.
+func (p *parts) advertise(peers []configs.Peer) string {
+	if p.GossipAdvertise != "" {
+		return p.GossipAdvertise
+	}
+	host, port, err := net.SplitHostPort(p.GossipBind)
+	if err != nil {
+		return ""
+	}
+	if a, err := netip.ParseAddr(host); err == nil && !a.IsUnspecified() {
+		return ""
+	}
+	for _, peer := range peers {
+		if peer.Name != p.name {
+			continue
+		}
+		if a, err := netip.ParseAddr(peer.Host); err == nil && !a.IsUnspecified() && !a.IsLoopback() {
+			return net.JoinHostPort(peer.Host, port)
+		}
+	}
+	return ""
+}

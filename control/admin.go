@@ -1,0 +1,316 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/control/api"
+	"github.com/haproxy-peers/haproxy-peers/control/decide"
+	"github.com/haproxy-peers/haproxy-peers/control/model"
+)
+
+// proposeWithin bounds an operator's command: a majority that is there answers
+// within milliseconds, an election takes less than two seconds.
+const proposeWithin = 5 * time.Second
+
+// adminHandler serves the admin API.
+func (d *Daemon) adminHandler() http.Handler {
+	mux := http.NewServeMux()
+	get := func(path string, f func() any) {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, f()) })
+	}
+	get(api.PathStatus, func() any { return d.status() })
+	get(api.PathActive, func() any { return d.active() })
+	get(api.PathHistory, func() any { return d.history() })
+	get(api.PathNodes, func() any { return d.nodes() })
+	get(api.PathMembers, func() any { return d.members() })
+	get(api.PathRegister, func() any { return d.register() })
+	mux.HandleFunc("GET "+api.PathCheck, d.handleCheck)
+	mux.HandleFunc("POST "+api.PathActive, handle(d.setActive))
+	mux.HandleFunc("POST "+api.PathExclude, handle(func(ctx context.Context, r api.NodeRequest) (any, error) {
+		return d.exclude(ctx, r.Node, true)
+	}))
+	mux.HandleFunc("POST "+api.PathInclude, handle(func(ctx context.Context, r api.NodeRequest) (any, error) {
+		return d.exclude(ctx, r.Node, false)
+	}))
+	mux.HandleFunc("POST "+api.PathFreeze, handle(func(ctx context.Context, r api.FreezeRequest) (any, error) {
+		return d.freeze(ctx, true, orElse(r.Reason, "by an operator through "+d.cfg.Name))
+	}))
+	mux.HandleFunc("POST "+api.PathUnfreeze, handle(func(ctx context.Context, r api.FreezeRequest) (any, error) {
+		if r.Reason != "" {
+			d.events.add(time.Now(), "unfrozen: "+r.Reason)
+		}
+		return d.freeze(ctx, false, "")
+	}))
+	mux.HandleFunc("POST "+api.PathRegisterInit, handle(func(ctx context.Context, r api.InitRequest) (any, error) {
+		return d.registerInit(ctx, r)
+	}))
+	mux.HandleFunc("POST "+api.PathRegisterRecover, handle(func(ctx context.Context, r api.RecoverRequest) (any, error) {
+		return d.registerRecover(ctx, r)
+	}))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		writeError(w, &api.Error{Code: api.CodeNotFound, Message: fmt.Sprintf("this daemon has no %s %s: its version is %s", r.Method, r.URL.Path, d.cfg.Version)})
+	})
+	return mux
+}
+
+// handle decodes the request strictly and writes the answer or the error.
+func handle[Req any](f func(context.Context, Req) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var req Req
+		dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(&req); err != nil && !errors.Is(err, io.EOF) {
+			writeError(w, &api.Error{Code: api.CodeBadRequest, Message: "the request's body: " + err.Error()})
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), proposeWithin)
+		defer cancel()
+		res, err := f(ctx, req)
+		if err == nil {
+			writeJSON(w, http.StatusOK, res)
+			return
+		}
+		var e *api.Error
+		if !errors.As(err, &e) {
+			e = &api.Error{Code: api.CodeInternal, Message: err.Error()}
+		}
+		writeError(w, e)
+	}
+}
+
+func refused(format string, args ...any) *api.Error {
+	return &api.Error{Code: api.CodeRefused, Message: fmt.Sprintf(format, args...)}
+}
+
+// present returns what an operator's command is validated against.
+func (d *Daemon) present() (*started, *cluster.Agreement, *model.Record, *api.Error) {
+	s := d.started.Load()
+	if s == nil {
+		return nil, nil, nil, &api.Error{Code: api.CodeUnavailable, Message: "the daemon has not started: " + orElse(d.files.problemNow(), "haproxy.cfg is not read yet")}
+	}
+	ag := s.cluster.Agreement()
+	if !ag.Fresh {
+		return nil, nil, nil, &api.Error{Code: api.CodeNoMajority, Message: "no majority, nothing can be decided: " + ag.Reason}
+	}
+	rec, err := d.record(&ag)
+	if err != nil {
+		return nil, nil, nil, &api.Error{Code: api.CodeInternal, Message: err.Error()}
+	}
+	if rec == nil {
+		return nil, nil, nil, &api.Error{Code: api.CodeUnavailable, Message: "nothing is decided yet, so nothing can be changed; see `haproxyctl status`"}
+	}
+	return s, &ag, rec, nil
+}
+
+// change proposes what make returns, again when the record changed meanwhile
+// without a new epoch (somebody froze or excluded), never over another decision.
+func (d *Daemon) change(ctx context.Context, build func(s *started, ag *cluster.Agreement, rec *model.Record) (*model.Record, bool, error)) error {
+	var epoch *cluster.Version
+	for {
+		s, ag, rec, apiErr := d.present()
+		if apiErr != nil {
+			return apiErr
+		}
+		if epoch != nil && (ag.Record.Epoch != epoch.Epoch || ag.Record.Recovery != epoch.Recovery) {
+			return d.lost(ag, rec)
+		}
+		v := ag.Record.Version
+		epoch = &v
+		next, newEpoch, err := build(s, ag, rec)
+		if err != nil || next == nil {
+			return err
+		}
+		kind := "settings"
+		if newEpoch {
+			kind = next.Last().Kind
+		}
+		_, err = s.cluster.Propose(ctx, cluster.Command{ID: d.commandID(), Expect: v, NewEpoch: newEpoch, Value: next.Encode()})
+		var ref *cluster.RefusedError
+		switch {
+		case err == nil:
+			d.m.proposals.WithLabelValues(kind, "committed").Inc()
+			wake(d.wakeV)
+			return nil
+		case errors.As(err, &ref):
+			d.m.proposals.WithLabelValues(kind, "refused").Inc()
+			if cur := ref.Current; cur.Epoch != v.Epoch || cur.Recovery != v.Recovery {
+				winner, derr := model.DecodeRecord(cur.Value)
+				if derr != nil {
+					return derr
+				}
+				return d.lost(&cluster.Agreement{Known: true, Record: cur, Fresh: true}, winner)
+			}
+			if err := d.caughtUp(ctx, s, ref.Current.Version); err != nil {
+				return err
+			}
+		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, cluster.ErrNoMajority):
+			d.m.proposals.WithLabelValues(kind, "failed").Inc()
+			return &api.Error{Code: api.CodeUnknown, Message: "no answer from a majority in time: it may or may not have been decided; see `haproxyctl active show`"}
+		default:
+			d.m.proposals.WithLabelValues(kind, "failed").Inc()
+			return err
+		}
+	}
+}
+
+// caughtUp waits until this member knows at least that version.
+func (d *Daemon) caughtUp(ctx context.Context, s *started, v cluster.Version) error {
+	t := time.NewTicker(10 * time.Millisecond)
+	defer t.Stop()
+	for {
+		if ag := s.cluster.Agreement(); ag.Record.Version.Compare(v) >= 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return &api.Error{Code: api.CodeUnknown, Message: "this member lags behind the record; try again"}
+		case <-t.C:
+		}
+	}
+}
+
+// lost names the decision that came first.
+func (d *Daemon) lost(ag *cluster.Agreement, rec *model.Record) *api.Error {
+	winner := d.activeOf(ag, rec)
+	last := rec.Last()
+	e := refused("another decision came first: epoch %d, the active is %s (%s, by %s); look, and ask again if you still want it",
+		winner.Epoch, winner.Active, last.Reason, last.By)
+	e.Winner = &winner
+	return e
+}
+
+// setActive is `active set`.
+func (d *Daemon) setActive(ctx context.Context, req api.SetRequest) (any, error) {
+	if req.Node == "" {
+		return nil, &api.Error{Code: api.CodeBadRequest, Message: "which node? give its name as in haproxy.cfg"}
+	}
+	switch req.Drain {
+	case "", "immediate":
+	case "graceful", "transactions":
+		return nil, &api.Error{Code: api.CodeNotYet, Message: fmt.Sprintf("--drain %s: not yet in this version; use --drain immediate", req.Drain)}
+	default:
+		return nil, &api.Error{Code: api.CodeBadRequest, Message: fmt.Sprintf("drain %q: give immediate, graceful or transactions", req.Drain)}
+	}
+	if req.Hold {
+		return nil, &api.Error{Code: api.CodeNotYet, Message: "--hold: not yet in this version"}
+	}
+	res := api.SetResponse{DryRun: req.DryRun, To: req.Node}
+	err := d.change(ctx, func(s *started, ag *cluster.Agreement, rec *model.Record) (*model.Record, bool, error) {
+		if req.ExpectEpoch != 0 && req.ExpectEpoch != ag.Record.Epoch {
+			return nil, false, d.lost(ag, rec)
+		}
+		in := d.input(s, ag, rec, time.Now())
+		res.From, res.Epoch, res.Warnings = rec.Active, ag.Record.Epoch, nil
+		res.Votes = decide.Votes(in, req.Node)
+		out, warnings, err := decide.Operator(in, decide.Request{Node: req.Node, Force: req.Force, By: "an operator through " + d.cfg.Name})
+		var no *decide.RefusedError
+		if errors.As(err, &no) {
+			e := refused("%s", no.Error())
+			e.Candidates = no.Candidates
+			return nil, false, e
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		res.Warnings = warnings
+		if out.Propose == nil {
+			return nil, false, nil
+		}
+		if not := d.notSteering(s, ag, in); len(not) > 0 {
+			if !req.Force {
+				return nil, false, refused("not every proxy steers, so the move could leave two writers: %s; --force moves all the same", join(not))
+			}
+			for _, n := range not {
+				res.Warnings = append(res.Warnings, n+": until it follows there may be two writers")
+			}
+		}
+		if req.DryRun {
+			return nil, false, nil
+		}
+		res.Changed = true
+		return out.Propose, out.NewEpoch, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if res.Changed {
+		res.Epoch++
+	}
+	res.Active = d.active()
+	return res, nil
+}
+
+// notSteering names the expected proxies whose daemon does not steer: the
+// voters and the live members that have a HAProxy.
+func (d *Daemon) notSteering(s *started, ag *cluster.Agreement, in *decide.Input) []string {
+	var out []string
+	heard := map[string]bool{}
+	for _, v := range in.Voices {
+		heard[v.Member] = true
+		p := v.View.Proxy
+		switch {
+		case p == nil:
+		case v.View.Observe:
+			out = append(out, v.Member+" only observes")
+		case !p.Steering:
+			out = append(out, v.Member+" does not steer ("+orElse(p.Problem, "settling")+")")
+		}
+	}
+	witness := map[string]bool{}
+	for _, m := range s.cluster.Members() {
+		witness[m.Name] = m.Witness
+	}
+	for _, v := range ag.Voters {
+		if !heard[v.Name] && !witness[v.Name] {
+			out = append(out, v.Name+" is not heard")
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (d *Daemon) exclude(ctx context.Context, node string, excluded bool) (any, error) {
+	topo := d.files.topology()
+	if topo == nil || !slices.Contains(order(topo), node) {
+		return nil, refused("%q is not a node of this configuration", node)
+	}
+	err := d.change(ctx, func(_ *started, _ *cluster.Agreement, rec *model.Record) (*model.Record, bool, error) {
+		if rec.IsExcluded(node) == excluded {
+			return nil, false, nil
+		}
+		if excluded && rec.Active == node {
+			return nil, false, refused("%s is the active: move the writers first (haproxyctl active set NODE)", node)
+		}
+		return rec.WithExcluded(node, excluded), false, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return d.active(), nil
+}
+
+func (d *Daemon) freeze(ctx context.Context, frozen bool, why string) (any, error) {
+	err := d.change(ctx, func(_ *started, _ *cluster.Agreement, rec *model.Record) (*model.Record, bool, error) {
+		if rec.Frozen == frozen {
+			return nil, false, nil
+		}
+		next := rec.Clone()
+		next.Frozen, next.FrozenWhy = frozen, why
+		if !frozen {
+			next.AutoMoves = nil // somebody has looked: count from here
+		}
+		return next, false, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return d.active(), nil
+}

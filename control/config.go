@@ -1,0 +1,123 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/haproxy-peers/haproxy-peers/control/decide"
+)
+
+// Config is what a daemon needs to know. Every duration has a default; zero
+// means "the default".
+type Config struct {
+	// Name is this member's stable name, the local peer's name in haproxy.cfg.
+	Name string
+	// Version is shown to the other members and by `haproxyctl version`.
+	Version string
+	// Files are the haproxy.cfg files, in HAProxy's own order, read as one.
+	Files []string
+	// DataDir keeps the replicated record and what HAProxy last did.
+	DataDir string
+	// AdminSocket is the path of the admin API's unix socket.
+	AdminSocket string
+	// HTTPBind is ADDR:PORT of /beacon, /healthz, /readyz, /metrics and /active.
+	HTTPBind string
+	// Observe: watch and report, never write.
+	Observe bool
+	// Witness: a voter without a HAProxy.
+	Witness bool
+	// Policy is what may be chosen about decisions.
+	Policy decide.Policy
+	// RewriteConfig lets the daemon put the active first in a haproxy.cfg that
+	// haproxyctl rendered, after a move, so that a HAProxy that starts before
+	// its daemon starts right. Files that are not ours are never touched.
+	RewriteConfig bool
+
+	// Interval between looks at the HAProxy (default 100 ms).
+	Interval time.Duration
+	// CloseInterval between looks while something is being put right, and for
+	// WatchFor after HAProxy restarted (default 20 ms).
+	CloseInterval time.Duration
+	// WatchFor is how long a restarted or reloaded HAProxy is watched closely
+	// (default 10 s: HAProxy's own peers resync takes up to 7).
+	WatchFor time.Duration
+	// NativePace is the pause between corrections of the native tables while
+	// the private table steers (default 500 ms).
+	NativePace time.Duration
+	// BeaconAfter is how long everything must be right before the beacon comes
+	// on again (default 2 s).
+	BeaconAfter time.Duration
+	// VerifiedWithin is how old a verification may be while the beacon is on
+	// (default 1 s).
+	VerifiedWithin time.Duration
+	// ViewWithin is how old another member's view may be to count (default 1.5 s).
+	ViewWithin time.Duration
+	// PublishEvery is the pause between views when nothing changes (default 500 ms).
+	PublishEvery time.Duration
+	// ReviewWait is how long a new leader waits for the voters' views before it
+	// looks at what HAProxies did meanwhile (default 1 s).
+	ReviewWait time.Duration
+	// NoMajorityAlert is how long without a majority until the alert (10 s).
+	NoMajorityAlert time.Duration
+
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+	Gatherer   prometheus.Gatherer
+}
+
+// withDefaults fills what is zero.
+func (c Config) withDefaults() Config {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	set(&c.Interval, 100*time.Millisecond)
+	set(&c.CloseInterval, 20*time.Millisecond)
+	set(&c.WatchFor, 10*time.Second)
+	set(&c.NativePace, 500*time.Millisecond)
+	set(&c.BeaconAfter, 2*time.Second)
+	set(&c.VerifiedWithin, time.Second)
+	set(&c.ViewWithin, 1500*time.Millisecond)
+	set(&c.PublishEvery, 500*time.Millisecond)
+	set(&c.ReviewWait, time.Second)
+	set(&c.NoMajorityAlert, 10*time.Second)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// Validate tells everything that is missing or contradicts itself.
+func (c *Config) Validate() error {
+	var errs []error
+	if c.Name == "" {
+		errs = append(errs, errors.New("name: empty; give --name, or a hostname that is a peer in haproxy.cfg"))
+	}
+	if len(c.Files) == 0 {
+		errs = append(errs, errors.New("haproxy-cfg: no file; the daemon learns everything from it"))
+	}
+	if c.DataDir == "" {
+		errs = append(errs, errors.New("data-dir: empty"))
+	}
+	if c.AdminSocket == "" {
+		errs = append(errs, errors.New("admin-socket: empty"))
+	}
+	if c.HTTPBind == "" {
+		errs = append(errs, errors.New("http-bind: empty"))
+	}
+	if c.Observe && c.Witness {
+		errs = append(errs, errors.New("observe and witness: a witness has no HAProxy to observe; give one of them"))
+	}
+	if c.CloseInterval > c.Interval && c.Interval > 0 {
+		errs = append(errs, fmt.Errorf("close interval %v is longer than interval %v", c.CloseInterval, c.Interval))
+	}
+	if c.Policy.MaxAutoMoves < 0 {
+		errs = append(errs, fmt.Errorf("max-auto-moves: %d is negative", c.Policy.MaxAutoMoves))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,256 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/configs"
+	"github.com/haproxy-peers/haproxy-peers/control/model"
+)
+
+// Daemon is one haproxyd.
+type Daemon struct {
+	cfg  Config
+	log  *slog.Logger
+	m    *metrics
+	deps Deps
+
+	files  *configFiles
+	proxy  *proxy // nil for a witness
+	gate   gate
+	events *events
+	wakeV  chan struct{} // wakes the vote loop
+	wakeP  chan struct{} // wakes the proxy loop
+
+	// started holds what exists only once haproxy.cfg could be read.
+	started atomic.Pointer[started]
+	votes   votes
+
+	mu   sync.Mutex
+	turn string // the vote loop's last sentence
+	http net.Addr
+}
+
+type started struct {
+	cluster Agreement
+	prober  Prober
+}
+
+// Runner is a part that runs until its context is done.
+type Runner interface {
+	Run(ctx context.Context) error
+}
+
+// Cluster is an Agreement that has to be run.
+type Cluster interface {
+	Agreement
+	Runner
+}
+
+// RunningProber is a Prober that has to be run.
+type RunningProber interface {
+	Prober
+	Runner
+}
+
+// Deps makes the parts that do I/O. They are made late: haproxy.cfg names the
+// first voters, the nodes and the socket.
+type Deps struct {
+	// Cluster joins the membership. The initial voters are those of the
+	// topology's peers section.
+	Cluster func(t *configs.Topology) (Cluster, error)
+	// Prober probes the nodes; nil where no probe user is configured.
+	Prober func(t *configs.Topology, expectUUID func() string) (RunningProber, error)
+	// HAProxy makes a client for an admin socket.
+	HAProxy func(socket string) (HAProxy, error)
+}
+
+// New returns a daemon that does nothing yet.
+func New(cfg Config, deps Deps) (*Daemon, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if deps.Cluster == nil || deps.HAProxy == nil && !cfg.Witness {
+		return nil, errors.New("control: Deps.Cluster and Deps.HAProxy are needed")
+	}
+	cfg = cfg.withDefaults()
+	d := &Daemon{
+		cfg: cfg, log: cfg.Logger, m: newMetrics(cfg.Registerer), deps: deps,
+		events: &events{max: 200},
+		wakeV:  make(chan struct{}, 1),
+		wakeP:  make(chan struct{}, 1),
+	}
+	d.gate.closed = func() {
+		d.log.Info("waiting for the leader's word before enforcing the record again")
+	}
+	d.files = &configFiles{
+		paths: cfg.Files, local: cfg.Name, log: cfg.Logger, every: 2 * time.Second,
+		mayRewriteNow: func() bool { return cfg.RewriteConfig && !cfg.Observe }, changed: d.topologyChanged,
+	}
+	if !cfg.Witness {
+		d.proxy = &proxy{
+			cfg: cfg, log: cfg.Logger, now: time.Now, dial: deps.HAProxy, want: d.desired, m: d.m,
+			events: d.events, notify: func() { wake(d.wakeV) }, pause: d.gate.close, files: d.files,
+			memory: newMemory(filepath.Join(cfg.DataDir, "haproxy-seen.json"), cfg.Logger),
+			beacon: beacon{after: cfg.BeaconAfter, within: cfg.VerifiedWithin},
+			pace:   pace{urgent: 2 * time.Second, calm: cfg.NativePace},
+		}
+	}
+	return d, nil
+}
+
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// Run serves and turns until ctx is done. A haproxy.cfg that cannot be used is
+// no reason to end: the daemon says so and tries again, so that it can be
+// started before, and survive, a broken file.
+func (d *Daemon) Run(ctx context.Context) error {
+	httpL, err := net.Listen("tcp", d.cfg.HTTPBind)
+	if err != nil {
+		return fmt.Errorf("http-bind %s: %w", d.cfg.HTTPBind, err)
+	}
+	adminL, err := listenAdmin(d.cfg.AdminSocket)
+	if err != nil {
+		_ = httpL.Close()
+		return err
+	}
+	d.mu.Lock()
+	d.http = httpL.Addr()
+	d.mu.Unlock()
+
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return serve(gctx, httpL, d.publicHandler()) })
+	g.Go(func() error { return serve(gctx, adminL, d.adminHandler()) })
+	g.Go(func() error { return d.start(gctx, g) })
+	return g.Wait()
+}
+
+// start waits for a usable haproxy.cfg, then starts the rest.
+func (d *Daemon) start(ctx context.Context, g *errgroup.Group) error {
+	topo := d.firstTopology(ctx)
+	if topo == nil {
+		return nil // stopped before haproxy.cfg could be used
+	}
+	c, err := d.deps.Cluster(topo)
+	if err != nil {
+		return err
+	}
+	s := &started{cluster: c}
+	g.Go(func() error { return c.Run(ctx) })
+	if d.deps.Prober != nil {
+		p, err := d.deps.Prober(topo, d.stateUUID)
+		if err != nil {
+			return err
+		}
+		s.prober = p
+		g.Go(func() error { return p.Run(ctx) })
+	}
+	d.started.Store(s)
+	g.Go(func() error { return d.voteLoop(ctx, s) })
+	if d.proxy != nil {
+		g.Go(func() error { return d.proxy.run(ctx, d.wakeP) })
+	}
+	return nil
+}
+
+// firstTopology waits for a haproxy.cfg that can be used; nil when ctx is done.
+func (d *Daemon) firstTopology(ctx context.Context) *configs.Topology {
+	t := time.NewTicker(200 * time.Millisecond)
+	defer t.Stop()
+	last := ""
+	for {
+		err := d.files.refresh(time.Now())
+		if err == nil {
+			return d.files.topology()
+		}
+		if err.Error() != last {
+			last = err.Error()
+			d.events.add(time.Now(), last)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+	}
+}
+
+// topologyChanged tells the probe which nodes there are now.
+func (d *Daemon) topologyChanged(t *configs.Topology) {
+	if s := d.started.Load(); s != nil && s.prober != nil {
+		s.prober.SetNodes(Targets(t))
+	}
+}
+
+// record returns what is agreed, decoded.
+func (d *Daemon) record(ag *cluster.Agreement) (*model.Record, error) {
+	if !ag.Known || len(ag.Record.Value) == 0 {
+		return nil, nil
+	}
+	return model.DecodeRecord(ag.Record.Value)
+}
+
+// stateUUID is the record's Galera state UUID, for the probe.
+func (d *Daemon) stateUUID() string {
+	s := d.started.Load()
+	if s == nil {
+		return ""
+	}
+	ag := s.cluster.Agreement()
+	if r, err := d.record(&ag); err == nil && r != nil {
+		return r.StateUUID
+	}
+	return ""
+}
+
+// desired is what the agreement wants of this proxy now. It closes the gate
+// when the majority is lost, and opens it on the leader's word.
+func (d *Daemon) desired() desired {
+	s := d.started.Load()
+	if s == nil {
+		return desired{why: "not started yet"}
+	}
+	ag := s.cluster.Agreement()
+	if !ag.Fresh {
+		d.gate.close()
+	}
+	rec, err := d.record(&ag)
+	if err != nil {
+		return desired{why: err.Error()}
+	}
+	if rec == nil {
+		return desired{why: orElse(ag.Reason, "nothing is decided yet")}
+	}
+	want := desired{known: true, active: rec.Active, left: rec.Last().From, version: ag.Record.Version}
+	switch {
+	case !ag.Fresh:
+		want.why = "no majority: " + ag.Reason
+	case !d.gate.pass(d.reviewed(&ag)):
+		want.why = "waiting until the leader has looked at what the HAProxies did meanwhile"
+	default:
+		want.mayWrite = true
+	}
+	return want
+}
+
+func orElse(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}

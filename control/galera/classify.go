@@ -1,0 +1,213 @@
+package galera
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// Numbers of server errors that this package tells apart (MySQL 8.0 "Server
+// Error Message Reference", MariaDB "Error Codes").
+const (
+	erConCount          = 1040 // too many connections
+	erOutOfResources    = 1041
+	erDBAccessDenied    = 1044
+	erAccessDenied      = 1045
+	erUnknownCom        = 1047 // "WSREP has not yet prepared node for application use"
+	erServerShutdown    = 1053
+	erHostBlocked       = 1129
+	erHostNotPrivileged = 1130
+	erCantCreateThread  = 1135
+	erTableAccessDenied = 1142
+	erColumnDenied      = 1143
+	erUnknownVariable   = 1193
+	erTooManyUserConns  = 1203
+	erUserLimitReached  = 1226
+	erSpecificAccess    = 1227
+	erAuthMode          = 1251
+	erQueryInterrupted  = 1317
+	erRoutineDenied     = 1370
+	erPluginNotLoaded   = 1524
+	erAccessNoPassword  = 1698
+	erMustChange        = 1820
+	erMustChangeLogin   = 1862
+	erConnectionKilled  = 1927 // MariaDB
+	erStatementTimeout  = 1969 // MariaDB
+	erQueryTimeout      = 3024 // MySQL
+	erOfflineMode       = 3032 // MySQL
+	erAccountLocked     = 3118 // MySQL
+	erTLSRequired       = 3159
+	erAccountBlocked    = 3955 // MySQL, after failed logins
+	erIdleDisconnect    = 4031 // MySQL
+	erLocked            = 4151 // MariaDB
+)
+
+// Errors of an attempt that are not the server's.
+var (
+	// ErrOwnPause says that this process was stopped or starved while it waited, so
+	// that the attempt proves nothing. It is never judged.
+	ErrOwnPause = errors.New("this process was not running while it waited for the node")
+	// ErrProtocol says that what answers does not speak the MySQL protocol.
+	ErrProtocol = errors.New("the answer is not of the MySQL protocol")
+)
+
+// NameError says that a node's host name could not be resolved.
+type NameError struct {
+	Host string
+	Err  error
+}
+
+func (e *NameError) Error() string { return fmt.Sprintf("cannot resolve %q: %v", e.Host, e.Err) }
+
+// Unwrap returns the resolver's error.
+func (e *NameError) Unwrap() error { return e.Err }
+
+// CredentialsError says that the password file could not be read.
+type CredentialsError struct{ Err error }
+
+func (e *CredentialsError) Error() string { return fmt.Sprintf("cannot read the password: %v", e.Err) }
+
+// Unwrap returns the file system's error, which names the file.
+func (e *CredentialsError) Unwrap() error { return e.Err }
+
+// SilenceError says that the node sent nothing, or not enough, for a time.
+type SilenceError struct {
+	Within time.Duration
+	Err    error
+}
+
+func (e *SilenceError) Error() string { return fmt.Sprintf("no answer within %v", e.Within) }
+
+// Unwrap returns the timeout.
+func (e *SilenceError) Unwrap() error { return e.Err }
+
+// Account is whom the probe logs in as; it appears in reasons.
+type Account struct{ User, PasswordFile string }
+
+// JudgeError says what a failed attempt means: down if the node does not serve,
+// unknown if the failure may be the probe's own.
+func JudgeError(err error, who Account) Outcome {
+	var server *mysql.MySQLError
+	var name *NameError
+	var credentials *CredentialsError
+	switch {
+	case errors.As(err, &name):
+		return unknown(ClassName, "the node's name cannot be resolved: "+err.Error())
+	case errors.As(err, &credentials):
+		return unknown(ClassCredentials, err.Error())
+	case errors.As(err, &server):
+		return judgeServerError(server, who)
+	case errors.Is(err, ErrNotGalera):
+		return unknown(ClassNotGalera, "the server has no wsrep status: is it a Galera node?")
+	case errors.Is(err, ErrIncomplete):
+		return unknown(ClassProtocol, err.Error())
+	}
+	return judgeNetworkError(err)
+}
+
+func judgeNetworkError(err error) Outcome {
+	switch {
+	case isTimeout(err):
+		return down(ClassTimeout, "the node does not answer ("+err.Error()+")")
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return down(ClassRefused, "the node refuses connections")
+	case isAny(err, io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED):
+		return down(ClassLost, "the node closes the connection")
+	case isAny(err, syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.EHOSTDOWN, syscall.ENETDOWN):
+		return down(ClassUnreachable, "the node cannot be reached: "+err.Error())
+	case isAny(err, syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM, syscall.EPERM, syscall.EACCES):
+		return unknown(ClassLocal, "this machine cannot make a connection: "+err.Error())
+	case isAny(err, ErrProtocol, mysql.ErrMalformPkt, mysql.ErrPktSync, mysql.ErrPktSyncMul, mysql.ErrOldProtocol, mysql.ErrInvalidConn):
+		return unknown(ClassProtocol, "what answers at the node's address is no MySQL server: "+err.Error())
+	case isAny(err, mysql.ErrNoTLS, mysql.ErrCleartextPassword, mysql.ErrNativePassword, mysql.ErrOldPassword, mysql.ErrUnknownPlugin):
+		return unknown(ClassAccessDenied, "the probe cannot log in: "+err.Error())
+	}
+	return unknown(ClassOther, "the probe failed: "+err.Error())
+}
+
+func judgeServerError(e *mysql.MySQLError, who Account) Outcome {
+	said := fmt.Sprintf("error %d: %.200s", e.Number, e.Message)
+	switch e.Number {
+	case erUnknownCom:
+		return down(ClassNotReady, "the node is not ready for queries ("+said+")")
+	case erServerShutdown:
+		return down(ClassShutdown, "the node is shutting down")
+	case erOfflineMode:
+		return down(ClassRejecting, "the node is in offline mode ("+said+")")
+	case erConnectionKilled, erQueryInterrupted, erIdleDisconnect:
+		return down(ClassLost, "the node closes the connection ("+said+")")
+	case erStatementTimeout, erQueryTimeout:
+		return down(ClassTimeout, "the node does not answer in time ("+said+")")
+	case erConCount, erTooManyUserConns, erUserLimitReached:
+		return unknown(ClassTooManyConns, "the node has no connection left for the probe ("+said+")")
+	case erOutOfResources, erCantCreateThread:
+		return unknown(ClassServerResources, "the node lacks resources for a connection ("+said+")")
+	case erHostBlocked:
+		return unknown(ClassHostBlocked, "the node blocks this host: run FLUSH HOSTS there ("+said+")")
+	case erAccessDenied, erDBAccessDenied, erAccessNoPassword, erHostNotPrivileged:
+		return unknown(ClassAccessDenied, fmt.Sprintf("the node refuses user %q: check that it exists for this host and that %s holds its password (%s)", who.User, who.passwordSource(), said))
+	case erMustChange, erMustChangeLogin, erAccountLocked, erAccountBlocked, erLocked, erAuthMode, erPluginNotLoaded, erTLSRequired:
+		return unknown(ClassAccessDenied, fmt.Sprintf("the node does not let user %q in (%s)", who.User, said))
+	case erTableAccessDenied, erColumnDenied, erSpecificAccess, erRoutineDenied:
+		return unknown(ClassPrivilege, fmt.Sprintf("user %q lacks a privilege: %s (%s)", who.User, missingGrant(e, who.User), said))
+	case erUnknownVariable:
+		return unknown(ClassNotGalera, "the server lacks a wsrep variable: is it a Galera node? ("+said+")")
+	}
+	return unknown(ClassOther, "the node answers the probe with "+said)
+}
+
+func (a Account) passwordSource() string {
+	if a.PasswordFile == "" {
+		return "an empty password is right, or --probe-password-file"
+	}
+	return a.PasswordFile
+}
+
+// missingGrant words the statement that gives what the server's message says is
+// missing. The messages are those of MariaDB 10.11 and MySQL 8.0:
+//
+//	Access denied; you need (at least one of) the SUPER, SLAVE MONITOR privilege(s) for this operation
+//	SELECT command denied to user 'probe'@'10.0.0.1' for table `mysql`.`global_priv`
+func missingGrant(e *mysql.MySQLError, user string) string {
+	grant := func(what, on string) string {
+		return fmt.Sprintf("GRANT %s ON %s TO '%s'", what, on, user)
+	}
+	if _, rest, ok := strings.Cut(e.Message, "(at least one of) the "); ok {
+		if names, _, ok := strings.Cut(rest, " privilege(s)"); ok {
+			alternatives := strings.Split(names, ", ")
+			return grant(alternatives[len(alternatives)-1], "*.*")
+		}
+	}
+	if what, rest, ok := strings.Cut(e.Message, " command denied to user "); ok {
+		on := "*.*"
+		if i := strings.LastIndex(rest, "for table "); i >= 0 {
+			if table := rest[i+len("for table "):]; strings.Contains(table, ".") {
+				on = table
+			}
+		}
+		return grant(what, on)
+	}
+	return "grant it"
+}
+
+// isTimeout is true for every kind of timeout: that of a read, of net.Dialer, and the
+// kernel's.
+func isTimeout(err error) bool {
+	var network net.Error
+	return errors.As(err, &network) && network.Timeout()
+}
+
+func isAny(err error, targets ...error) bool {
+	for _, target := range targets {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,208 @@
+package galera
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+)
+
+const (
+	// unknownPause is the time between attempts while they say nothing: every
+	// one of them may be a failed login in the server's log.
+	unknownPause = 500 * time.Millisecond
+	// patience is how many deadlines a node that hangs is given for its greeting once
+	// it is down. Nothing waits for it then, while every connection given up before
+	// the greeting is a mark against this host: at max_connect_errors (100) the server
+	// blocks the host, and with it HAProxy's traffic.
+	patience = 5
+)
+
+// node probes one node; its goroutine alone uses it, except for status.
+type node struct {
+	target  Target
+	cfg     *Config
+	dialer  *dialer
+	session *session
+	metrics nodeMetrics
+	log     *slog.Logger
+	publish func(func(*NodeStatus)) // changes the status under the prober's lock
+
+	state   State
+	last    Outcome
+	epoch   time.Time // see pace.onGrid
+	started time.Time // of the last attempt
+}
+
+// pace is when and how to probe next.
+type pace struct {
+	wait time.Duration
+	// onGrid: wait until the next multiple of wait since the prober began. The nodes'
+	// probes then come together, and this process, which sleeps most of the time,
+	// wakes up once for all of them.
+	onGrid   bool
+	deadline time.Duration
+	patient  bool
+}
+
+// nextPace says how to go on after an outcome that led to a state: a failure is
+// confirmed at once and briefly, an attempt that says nothing is repeated calmly.
+func nextPace(cfg *Config, s State, last Outcome) pace {
+	switch {
+	case last.Kind == KindUnknown:
+		return pace{wait: max(unknownPause, cfg.Interval), deadline: cfg.Deadline}
+	case last.Kind == KindDown && s.Verdict != Down:
+		p := pace{wait: cfg.ConfirmPause, deadline: cfg.ConfirmDeadline}
+		if last.Class == ClassTimeout {
+			p.wait = 0
+		}
+		return p
+	}
+	return pace{
+		wait: cfg.Interval, onGrid: true, deadline: cfg.Deadline,
+		patient: last.Kind == KindDown && last.Class == ClassTimeout,
+	}
+}
+
+// run probes until ctx is done, and leaves no connection behind.
+func (n *node) run(ctx context.Context) {
+	defer func() {
+		if n.session != nil {
+			n.session.close()
+		}
+	}()
+	next := pace{deadline: n.cfg.Deadline}
+	for ctx.Err() == nil {
+		n.started = time.Now()
+		reading, rtt, err := n.attempt(ctx, next)
+		if ctx.Err() != nil {
+			return
+		}
+		if errors.Is(err, ErrOwnPause) {
+			n.metrics.pauses.Inc()
+			n.log.Warn("a probe was discarded because this process was not running", "took", time.Since(n.started))
+			continue
+		}
+		n.conclude(reading, rtt, err)
+		next = nextPace(n.cfg, n.state, n.last)
+		n.wait(ctx, next)
+	}
+}
+
+// attempt makes one reading, on the connection that is there or on a new one.
+func (n *node) attempt(ctx context.Context, p pace) (Reading, time.Duration, error) {
+	var stale error
+	if n.session == nil {
+		var err error
+		if stale, err = n.connect(ctx, p); err != nil {
+			return Reading{}, 0, silence(err, p.deadline)
+		}
+	} else {
+		n.session.wire.begin(p.deadline)
+	}
+	asked := time.Now()
+	reading, err := n.session.read()
+	if err == nil {
+		err = stale
+	}
+	if err != nil {
+		n.session.abort()
+		n.session = nil
+		return Reading{}, 0, silence(err, p.deadline)
+	}
+	n.session.wire.silent = nil
+	return reading, time.Since(asked), nil
+}
+
+// connect makes a session. stale is an error that makes a good reading on it
+// worthless (see dialer.dial).
+func (n *node) connect(ctx context.Context, p pace) (stale, err error) {
+	conn, spent, stale, err := n.dialer.dial(ctx, p.deadline)
+	if err != nil {
+		return nil, err
+	}
+	n.metrics.connects.Inc()
+	w, err := newWire(conn)
+	if err != nil {
+		return nil, err
+	}
+	if p.patient {
+		w.begin(patience * n.cfg.Deadline)
+		w.silent = n.stillSilent
+	} else {
+		w.begin(max(p.deadline-spent, grace))
+	}
+	n.session, err = openSession(ctx, w, n.target.Address, login{account: n.account(), tls: n.cfg.TLS})
+	return stale, err
+}
+
+func (n *node) account() Account {
+	return Account{User: n.cfg.User, PasswordFile: n.cfg.PasswordFile}
+}
+
+// silence adds to a timeout how long the node was given.
+func silence(err error, given time.Duration) error {
+	var name *NameError
+	if isTimeout(err) && !errors.As(err, &name) {
+		return &SilenceError{Within: given, Err: err}
+	}
+	return err
+}
+
+// conclude draws the conclusion of an attempt and publishes it.
+func (n *node) conclude(r Reading, rtt time.Duration, err error) {
+	var o Outcome
+	if err != nil {
+		o = JudgeError(err, n.account())
+	} else {
+		o = Judge(r, n.cfg.ExpectUUID())
+	}
+	before := n.state
+	n.last, n.state = o, Next(n.state, o, n.cfg.Failures)
+	now := time.Now()
+	n.metrics.observe(o, now.Sub(n.started))
+	n.publish(func(s *NodeStatus) {
+		s.State, s.At = n.state, now
+		if err == nil {
+			s.Reading, s.RTT = r, rtt
+		}
+	})
+	if n.state.Verdict != before.Verdict {
+		n.metrics.verdict(n.state.Verdict)
+	}
+	switch {
+	case n.state.Verdict != before.Verdict:
+		n.log.Info("the verdict on a node has changed", "from", before.Verdict.String(), "to", n.state.Verdict.String(), "reason", n.state.Reason)
+	case n.state.Class != before.Class:
+		n.log.Debug("a node is probed with another outcome", "verdict", n.state.Verdict.String(), "reason", n.state.Reason)
+	}
+}
+
+// stillSilent renews the time of a status while a node that is down lets a
+// connection wait.
+func (n *node) stillSilent() {
+	now := time.Now()
+	n.publish(func(s *NodeStatus) { s.At = now })
+}
+
+// wait lets the time until the next attempt pass. With a connection it ends early
+// if the node closes that.
+func (n *node) wait(ctx context.Context, p pace) {
+	d := p.wait
+	if p.onGrid {
+		d -= time.Since(n.epoch) % p.wait
+	}
+	if d <= 0 {
+		return
+	}
+	if n.session != nil {
+		n.session.wire.rest(d)
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

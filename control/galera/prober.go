@@ -1,0 +1,225 @@
+package galera
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// ErrRunning says that Run was called a second time.
+var ErrRunning = errors.New("galera: the prober is running already")
+
+// NodeStatus is what is known of one node.
+type NodeStatus struct {
+	Node, Address string
+	// State is the verdict and what goes with it.
+	State
+	// Reading is the last good one: while the node does not answer it is old.
+	Reading
+	// At is when the last attempt ended that said something; a status is as fresh as
+	// that. Attempts during which this process was not running do not count. It has
+	// a monotonic part: compare it with time.Since. Zero before the first attempt.
+	At time.Time
+	// RTT is the time that the last good reading took, without connecting.
+	RTT time.Duration
+}
+
+// Prober probes the nodes. Its methods may be called from any goroutine.
+type Prober struct {
+	cfg     Config
+	metrics *metrics
+	epoch   time.Time
+	changed chan struct{}
+	renew   chan struct{}
+	// dialer makes a node's dialer; tests give their own names to addresses.
+	dialer func(address string) (*dialer, error)
+
+	mu      sync.Mutex
+	running bool
+	order   []Target
+	status  map[Target]*NodeStatus
+}
+
+// New returns a prober that begins with Run. Its error is that of
+// [Config.Validate] or of registering the metrics; without a user it wraps
+// ErrNoUser.
+func New(cfg Config) (*Prober, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	m, err := newMetrics(cfg.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	p := &Prober{
+		cfg: cfg, metrics: m, epoch: time.Now(),
+		changed: make(chan struct{}, 1),
+		renew:   make(chan struct{}, 1),
+		dialer:  func(address string) (*dialer, error) { return newDialer(address, lookupIP) },
+		status:  make(map[Target]*NodeStatus),
+	}
+	p.SetNodes(cfg.Nodes)
+	return p, nil
+}
+
+// SetNodes replaces the nodes. One that stays, with the same name and address,
+// keeps its connection and its verdict. Targets that are not valid are logged and
+// left out, and so is a name's second target.
+func (p *Prober) SetNodes(targets []Target) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	named := make(map[string]bool, len(targets))
+	status := make(map[Target]*NodeStatus, len(targets))
+	p.order = p.order[:0:0]
+	for _, t := range targets {
+		if err := t.validate(); err != nil || named[t.Name] {
+			p.cfg.Logger.Warn("a node is not probed: its name must be its own and its address HOST:PORT", "node", t.Name, "address", t.Address)
+			continue
+		}
+		named[t.Name] = true
+		p.order = append(p.order, t)
+		if status[t] = p.status[t]; status[t] == nil {
+			status[t] = &NodeStatus{Node: t.Name, Address: t.Address, State: Start()}
+		}
+	}
+	p.status = status
+	notify(p.renew)
+	notify(p.changed)
+}
+
+// Status returns what is known of every node, in the order in which they were
+// given.
+func (p *Prober) Status() []NodeStatus {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := make([]NodeStatus, len(p.order))
+	for i, t := range p.order {
+		all[i] = *p.status[t]
+	}
+	return all
+}
+
+// Changed receives a value when a node's verdict, or whether it may be chosen,
+// has changed, at once. Several changes may be one value.
+func (p *Prober) Changed() <-chan struct{} { return p.changed }
+
+// Run probes until ctx is done. It returns ErrRunning if it runs already, and nil
+// otherwise, with every connection closed.
+func (p *Prober) Run(ctx context.Context) error {
+	if !p.begin() {
+		return ErrRunning
+	}
+	defer p.end()
+	var probes sync.WaitGroup
+	defer probes.Wait()
+	stop := make(map[Target]context.CancelFunc)
+	defer func() {
+		for _, cancel := range stop {
+			cancel()
+		}
+	}()
+	for {
+		wanted := p.targets()
+		for t, cancel := range stop {
+			if !wanted[t] {
+				cancel()
+				delete(stop, t)
+			}
+		}
+		for t := range wanted {
+			if stop[t] != nil {
+				continue
+			}
+			nctx, cancel := context.WithCancel(ctx)
+			stop[t] = cancel
+			probes.Go(func() { p.probe(nctx, t) })
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.renew:
+		}
+	}
+}
+
+// probe probes one node until ctx is done.
+func (p *Prober) probe(ctx context.Context, t Target) {
+	log := p.cfg.Logger.With("node", t.Name, "address", t.Address)
+	d, err := p.dialer(t.Address)
+	if err != nil {
+		log.Error("a node cannot be probed", "error", err)
+		return
+	}
+	n := &node{
+		target: t, cfg: &p.cfg, dialer: d, log: log, state: Start(), epoch: p.epoch,
+		metrics: p.metrics.of(t.Name),
+		publish: func(change func(*NodeStatus)) { p.publish(t, change) },
+	}
+	n.metrics.verdict(Unknown)
+	n.run(ctx)
+	p.forget(t)
+}
+
+func (p *Prober) publish(t Target, change func(*NodeStatus)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.status[t]
+	if s == nil {
+		return // no longer wanted
+	}
+	before := s.State
+	change(s)
+	if s.Verdict != before.Verdict || s.Eligible != before.Eligible || s.Avoid != before.Avoid ||
+		s.OtherCluster != before.OtherCluster || s.Class != before.Class {
+		notify(p.changed)
+	}
+}
+
+func (p *Prober) begin() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	was := p.running
+	p.running = true
+	return !was
+}
+
+// end lets go of the verdicts: nothing keeps them true any more.
+func (p *Prober) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.running = false
+	for _, s := range p.status {
+		s.State = Start()
+	}
+}
+
+func (p *Prober) targets() map[Target]bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	wanted := make(map[Target]bool, len(p.order))
+	for _, t := range p.order {
+		wanted[t] = true
+	}
+	return wanted
+}
+
+// forget drops the metrics of a node, unless its name goes on at another address.
+func (p *Prober) forget(t Target) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for other := range p.status {
+		if other.Name == t.Name {
+			return
+		}
+	}
+	p.metrics.forget(t.Name)
+}
+
+func notify(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

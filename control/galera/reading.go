@@ -1,0 +1,155 @@
+package galera
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+)
+
+// Values of wsrep_local_state (Galera documentation, "Node state changes").
+const (
+	StateInitialized = 0
+	StateJoining     = 1
+	StateDonor       = 2 // also a desynced node
+	StateJoined      = 3
+	StateSynced      = 4
+)
+
+// Errors of an answer that was received but cannot be used.
+var (
+	// ErrNotGalera says that the server has no wsrep status at all.
+	ErrNotGalera = errors.New("the server has no wsrep status")
+	// ErrIncomplete says that the answer lacks a value that a node in the primary
+	// component always has, or has one that cannot be read.
+	ErrIncomplete = errors.New("the server's answer cannot be used")
+)
+
+// Reading is what one probe read from a node. The fields are the server's
+// variables of the same name.
+type Reading struct {
+	ClusterStatus string // wsrep_cluster_status: Primary, non-Primary, Disconnected
+	LocalState    int    // wsrep_local_state, see StateSynced; -1 if absent
+	Ready         bool   // wsrep_ready
+	RejectQueries string // wsrep_reject_queries: NONE, ALL, ALL_KILL; "" if absent
+	DonorRejects  bool   // wsrep_sst_donor_rejects_queries
+	ReadOnly      bool   // read_only
+	MaintMode     string // pxc_maint_mode: DISABLED, SHUTDOWN, MAINTENANCE; "" if absent (MariaDB)
+	RecvQueue     int64  // wsrep_local_recv_queue, in write sets
+	ConfID        int64  // wsrep_cluster_conf_id; -1 outside a primary component
+	StateUUID     string // wsrep_cluster_state_uuid
+	LastCommitted int64  // wsrep_last_committed, a seqno; -1 if undefined
+	Version       string // version
+	// Refused is true if the node answered a plain SELECT with error 1047, as it
+	// does to its applications.
+	Refused bool
+}
+
+// Row is one name and its value in a server's answer.
+type Row struct{ Name, Value string }
+
+// Parse makes a reading of the rows of SHOW STATUS and SHOW VARIABLES, in any
+// order; rows that it does not know are skipped. The error wraps ErrNotGalera or
+// ErrIncomplete.
+func Parse(rows []Row) (Reading, error) {
+	p := newParser(Reading{})
+	for _, row := range rows {
+		if err := p.set([]byte(row.Name), []byte(row.Value)); err != nil {
+			return Reading{}, err
+		}
+	}
+	return p.reading()
+}
+
+// parser collects a reading value by value. It reuses the strings of the
+// previous reading where they are equal: at thirty probes a second that
+// spares most of the garbage.
+type parser struct {
+	r, prev              Reading
+	status, ready, state bool // seen
+}
+
+func newParser(prev Reading) parser {
+	return parser{prev: prev, r: Reading{LocalState: -1, ConfID: -1, LastCommitted: -1}}
+}
+
+func (p *parser) set(name, value []byte) (err error) {
+	switch string(name) {
+	case "wsrep_cluster_status":
+		p.r.ClusterStatus, p.status = reuse(p.prev.ClusterStatus, value), true
+	case "wsrep_ready":
+		p.r.Ready, p.ready = isOn(value), true
+	case "wsrep_local_state":
+		var n int64
+		n, err = number(name, value)
+		p.r.LocalState, p.state = int(n), true
+	case "wsrep_local_recv_queue":
+		p.r.RecvQueue, err = number(name, value)
+	case "wsrep_cluster_conf_id":
+		p.r.ConfID, err = number(name, value)
+	case "wsrep_last_committed":
+		p.r.LastCommitted, err = number(name, value)
+	case "wsrep_cluster_state_uuid":
+		p.r.StateUUID = reuse(p.prev.StateUUID, value)
+	case "wsrep_reject_queries":
+		p.r.RejectQueries = reuse(p.prev.RejectQueries, value)
+	case "wsrep_sst_donor_rejects_queries":
+		p.r.DonorRejects = isOn(value)
+	case "read_only":
+		// Newer MariaDB has more values than ON (NO_LOCK, ...): all but OFF restrict writes.
+		p.r.ReadOnly = !isOff(value)
+	case "pxc_maint_mode":
+		p.r.MaintMode = reuse(p.prev.MaintMode, value)
+	case "version":
+		p.r.Version = reuse(p.prev.Version, value)
+	}
+	return err
+}
+
+// reading returns what was collected if it is enough to judge by. A server
+// without a loaded provider has a status but no local state, so that is
+// demanded of a ready node in the primary component only.
+func (p *parser) reading() (Reading, error) {
+	switch {
+	case !p.status:
+		return Reading{}, ErrNotGalera
+	case !p.ready:
+		return Reading{}, fmt.Errorf("%w: it lacks wsrep_ready", ErrIncomplete)
+	case p.r.ClusterStatus == primary && p.r.Ready && !p.state:
+		return Reading{}, fmt.Errorf("%w: it lacks wsrep_local_state", ErrIncomplete)
+	}
+	return p.r, nil
+}
+
+func reuse(prev string, value []byte) string {
+	if prev == string(value) {
+		return prev
+	}
+	return string(value)
+}
+
+// number reads a counter. Galera prints an undefined one (-1) as an unsigned
+// number: a wsrep_cluster_conf_id of 18446744073709551615 was seen outside the
+// primary component.
+func number(name, value []byte) (int64, error) {
+	if n, err := strconv.ParseInt(string(value), 10, 64); err == nil {
+		return n, nil
+	}
+	n, err := strconv.ParseUint(string(value), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %s is %.40q, not a number", ErrIncomplete, name, value)
+	}
+	if n > math.MaxInt64 {
+		return -1, nil
+	}
+	return int64(n), nil
+}
+
+func isOn(value []byte) bool {
+	return bytes.EqualFold(value, []byte("ON")) || string(value) == "1"
+}
+
+func isOff(value []byte) bool {
+	return bytes.EqualFold(value, []byte("OFF")) || string(value) == "0"
+}

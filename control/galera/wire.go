@@ -1,0 +1,158 @@
+package galera
+
+import (
+	"errors"
+	"net"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// slice is the longest single wait for the node. Between slices the wire checks
+	// that this process was running.
+	slice = 200 * time.Millisecond
+	// lateness is by how much a wait may overrun before it counts as a pause of this
+	// process and not as the node's silence. A loaded machine is late by tens of
+	// milliseconds.
+	lateness = 100 * time.Millisecond
+	// grace is the extra wait after such a pause: what the node sent meanwhile lies in
+	// the socket and is read at once.
+	grace = 20 * time.Millisecond
+)
+
+// wire is the connection to a node, under the driver.
+//
+// Its deadline is a budget for a whole exchange, not for one packet, and only
+// time in which this process was running is taken off it. A plain deadline would
+// call a node hung whenever the daemon was stopped (SIGSTOP, a paused
+// container, a starved CPU) past it: on waking both the timer and the answer are
+// there, and Go's net package gives the timer precedence.
+//
+// It also keeps the cause of a failure, which the driver replaces with
+// mysql.ErrInvalidConn.
+type wire struct {
+	net.Conn
+	raw  syscall.RawConn
+	now  func() time.Time
+	left time.Duration // of the budget
+	// silent, if set, is called after each slice without an answer.
+	silent func()
+	err    error // the last failure
+	// unread is what was read already and is to be read again.
+	unread  []byte
+	peek    peeker
+	stopped atomic.Bool
+}
+
+func newWire(conn *net.TCPConn) (*wire, error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	w := &wire{Conn: conn, raw: raw, now: time.Now}
+	w.peek.look = w.peek.lookOnce
+	return w, nil
+}
+
+// begin starts an exchange that may take budget.
+func (w *wire) begin(budget time.Duration) {
+	w.left, w.err = budget, nil
+}
+
+// Read is net.Conn's, within the budget. Its error is os.ErrDeadlineExceeded when
+// the node was silent for the budget, and ErrOwnPause when that cannot be told.
+func (w *wire) Read(b []byte) (int, error) {
+	if len(w.unread) > 0 {
+		n := copy(b, w.unread)
+		w.unread = w.unread[n:]
+		return n, nil
+	}
+	if w.left <= 0 {
+		return 0, w.failed(os.ErrDeadlineExceeded)
+	}
+	for last := false; ; {
+		wait := min(w.left, slice)
+		if last {
+			wait = grace
+		}
+		began := w.now()
+		if err := w.SetReadDeadline(began.Add(wait)); err != nil {
+			return 0, w.failed(err)
+		}
+		if w.stopped.Load() {
+			return 0, w.failed(net.ErrClosed)
+		}
+		n, err := w.Conn.Read(b)
+		took := w.now().Sub(began)
+		paused := took > wait+lateness
+		if paused {
+			took = wait
+		}
+		w.left -= took
+		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, w.failed(err)
+		}
+		switch {
+		case w.left > 0:
+			if w.silent != nil && !paused {
+				w.silent()
+			}
+		case !paused:
+			return 0, w.failed(os.ErrDeadlineExceeded)
+		case last:
+			return 0, w.failed(ErrOwnPause)
+		default:
+			last = true
+		}
+	}
+}
+
+// Write is net.Conn's, within the budget. The probe's requests fit into the
+// socket's buffer, so a write that blocks is a broken connection.
+func (w *wire) Write(b []byte) (int, error) {
+	if err := w.SetWriteDeadline(w.now().Add(max(w.left, grace))); err != nil {
+		return 0, w.failed(err)
+	}
+	n, err := w.Conn.Write(b)
+	return n, w.failed(err)
+}
+
+func (w *wire) failed(err error) error {
+	if err != nil {
+		w.err = err
+	}
+	return err
+}
+
+// rest waits for d, and less if the node closes the connection or sends
+// something unasked (which servers do before they close). This is how the crash
+// of a process is seen when the kernel closes its connections, and not at the
+// next probe. What happened is found by that probe.
+func (w *wire) rest(d time.Duration) {
+	if w.SetReadDeadline(w.now().Add(d)) == nil && !w.stopped.Load() {
+		_ = w.raw.Read(w.peek.look)
+	}
+}
+
+// stop makes a Read or rest that waits, and every later one, return at once. It may
+// be called from any goroutine: they set their deadline before they look at
+// stopped, so one of the two is noticed.
+func (w *wire) stop() {
+	w.stopped.Store(true)
+	_ = w.SetReadDeadline(time.Unix(1, 0))
+}
+
+// peeker looks whether there is something to read without taking it.
+type peeker struct {
+	buf  [1]byte
+	look func(fd uintptr) bool // lookOnce, bound once
+}
+
+func (p *peeker) lookOnce(fd uintptr) (done bool) {
+	_, _, err := unix.Recvfrom(int(fd), p.buf[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	return !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR)
+}

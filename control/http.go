@@ -1,0 +1,164 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/haproxy-peers/haproxy-peers/control/api"
+)
+
+// healthyWithin is how long a loop may take for a turn before /healthz says no.
+// A turn is bounded by the Runtime API's deadlines, a second each.
+const healthyWithin = 3 * time.Second
+
+// serve answers requests on l until ctx is done.
+func serve(ctx context.Context, l net.Listener, h http.Handler) error {
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 2 * time.Second, IdleTimeout: time.Minute}
+	stop := context.AfterFunc(ctx, func() {
+		sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = srv.Shutdown(sctx)
+	})
+	defer stop()
+	if err := srv.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve %s: %w", l.Addr(), err)
+	}
+	return nil
+}
+
+// listenAdmin makes the admin API's socket, mode 0600. A socket that a dead
+// daemon left is replaced; one that answers is another daemon's.
+func listenAdmin(path string) (net.Listener, error) {
+	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		_ = c.Close()
+		return nil, fmt.Errorf("admin-socket %s: another daemon answers there; stop it or give another path", path)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("admin-socket: %w", err)
+	}
+	if st, err := os.Lstat(path); err == nil && st.Mode()&os.ModeSocket == 0 {
+		return nil, fmt.Errorf("admin-socket %s: there is something that is no socket; give another path", path)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("admin-socket: %w", err)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("admin-socket %s: %w", path, err)
+	}
+	if err := os.Chmod(path, 0o660); err != nil {
+		_ = l.Close()
+		return nil, fmt.Errorf("admin-socket: %w", err)
+	}
+	return l, nil
+}
+
+// publicHandler serves what HAProxy, the kubelet and Prometheus ask. Nothing
+// there changes anything.
+func (d *Daemon) publicHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /beacon", func(w http.ResponseWriter, _ *http.Request) {
+		if d.proxy != nil && d.proxy.beaconOn() {
+			answer(w, http.StatusOK, "steering")
+			return
+		}
+		answer(w, http.StatusServiceUnavailable, "not steering")
+	})
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		if d.loopsTurn(time.Now()) {
+			answer(w, http.StatusOK, "turning")
+			return
+		}
+		answer(w, http.StatusServiceUnavailable, "not turning")
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if ok, why := d.ready(); !ok {
+			answer(w, http.StatusServiceUnavailable, why)
+			return
+		}
+		answer(w, http.StatusOK, "ready")
+	})
+	mux.HandleFunc("GET /active", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, d.active())
+	})
+	if d.cfg.Gatherer != nil {
+		mux.Handle("GET /metrics", promhttp.HandlerFor(d.cfg.Gatherer, promhttp.HandlerOpts{}))
+	}
+	return mux
+}
+
+func answer(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = fmt.Fprintln(w, text)
+}
+
+// loopsTurn is /healthz: it never depends on the database, nor on HAProxy, and
+// a daemon that waits for a usable haproxy.cfg is healthy.
+func (d *Daemon) loopsTurn(now time.Time) bool {
+	if d.started.Load() == nil {
+		return true
+	}
+	d.votes.mu.Lock()
+	turned := d.votes.turned
+	d.votes.mu.Unlock()
+	if turned.IsZero() || now.Sub(turned) > healthyWithin {
+		return false
+	}
+	return d.proxy == nil || d.proxy.turnedWithin(healthyWithin)
+}
+
+// ready is /readyz: this proxy routes to the agreed active, or works natively
+// with a usable server.
+func (d *Daemon) ready() (bool, string) {
+	if d.proxy == nil {
+		return true, ""
+	}
+	l := d.proxy.latest()
+	switch {
+	case l == nil:
+		return false, orElse(d.files.problemNow(), "HAProxy was not looked at yet")
+	case !l.reachable:
+		return false, l.problem
+	case l.want.mayWrite && !l.result.Converged:
+		return false, l.result.Reason
+	case l.effective != "":
+		return true, ""
+	}
+	for _, n := range l.nodes {
+		if n.state == "up" {
+			return true, ""
+		}
+	}
+	return false, "no usable server"
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	_ = enc.Encode(v) // the client is gone: nobody to tell
+}
+
+func writeError(w http.ResponseWriter, e *api.Error) {
+	status := map[string]int{
+		api.CodeBadRequest: http.StatusBadRequest, api.CodeRefused: http.StatusConflict,
+		api.CodeNoMajority: http.StatusServiceUnavailable, api.CodeNotYet: http.StatusNotImplemented,
+		api.CodeUnavailable: http.StatusServiceUnavailable, api.CodeNotFound: http.StatusNotFound,
+		api.CodeUnknown: http.StatusGatewayTimeout,
+	}[e.Code]
+	if status == 0 {
+		status = http.StatusInternalServerError
+	}
+	writeJSON(w, status, e)
+}

@@ -1,0 +1,169 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/configs"
+	"github.com/haproxy-peers/haproxy-peers/control/model"
+	"github.com/haproxy-peers/haproxy-peers/control/plan"
+	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
+)
+
+// compareEvery is the calm pace of comparing the file with what runs.
+const compareEvery = 10 * time.Second
+
+// running tells whether load balancing and stickiness use the server.
+func running(s *runtimeapi.ServerState) bool {
+	return s.OpState == runtimeapi.OpRunning || s.OpState == runtimeapi.OpStarting
+}
+
+// observe translates a snapshot for the plan, and sums up each node.
+func observe(f *configFiles, snap *runtimeapi.Snapshot) (plan.Observed, map[string]nodeNow) {
+	obs := plan.Observed{
+		Tables:  make(map[string]map[string]plan.Entry, len(snap.Tables)),
+		Servers: make(map[string]map[string]plan.ServerNow, len(f.layout.Backends)),
+	}
+	for name, t := range snap.Tables {
+		entries := make(map[string]plan.Entry, len(t.Entries))
+		for i := range t.Entries {
+			e := &t.Entries[i]
+			entries[e.Key] = plan.Entry{ServerID: e.ServerID, ServerKey: e.ServerKey}
+		}
+		obs.Tables[name] = entries
+	}
+	for _, b := range f.layout.Backends {
+		obs.Servers[b.Name] = make(map[string]plan.ServerNow, len(b.Servers))
+	}
+	nodes := map[string]nodeNow{}
+	for i := range snap.Servers {
+		s := &snap.Servers[i]
+		servers, sticky := obs.Servers[s.Backend]
+		if !sticky {
+			continue
+		}
+		servers[s.Name] = plan.ServerNow{ID: s.ID, Running: running(s), Drain: s.OpState == runtimeapi.OpStopping}
+		n := nodes[s.Name]
+		n.state = worse(n.state, stateOf(s))
+		nodes[s.Name] = n
+	}
+	for i := range snap.Stats {
+		s := &snap.Stats[i]
+		servers, sticky := obs.Servers[s.Backend]
+		if !sticky {
+			continue
+		}
+		if sv, ok := servers[s.Server]; ok {
+			sv.Sessions = s.CurrentSessions
+			servers[s.Server] = sv
+			n := nodes[s.Server]
+			n.sessions += s.CurrentSessions
+			n.downs += int(s.CheckDowns)
+			nodes[s.Server] = n
+		}
+	}
+	return obs, nodes
+}
+
+// stateOf is the server's state in one word. A name that does not resolve takes
+// a server into maintenance too, but that is no operator's doing.
+func stateOf(s *runtimeapi.ServerState) model.ServerState {
+	const operator = runtimeapi.AdminForcedMaint | runtimeapi.AdminInheritedMaint
+	switch {
+	case s.Admin&operator != 0:
+		return model.ServerMaint
+	case !s.Sticks():
+		return model.ServerDown
+	case s.Admin.Drain():
+		return model.ServerDrain
+	}
+	return model.ServerUp
+}
+
+// worse joins the states of a node in several sticky backends: an operator's
+// maint or drain anywhere is the operator's word on the node; otherwise a node
+// is up if any of its ports is.
+func worse(a, b model.ServerState) model.ServerState {
+	rank := map[model.ServerState]int{model.ServerDown: 1, model.ServerUp: 2, model.ServerDrain: 3, model.ServerMaint: 4}
+	if rank[a] >= rank[b] {
+		return a
+	}
+	return b
+}
+
+// sameProcess notices a restart or reload.
+func (p *proxy) sameProcess(now time.Time, info runtimeapi.Info) {
+	proc := process{Pid: info.Pid, Started: time.Now().Add(-info.Uptime).Round(0)}
+	if p.proc.Pid != 0 && p.proc.same(proc) {
+		return
+	}
+	if p.proc.Pid != 0 {
+		p.m.restarts.Inc()
+		p.log.Info("HAProxy was restarted or reloaded", "old_pid", p.proc.Pid, "pid", proc.Pid)
+		p.events.add(now, fmt.Sprintf("HAProxy was restarted or reloaded: pid %d, before %d", proc.Pid, p.proc.Pid))
+		p.files.force = true // its configuration may be another one
+		if err := p.files.refresh(now); err != nil {
+			p.log.Warn("haproxy.cfg cannot be read after HAProxy's restart", "error", err)
+		}
+	}
+	p.proc, p.restarted = proc, now
+	p.compared = time.Time{}
+}
+
+// compare holds the file against the running HAProxy, now and then: what
+// contradicts it stops this daemon from writing.
+func (p *proxy) compare(ctx context.Context, now time.Time, snap runtimeapi.Snapshot) {
+	if !p.files.compare && now.Sub(p.compared) < compareEvery {
+		return
+	}
+	cctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	headers, err := p.client.Tables(cctx)
+	if err != nil {
+		return // the next turn asks again; the socket's trouble shows there
+	}
+	p.compared, p.files.compare = now, false
+	servers := make([]configs.ObservedServer, 0, len(snap.Servers))
+	for i := range snap.Servers {
+		s := &snap.Servers[i]
+		servers = append(servers, configs.ObservedServer{Backend: s.Backend, Name: s.Name, ID: s.ID, Addr: s.Addr, Port: s.Port})
+	}
+	tables := make([]configs.ObservedTable, 0, len(headers))
+	for _, h := range headers {
+		tables = append(tables, configs.ObservedTable{Name: h.Name, Type: h.Type, Size: h.Size})
+	}
+	differs := ""
+	for _, diff := range configs.Compare(p.files.topo, servers, tables) {
+		switch {
+		case !diff.Blocking:
+			p.log.Info("haproxy.cfg differs from the running HAProxy", "difference", diff.String())
+		case differs == "":
+			differs = "haproxy.cfg differs from the running HAProxy, nothing is written: " + diff.String()
+		}
+	}
+	if differs != p.differs {
+		p.differs = differs
+		if differs != "" {
+			p.log.Warn("haproxy.cfg differs from the running HAProxy", "problem", differs)
+			p.events.add(now, differs)
+		}
+	}
+}
+
+// connect makes the client for the configuration's admin socket.
+func (p *proxy) connect() error {
+	socket, err := p.files.topo.AdminSocket()
+	if err != nil {
+		return err
+	}
+	if p.client != nil && socket == p.socket {
+		return nil
+	}
+	client, err := p.dial(socket)
+	if err != nil {
+		return err
+	}
+	p.client, p.socket = client, socket
+	return nil
+}

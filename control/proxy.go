@@ -1,0 +1,372 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/control/model"
+	"github.com/haproxy-peers/haproxy-peers/control/plan"
+	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
+)
+
+// desired is what the agreement wants of this proxy at a moment.
+type desired struct {
+	known  bool
+	active string
+	// left is the node that the last decision has left, "" for none.
+	left    string
+	version cluster.Version
+	// mayWrite: a fresh majority stands behind it and nothing is waited for.
+	mayWrite bool
+	// why says why not, in a sentence.
+	why string
+}
+
+// nodeNow is a node as this HAProxy sees it, over all sticky backends.
+type nodeNow struct {
+	state    model.ServerState
+	sessions int
+	downs    int // times that a health check took the server down
+}
+
+// look is the result of one turn of the proxy loop. It is never changed after
+// it was stored.
+type look struct {
+	at        time.Time
+	reachable bool
+	problem   string
+	version   string
+	pid       int
+	uptime    time.Duration
+	layout    string
+	steered   bool // HAProxy's beacon server is up: the private table is asked
+	beacon    bool // what /beacon answers
+	steering  bool
+	want      desired
+	nodes     map[string]nodeNow
+	result    plan.Result
+	effective string
+	native    bool
+	wentDown  []string
+}
+
+// proxy is the loop that looks at one HAProxy and puts it right.
+type proxy struct {
+	cfg    Config
+	log    *slog.Logger
+	now    func() time.Time
+	dial   func(socket string) (HAProxy, error)
+	want   func() desired // computed at the call, from a monotonic clock
+	m      *metrics
+	events *events
+	notify func() // wakes the vote loop
+	pause  func() // this process did not run for a while: closes the gate
+
+	files  *configFiles
+	memory *memory
+
+	client    HAProxy
+	socket    string
+	proc      process
+	restarted time.Time // when the process was seen to be another one
+	compared  time.Time
+	differs   string // what the running HAProxy says against the file
+	rightRuns int    // consecutive looks with nothing to do
+	lastTurn  time.Time
+	lastGood  time.Time // last look that saw something
+	pace      pace      // of corrections of the native tables
+	sweep     sweep
+	rewritten cluster.Version
+
+	mu     sync.Mutex
+	last   *look
+	beacon beacon
+	turned time.Time // when the last turn ended
+}
+
+// run turns until ctx is done.
+func (p *proxy) run(ctx context.Context, wake <-chan struct{}) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-wake:
+		case <-timer.C:
+		}
+		next := p.turn(ctx)
+		p.mu.Lock()
+		p.turned = p.now()
+		p.mu.Unlock()
+		timer.Reset(next)
+	}
+}
+
+// latest returns the last look, nil before the first.
+func (p *proxy) latest() *look {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.last
+}
+
+// beaconOn is the answer of /beacon at this moment.
+func (p *proxy) beaconOn() bool {
+	want := p.want()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.beacon.answer(p.now(), want.mayWrite && !p.cfg.Observe)
+}
+
+// turnedWithin tells whether the loop ended a turn within d.
+func (p *proxy) turnedWithin(d time.Duration) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.turned.IsZero() && p.now().Sub(p.turned) < d
+}
+
+// turn looks once, puts right what it may, and returns when to look again.
+func (p *proxy) turn(ctx context.Context) time.Duration {
+	now := p.now()
+	if gap := now.Sub(p.lastTurn); !p.lastTurn.IsZero() && gap > p.cfg.VerifiedWithin {
+		// The process was stopped, or a turn took long: others may have moved.
+		p.events.add(now, fmt.Sprintf("this daemon did not turn for %v: it waits for the leader's word", gap.Round(time.Millisecond)))
+		p.pause()
+	}
+	p.lastTurn = now
+	p.m.turns.WithLabelValues("proxy").Inc()
+
+	if err := p.files.refresh(now); err != nil && p.files.topo == nil {
+		return p.fail(now, err.Error(), 10*p.cfg.Interval)
+	}
+	if err := p.connect(); err != nil {
+		return p.fail(now, err.Error(), 10*p.cfg.Interval)
+	}
+	sctx, cancel := context.WithTimeout(ctx, time.Second)
+	snap, err := p.client.Snapshot(sctx, p.files.query)
+	cancel()
+	if err != nil {
+		p.m.runtimeErrors.Inc()
+		return p.fail(now, fmt.Sprintf("HAProxy's socket %s: %v", p.socket, err), p.again(now))
+	}
+	p.lastGood = now
+	p.m.lookSeconds.Observe(snap.Took.Seconds())
+	p.sameProcess(now, snap.Info)
+	p.compare(ctx, now, snap)
+	return p.settle(ctx, now, &snap)
+}
+
+// settle compares one look with the agreement, carries out the plan, and stores
+// the look.
+func (p *proxy) settle(ctx context.Context, now time.Time, snap *runtimeapi.Snapshot) time.Duration {
+	topo := p.files
+	l := &look{
+		at: now, reachable: true, version: snap.Info.Version, pid: snap.Info.Pid,
+		uptime: snap.Info.Uptime, layout: topo.layoutName(), problem: p.differs,
+	}
+	obs, nodes := observe(topo, snap)
+	l.nodes = nodes
+	l.steered = topo.beaconUp(snap)
+
+	want := p.want()
+	if p.differs != "" && want.mayWrite {
+		want.mayWrite, want.why = false, p.differs
+	}
+	if p.cfg.Observe && want.mayWrite {
+		want.mayWrite, want.why = false, "--observe: this daemon never writes"
+	}
+	l.want = want
+	p.memory.look(p.proc, nodes)
+	if want.mayWrite {
+		p.memory.steered()
+	}
+	l.native = !want.mayWrite
+	l.wentDown = p.memory.wentDown()
+
+	in := plan.Input{
+		Layout: topo.layout, Observed: obs, Active: want.active, Steered: l.steered,
+		MayClose: want.mayWrite,
+	}
+	if want.known {
+		// While HAProxy does not see the beacon the native tables route.
+		in.NativeDue = !l.steered || p.pace.version != want.version || p.pace.due(now)
+		l.result = plan.Make(&in)
+		l.effective = l.result.Effective
+	} else {
+		l.effective = plan.EffectiveAll(&in)
+	}
+	if want.known && l.result.Elsewhere > 0 && nodes[want.active].sessions > 0 {
+		p.m.twoWriterSeconds.Add(p.cfg.Interval.Seconds())
+	}
+
+	did := 0
+	if want.mayWrite {
+		l.result.Actions = append(l.result.Actions, p.sweep.actions(now, want, topo.layout.Backends, &l.result)...)
+		p.pace.look(now, want.version, l.result.NativeRight)
+		did = p.carryOut(ctx, now, want, l)
+	}
+	p.store(now, l, want)
+	if want.mayWrite && l.result.Converged && l.result.NativeRight && p.rewritten != want.version {
+		p.rewritten = want.version
+		go p.files.rewrite(ctx, want.active, p.events, p.log)
+	}
+	return p.next(now, did, want, l)
+}
+
+// carryOut executes the plan. Before every command the agreement is asked
+// again: a daemon that was stopped between its look and its write must not
+// write what was true before.
+func (p *proxy) carryOut(ctx context.Context, now time.Time, want desired, l *look) int {
+	did := 0
+	for i := range l.result.Actions {
+		a := &l.result.Actions[i]
+		if again := p.want(); !again.mayWrite || again.version != want.version || p.now().Sub(now) > p.cfg.VerifiedWithin {
+			return did
+		}
+		if !a.Private && a.Op != plan.OpClose {
+			p.pace.last = now
+		}
+		actx, cancel := context.WithTimeout(ctx, time.Second)
+		err := p.execute(actx, a)
+		cancel()
+		if err != nil {
+			p.m.runtimeErrors.Inc()
+			l.problem = fmt.Sprintf("HAProxy refused to %s: %v", describe(a), err)
+			p.log.Warn("command failed", "command", describe(a), "error", err)
+			p.events.add(now, l.problem)
+			if errors.Is(err, context.DeadlineExceeded) {
+				return did
+			}
+			continue
+		}
+		did++
+		p.m.actions.WithLabelValues(a.Op.String()).Inc()
+		p.log.Info("put right", "command", describe(a), "why", a.Why, "active", want.active, "version", want.version.String())
+		p.events.add(now, fmt.Sprintf("%s: %s", describe(a), a.Why))
+	}
+	return did
+}
+
+func (p *proxy) execute(ctx context.Context, a *plan.Action) error {
+	switch a.Op {
+	case plan.OpSet:
+		return p.client.SetTable(ctx, a.Table, a.Key, a.ServerID)
+	case plan.OpClearSet:
+		return p.client.ClearSetTable(ctx, a.Table, a.Key, a.ServerID)
+	case plan.OpClear:
+		return p.client.ClearTable(ctx, a.Table, a.Key)
+	case plan.OpClose:
+		return p.client.ShutdownSessionsServer(ctx, a.Backend, a.Server)
+	}
+	return fmt.Errorf("unknown operation %v", a.Op)
+}
+
+func describe(a *plan.Action) string {
+	if a.Op == plan.OpClose {
+		if a.Sessions == 0 {
+			return fmt.Sprintf("close what is on its way to %s/%s", a.Backend, a.Server)
+		}
+		return fmt.Sprintf("close %d sessions to %s/%s", a.Sessions, a.Backend, a.Server)
+	}
+	return fmt.Sprintf("%s table %s key %s to server %d", a.Op, a.Table, a.Key, a.ServerID)
+}
+
+// store publishes the look and advances the beacon.
+func (p *proxy) store(now time.Time, l *look, want desired) {
+	p.mu.Lock()
+	prev := p.last
+	p.beacon.step(now, want.mayWrite, l.result.PrivateRight, l.result.NativeRight)
+	l.beacon = p.beacon.on && p.files.layout.Steer != nil
+	if p.files.layout.Steer != nil {
+		// A beacon that HAProxy does not see steers nothing.
+		l.steering = l.beacon && l.steered
+		if l.beacon && !l.steered && l.problem == "" {
+			l.problem = "the beacon is on and HAProxy does not see it (yet): its server for the beacon is down"
+		}
+	} else {
+		l.steering = want.mayWrite && l.result.Converged && l.result.NativeRight
+	}
+	p.last = l
+	p.mu.Unlock()
+	p.m.observe(l)
+	if prev == nil || significant(prev, l) {
+		p.notify()
+	}
+}
+
+// significant tells whether the others should hear of this look at once.
+func significant(a, b *look) bool {
+	if a.reachable != b.reachable || a.steering != b.steering || a.effective != b.effective ||
+		a.want.version != b.want.version || a.result.Converged != b.result.Converged ||
+		a.native != b.native || a.problem != b.problem || len(a.nodes) != len(b.nodes) || len(a.wentDown) != len(b.wentDown) {
+		return true
+	}
+	for name, n := range a.nodes {
+		if b.nodes[name].state != n.state {
+			return true
+		}
+	}
+	return false
+}
+
+// fail stores a look that saw nothing, and returns when to try again.
+func (p *proxy) fail(now time.Time, problem string, again time.Duration) time.Duration {
+	want := p.want()
+	l := &look{at: now, problem: problem, native: true, want: want, wentDown: p.memory.wentDown()}
+	if p.files.topo != nil {
+		l.layout = p.files.layoutName()
+	}
+	p.mu.Lock()
+	prev := p.last
+	// The beacon stays on for as long as the last verification counts: a HAProxy
+	// that is back by then is steered from the first write on, and neither stores
+	// nor teaches the others what it does before that.
+	p.beacon.step(now, want.mayWrite, false, false)
+	p.last = l
+	p.mu.Unlock()
+	p.m.observe(l)
+	if prev == nil || prev.problem != problem {
+		p.log.Warn("cannot look at HAProxy", "problem", problem)
+		p.events.add(now, problem)
+		p.notify()
+	}
+	return again
+}
+
+// again is the time until the next look after one that failed: close at first,
+// because a HAProxy that restarts serves its first clients before anybody has
+// written to it, and calm where asking costs a timeout each time.
+func (p *proxy) again(now time.Time) time.Duration {
+	if p.now().Sub(now) < p.cfg.CloseInterval && now.Sub(p.lastGood) < p.cfg.WatchFor {
+		return p.cfg.CloseInterval
+	}
+	return 2 * p.cfg.Interval
+}
+
+// next is the time until the next look: at once after a move, close while it
+// is being verified (four looks with nothing to do) and while a new HAProxy
+// process settles, else calm.
+func (p *proxy) next(now time.Time, did int, want desired, l *look) time.Duration {
+	if did > 0 {
+		p.rightRuns = 0
+		if !l.result.Converged {
+			return time.Millisecond
+		}
+		return p.cfg.CloseInterval
+	}
+	if want.mayWrite && l.result.PrivateRight && l.result.NativeRight && l.result.Converged {
+		p.rightRuns++
+	} else {
+		p.rightRuns = 0
+	}
+	watch := now.Sub(p.restarted) < p.cfg.WatchFor
+	if want.mayWrite && (p.rightRuns < 4 && l.result.Usable || watch) {
+		return p.cfg.CloseInterval
+	}
+	return p.cfg.Interval
+}

@@ -1,0 +1,327 @@
+package control
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/control/api"
+	"github.com/haproxy-peers/haproxy-peers/control/decide"
+	"github.com/haproxy-peers/haproxy-peers/control/model"
+)
+
+func join(s []string) string { return strings.Join(s, ", ") }
+
+// active is the agreement and how far it is carried out.
+func (d *Daemon) active() api.Active {
+	s := d.started.Load()
+	if s == nil {
+		return api.Active{Reason: orElse(d.files.problemNow(), "the daemon has not started yet")}
+	}
+	ag := s.cluster.Agreement()
+	rec, err := d.record(&ag)
+	if err != nil {
+		return api.Active{Reason: err.Error()}
+	}
+	return d.activeOf(&ag, rec)
+}
+
+func (d *Daemon) activeOf(ag *cluster.Agreement, rec *model.Record) api.Active {
+	a := api.Active{Agreed: ag.Fresh && rec != nil, Recovery: ag.Record.Recovery, Epoch: ag.Record.Epoch, Revision: ag.Record.Revision}
+	s := d.started.Load()
+	if s == nil {
+		return a
+	}
+	for _, m := range s.cluster.Members() {
+		if m.State != cluster.MemberGone {
+			a.Members++
+		}
+	}
+	if rec != nil {
+		last := rec.Last()
+		a.Active, a.Frozen, a.Excluded = rec.Active, rec.Frozen, rec.Excluded
+		a.Reason, a.By, a.Since = last.Reason, last.By, last.At
+	}
+	if !ag.Fresh {
+		a.Reason = "no majority: " + ag.Reason
+	} else if rec == nil {
+		a.Reason = d.sentence()
+	}
+	in := d.input(s, ag, rec, time.Now())
+	for _, v := range in.Voices {
+		p := v.View.Proxy
+		if p == nil {
+			continue
+		}
+		a.Proxies++
+		if p.Steering {
+			a.Steering++
+		}
+		switch {
+		case p.Converged && v.View.Epoch == a.Epoch && v.View.Recovery == a.Recovery:
+			a.Converged++
+		default:
+			a.NotConverged = append(a.NotConverged, v.Member+": "+orElse(p.Problem, "not yet at this epoch"))
+		}
+	}
+	slices.Sort(a.NotConverged)
+	return a
+}
+
+func (d *Daemon) sentence() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.turn
+}
+
+func (d *Daemon) history() api.History {
+	h := api.History{Decisions: []api.Decision{}, Events: d.events.newestFirst()}
+	if s := d.started.Load(); s != nil {
+		ag := s.cluster.Agreement()
+		if rec, err := d.record(&ag); err == nil && rec != nil {
+			for _, x := range rec.History {
+				h.Decisions = append(h.Decisions, api.Decision(x))
+			}
+		}
+	}
+	return h
+}
+
+// nodes joins all members' views of every node.
+func (d *Daemon) nodes() []api.Node {
+	out := []api.Node{}
+	s, topo := d.started.Load(), d.files.topology()
+	if s == nil || topo == nil {
+		return out
+	}
+	ag := s.cluster.Agreement()
+	rec, err := d.record(&ag)
+	if err != nil {
+		rec = nil
+	}
+	in := d.input(s, &ag, rec, time.Now())
+	ages := map[string]time.Duration{}
+	for _, v := range s.cluster.Views() {
+		ages[v.Name] = v.Age
+	}
+	addresses := map[string]string{}
+	for _, t := range Targets(topo) {
+		addresses[t.Name] = t.Address
+	}
+	for _, name := range in.Order {
+		t := decide.Count(in, name)
+		n := api.Node{
+			Name: name, Address: addresses[name], Healthy: t.Healthy, Down: t.Down, Unknown: t.Quiet,
+			Eligible: t.Eligible >= decide.Majority(len(in.Voters)), Opinions: []api.Opinion{},
+		}
+		if rec != nil {
+			n.Active, n.Excluded = rec.Active == name, rec.IsExcluded(name)
+		}
+		for _, v := range in.Voices {
+			w := v.View.Node(name)
+			n.Sessions += w.Sessions
+			age := ages[v.Member]
+			if v.Member == d.cfg.Name {
+				age = 0
+			}
+			n.Opinions = append(n.Opinions, api.Opinion{
+				Member: v.Member, Verdict: string(w.Verdict), Eligible: w.Eligible, Avoid: w.Avoid, Reason: w.Reason,
+				HAProxy: string(w.Server), Sessions: w.Sessions, AgeMS: age.Milliseconds(), Voter: slices.Contains(in.Voters, v.Member),
+			})
+		}
+		slices.SortFunc(n.Opinions, func(a, b api.Opinion) int { return cmp.Compare(a.Member, b.Member) })
+		out = append(out, n)
+	}
+	return out
+}
+
+func (d *Daemon) members() []api.Member {
+	out := []api.Member{}
+	s := d.started.Load()
+	if s == nil {
+		return out
+	}
+	ag := s.cluster.Agreement()
+	views := map[string]*model.View{}
+	for _, v := range d.input(s, &ag, nil, time.Now()).Voices {
+		views[v.Member] = v.View
+	}
+	for _, m := range s.cluster.Members() {
+		x := api.Member{
+			Name: m.Name, Address: m.Address, Version: m.Version, Self: m.Self, Voter: m.Voter,
+			Witness: m.Witness, Leader: m.Name == ag.Leader, Disk: fmt.Sprintf("%016x", m.Disk), State: m.State,
+		}
+		if v := views[m.Name]; v != nil {
+			x.Observe = v.Observe
+			if p := v.Proxy; p != nil {
+				x.Proxy = &api.Proxy{
+					Reachable: p.Reachable, Version: p.Version, Pid: p.Pid, UptimeS: p.UptimeS, Layout: p.Layout,
+					Beacon: p.Beacon, Steering: p.Steering, Effective: p.Effective, Converged: p.Converged,
+					Epoch: v.Epoch, Elsewhere: p.Elsewhere, Problem: p.Problem,
+				}
+			}
+		}
+		out = append(out, x)
+	}
+	slices.SortFunc(out, func(a, b api.Member) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}
+
+func (d *Daemon) register() api.Register {
+	s := d.started.Load()
+	if s == nil {
+		return api.Register{State: "waiting", Reason: orElse(d.files.problemNow(), "haproxy.cfg is not read yet")}
+	}
+	ag, st := s.cluster.Agreement(), s.cluster.Register()
+	r := api.Register{
+		State: ag.State, Cluster: ag.Cluster, Disk: fmt.Sprintf("%016x", st.Disk), Recovery: ag.Record.Recovery,
+		Epoch: ag.Record.Epoch, Revision: ag.Record.Revision, Term: ag.Term, Leader: ag.Leader, Agreed: ag.Fresh,
+		Reason: ag.Reason, Membership: st.Membership, File: d.cfg.DataDir, Voters: []api.Voter{}, Notes: registerNotes(&st),
+	}
+	if topo := d.files.topology(); topo != nil {
+		for _, p := range InitialPeers(topo) {
+			r.Initial = append(r.Initial, p.Name)
+		}
+	}
+	for _, v := range ag.Voters {
+		x := api.Voter{Name: v.Name, Disk: fmt.Sprintf("%016x", v.Disk), Live: v.Live, HeardMS: -1}
+		if v.Heard >= 0 {
+			x.HeardMS = v.Heard.Milliseconds()
+		}
+		r.Voters = append(r.Voters, x)
+	}
+	return r
+}
+
+// registerNotes are sentences on what the register noticed.
+func registerNotes(st *cluster.RegisterStatus) []string {
+	var out []string
+	if st.LastConflict != "" {
+		out = append(out, "refused a message: "+st.LastConflict)
+	}
+	if n := st.Counters.LostDisks; n > 0 {
+		out = append(out, "the disk of this member was lost (a state file missing, cut or restored): it votes under a new id")
+	}
+	return out
+}
+
+func (d *Daemon) registerInit(ctx context.Context, r api.InitRequest) (any, error) {
+	s := d.started.Load()
+	if s == nil {
+		return nil, &api.Error{Code: api.CodeUnavailable, Message: "the daemon has not started: " + d.files.problemNow()}
+	}
+	if !r.Force {
+		return nil, refused("the first start happens by itself when all initial voters are there; --force starts with those that are here now")
+	}
+	if err := s.cluster.InitForce(ctx); err != nil {
+		return nil, refused("init: %v", err)
+	}
+	d.events.add(time.Now(), "the record was made by force, with the voters that were here")
+	return d.register(), nil
+}
+
+func (d *Daemon) registerRecover(ctx context.Context, r api.RecoverRequest) (any, error) {
+	s := d.started.Load()
+	if s == nil {
+		return nil, &api.Error{Code: api.CodeUnavailable, Message: "the daemon has not started: " + d.files.problemNow()}
+	}
+	if len(r.Voters) == 0 {
+		return nil, &api.Error{Code: api.CodeBadRequest, Message: "which voters? give --voters NAME,... (live members, see `haproxyctl members`)"}
+	}
+	if err := s.cluster.Recover(ctx, r.Voters); err != nil {
+		return nil, refused("recover: %v", err)
+	}
+	d.events.add(time.Now(), "the record was recovered with the voters "+join(r.Voters))
+	return d.register(), nil
+}
+
+// status is everything, with what an operator must see first.
+func (d *Daemon) status() api.Status {
+	st := api.Status{
+		Member: d.cfg.Name, Version: d.cfg.Version, Mode: "steer", Active: d.active(), Nodes: d.nodes(),
+		Members: d.members(), Register: d.register(), Problems: []string{}, Turn: d.sentence(),
+	}
+	switch {
+	case d.cfg.Observe:
+		st.Mode = "observe"
+	case d.cfg.Witness:
+		st.Mode = "witness"
+	}
+	add := func(s string) {
+		if s != "" && !slices.Contains(st.Problems, s) {
+			st.Problems = append(st.Problems, s)
+		}
+	}
+	add(d.files.problemNow())
+	if !st.Active.Agreed {
+		add("not agreed: " + st.Active.Reason)
+	}
+	d.votes.mu.Lock()
+	add(d.votes.alert)
+	d.votes.mu.Unlock()
+	for _, n := range st.Active.NotConverged {
+		add(n)
+	}
+	if st.Active.Frozen {
+		add("frozen: no automatic change happens")
+	}
+	if s := d.started.Load(); s != nil {
+		ag := s.cluster.Agreement()
+		heard := map[string]bool{}
+		for _, v := range d.input(s, &ag, nil, time.Now()).Voices {
+			heard[v.Member] = true
+		}
+		for _, v := range ag.Voters {
+			if !heard[v.Name] {
+				add(v.Name + " is not heard")
+			}
+		}
+		st2 := s.cluster.Register()
+		for _, n := range registerNotes(&st2) {
+			add(n)
+		}
+	}
+	return st
+}
+
+// handleCheck is this member's word on one address, for an external check.
+func (d *Daemon) handleCheck(w http.ResponseWriter, r *http.Request) {
+	address := r.URL.Query().Get("address")
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		writeError(w, &api.Error{Code: api.CodeBadRequest, Message: fmt.Sprintf("address %q: give ADDR:PORT", address)})
+		return
+	}
+	c, err := d.check(address)
+	if err != nil {
+		writeError(w, &api.Error{Code: api.CodeNotFound, Message: err.Error()})
+		return
+	}
+	writeJSON(w, http.StatusOK, c)
+}
+
+func (d *Daemon) check(address string) (api.Check, error) {
+	d.votes.mu.Lock()
+	view := d.votes.own
+	d.votes.mu.Unlock()
+	topo := d.files.topology()
+	if view == nil || topo == nil {
+		return api.Check{}, errors.New("the daemon has not looked yet")
+	}
+	for _, b := range topo.Backends {
+		for _, s := range b.Servers {
+			if s.Address() != address {
+				continue
+			}
+			n := view.Node(s.Name)
+			return api.Check{Node: s.Name, Usable: n.Verdict == model.Healthy, Verdict: string(n.Verdict), Reason: n.Reason}, nil
+		}
+	}
+	return api.Check{}, fmt.Errorf("no server of haproxy.cfg has the address %s", address)
+}

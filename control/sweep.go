@@ -1,0 +1,67 @@
+package control
+
+import (
+	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/control/plan"
+)
+
+const (
+	// sweeps is how often the node that was left is swept after a decision:
+	// connections that matched it before the tables moved can land late.
+	sweeps = 3
+	// sweepEvery is the time between two sweeps.
+	sweepEvery = 100 * time.Millisecond
+)
+
+// sweep closes, right after a decision, what is still on its way to the node
+// that was left. HAProxy waits up to a second before each of its `retries` to a
+// server that refuses (back_handle_st_cer in src/backend.c), keeps the client
+// waiting as long, and counts such a connection in no number of sessions that
+// the plan could see; `shutdown sessions server` ends it all the same.
+type sweep struct {
+	of   cluster.Version // the decision: its revision is not looked at
+	left int
+	next time.Time
+}
+
+// actions returns the commands that are due. It begins when new connections go
+// to the active (or a client would come straight back), and a daemon that starts
+// sweeps nothing: the decision is an old one.
+func (s *sweep) actions(now time.Time, want desired, backends []plan.Backend, r *plan.Result) []plan.Action {
+	decision := cluster.Version{Recovery: want.version.Recovery, Epoch: want.version.Epoch}
+	if decision != s.of {
+		s.left = sweeps
+		if s.of == (cluster.Version{}) {
+			s.left = 0
+		}
+		s.of, s.next = decision, now
+	}
+	if s.left == 0 || want.left == "" || want.left == want.active || !r.Converged || !r.Usable || now.Before(s.next) {
+		return nil
+	}
+	s.left--
+	s.next = now.Add(sweepEvery)
+	var out []plan.Action
+	for i := range backends {
+		for _, server := range backends[i].Servers {
+			if server.Name == want.left && !closes(r.Actions, backends[i].Name, server.Name) {
+				out = append(out, plan.Action{
+					Op: plan.OpClose, Backend: backends[i].Name, Server: server.Name,
+					Why: "the decision has left " + want.left,
+				})
+			}
+		}
+	}
+	return out
+}
+
+func closes(actions []plan.Action, backend, server string) bool {
+	for i := range actions {
+		if a := &actions[i]; a.Op == plan.OpClose && a.Backend == backend && a.Server == server {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,131 @@
+package control
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/model"
+)
+
+// buildView joins the probe's verdicts with the last look at HAProxy.
+func (d *Daemon) buildView(s *started, ag *cluster.Agreement) *model.View {
+	view := &model.View{Agreed: ag.Fresh, Observe: d.cfg.Observe}
+	if ag.Known {
+		view.Recovery, view.Epoch = ag.Record.Recovery, ag.Record.Epoch
+	}
+	d.votes.mu.Lock()
+	if ag.IsLeader && ag.Fresh {
+		view.ReviewedTerm = d.votes.reviewedTerm
+	}
+	d.votes.mu.Unlock()
+	var l *look
+	if d.proxy != nil {
+		l = d.proxy.latest()
+		view.Proxy = d.proxyView(l)
+	}
+	var probes []galera.NodeStatus
+	if s.prober != nil {
+		probes = s.prober.Status()
+	}
+	if topo := d.files.topology(); topo != nil {
+		for _, node := range order(topo) {
+			view.Nodes = append(view.Nodes, nodeView(node, l, probes, s.prober != nil))
+		}
+	}
+	if d.proxy != nil && view.Proxy.Native {
+		for _, n := range view.Nodes {
+			if n.Verdict == model.Down {
+				d.proxy.memory.probeDown(n.Name)
+			}
+		}
+	}
+	return view
+}
+
+func (d *Daemon) proxyView(l *look) *model.ProxyView {
+	if l == nil {
+		return &model.ProxyView{Native: true, Problem: orElse(d.files.problemNow(), "not looked at yet")}
+	}
+	p := &model.ProxyView{
+		Reachable: l.reachable, Version: l.version, Pid: l.pid, UptimeS: int64(l.uptime / time.Second),
+		Layout: l.layout, Beacon: l.beacon, Steering: l.steering, Effective: l.effective,
+		Converged: l.want.known && l.result.Converged, Elsewhere: l.result.Elsewhere,
+		Problem: l.problem, Native: l.native, WentDown: l.wentDown,
+	}
+	if p.Problem == "" {
+		p.Problem = d.files.problemNow()
+	}
+	if p.Problem == "" && l.want.known && !l.result.Converged {
+		p.Problem = l.result.Reason
+	}
+	if p.Problem == "" && !l.want.mayWrite {
+		p.Problem = l.want.why
+	}
+	return p
+}
+
+// nodeView is this member's word on one node. Without a probe HAProxy's own
+// check is the verdict. An operator's maintenance in this HAProxy is a word
+// about this proxy, not about the node: unknown.
+func nodeView(node string, l *look, probes []galera.NodeStatus, probing bool) model.NodeView {
+	v := model.NodeView{Name: node, Verdict: model.Unknown, Server: model.ServerUnknown, Reason: "not looked at yet"}
+	if l != nil && l.reachable {
+		if n, ok := l.nodes[node]; ok {
+			v.Server, v.Sessions = n.state, n.sessions
+		}
+	}
+	if probing {
+		for i := range probes {
+			if p := &probes[i]; p.Node == node {
+				v.Verdict, v.Eligible, v.Avoid = verdict(p.Verdict), p.Eligible, p.Avoid
+				v.Reason, v.UUID = p.Reason, p.StateUUID
+			}
+		}
+	} else {
+		switch v.Server {
+		case model.ServerUp:
+			v.Verdict, v.Eligible, v.Reason = model.Healthy, true, "HAProxy's check says up"
+		case model.ServerDrain:
+			v.Verdict, v.Avoid, v.Reason = model.Healthy, true, "up, but draining in HAProxy"
+		case model.ServerDown:
+			v.Verdict, v.Reason = model.Down, "HAProxy's check says down"
+		}
+	}
+	if v.Server == model.ServerMaint {
+		v.Verdict, v.Eligible = model.Unknown, false
+		v.Reason = "an operator put it into maintenance in this HAProxy"
+	}
+	return v
+}
+
+func verdict(v galera.Verdict) model.Verdict {
+	switch v {
+	case galera.Healthy:
+		return model.Healthy
+	case galera.Down:
+		return model.Down
+	}
+	return model.Unknown
+}
+
+// publish gossips the view: at once when it says something new, else calmly.
+func (d *Daemon) publish(s *started, view *model.View, now time.Time) {
+	sig := *view
+	sig.Nodes = append([]model.NodeView(nil), view.Nodes...)
+	for i := range sig.Nodes {
+		sig.Nodes[i].Sessions, sig.Nodes[i].Reason = 0, ""
+	}
+	if view.Proxy != nil {
+		p := *view.Proxy
+		p.UptimeS, p.Elsewhere = 0, 0
+		sig.Proxy = &p
+	}
+	b := sig.Encode()
+	if bytes.Equal(b, d.votes.published) && now.Sub(d.votes.publishedAt) < d.cfg.PublishEvery {
+		return
+	}
+	d.votes.published, d.votes.publishedAt = b, now
+	s.cluster.Publish(view.Encode())
+}

@@ -1,0 +1,314 @@
+package control
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/control/decide"
+	"github.com/haproxy-peers/haproxy-peers/control/model"
+)
+
+// followerViewWithin is how old the view of a member that does not vote may be.
+const followerViewWithin = 10 * time.Second
+
+// votes is the state of the vote loop.
+type votes struct {
+	mu           sync.Mutex
+	own          *model.View
+	published    []byte // the significant part of the last published view
+	publishedAt  time.Time
+	reviewedTerm uint64 // the term in which this leader has looked at rule 4
+	leaderSince  time.Time
+	leaderTerm   uint64
+	proposing    bool
+	freshAt      time.Time // the last time that a majority was heard
+	version      cluster.Version
+	turned       time.Time
+	alert        string
+}
+
+// voteLoop shares this member's view and, on the leader, decides.
+func (d *Daemon) voteLoop(ctx context.Context, s *started) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var verdicts <-chan struct{}
+	if s.prober != nil {
+		verdicts = s.prober.Changed()
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		case <-d.wakeV:
+		case <-verdicts:
+		case <-s.cluster.Changed():
+		}
+		d.voteTurn(ctx, s, time.Now())
+		timer.Reset(d.cfg.Interval)
+	}
+}
+
+func (d *Daemon) voteTurn(ctx context.Context, s *started, now time.Time) {
+	d.m.turns.WithLabelValues("vote").Inc()
+	v := &d.votes
+	ag := s.cluster.Agreement()
+	rec, err := d.record(&ag)
+	if err != nil {
+		d.say(now, err.Error(), err.Error())
+		return
+	}
+	d.followRecord(&ag, rec, now)
+	d.review(&ag, now)
+
+	view := d.buildView(s, &ag)
+	v.mu.Lock()
+	v.own = view
+	v.turned = now
+	v.mu.Unlock()
+	d.publish(s, view, now)
+
+	in := d.input(s, &ag, rec, now)
+	if !ag.Fresh {
+		d.noMajority(&ag, now)
+		return
+	}
+	v.freshAt = now
+	if !ag.IsLeader {
+		d.say(now, decide.Decide(in).Reason, "")
+		return
+	}
+	if in.Review && !d.readyToReview(in, now) {
+		d.say(now, "a new leader waits for the voters' views", "")
+		return
+	}
+	out := decide.Decide(in)
+	d.say(now, out.Reason, out.Alert)
+	if out.Propose != nil {
+		d.propose(ctx, s, &ag, out)
+		return
+	}
+	if in.Review {
+		v.mu.Lock()
+		v.reviewedTerm = ag.Term
+		v.mu.Unlock()
+		wake(d.wakeV) // publish the word at once
+	}
+}
+
+// followRecord wakes the proxy loop when another record was committed.
+func (d *Daemon) followRecord(ag *cluster.Agreement, rec *model.Record, now time.Time) {
+	v := &d.votes
+	if rec == nil || ag.Record.Version == v.version {
+		return
+	}
+	before := v.version
+	v.version = ag.Record.Version
+	wake(d.wakeP)
+	last := rec.Last()
+	d.m.epoch.Set(float64(ag.Record.Epoch))
+	d.m.active.Reset()
+	d.m.active.WithLabelValues(rec.Active).Set(1)
+	d.m.frozen.Set(boolGauge(rec.Frozen))
+	if before.Epoch != ag.Record.Epoch || before.Recovery != ag.Record.Recovery {
+		d.log.Info("active node", "active", rec.Active, "from", last.From, "version", ag.Record.Version.String(), "reason", last.Reason, "by", last.By)
+		d.events.add(now, fmt.Sprintf("epoch %d: the active is %s (%s)", ag.Record.Epoch, rec.Active, last.Reason))
+	}
+}
+
+// review forgets the leader's word when its term or its majority is gone.
+func (d *Daemon) review(ag *cluster.Agreement, now time.Time) {
+	v := &d.votes
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !ag.IsLeader || !ag.Fresh {
+		v.leaderTerm, v.reviewedTerm = 0, 0
+		return
+	}
+	if v.leaderTerm != ag.Term {
+		v.leaderTerm, v.leaderSince, v.reviewedTerm = ag.Term, now, 0
+	}
+}
+
+// readyToReview waits until every voter has told what it sees and does, but not
+// for long: a dead voter never will. Where a majority steered all the time there
+// is nothing to wait for: nobody can have moved by itself.
+func (d *Daemon) readyToReview(in *decide.Input, now time.Time) bool {
+	heard, steered := 0, 0
+	for _, voter := range in.Voters {
+		for _, voice := range in.Voices {
+			p := voice.View.Proxy
+			if voice.Member != voter || p != nil && !p.Reachable {
+				continue
+			}
+			heard++
+			if p != nil && !p.Native {
+				steered++
+			}
+		}
+	}
+	majority := decide.Majority(len(in.Voters))
+	if heard == len(in.Voters) || steered >= majority {
+		return true
+	}
+	d.votes.mu.Lock()
+	defer d.votes.mu.Unlock()
+	return heard >= majority && now.Sub(d.votes.leaderSince) >= d.cfg.ReviewWait
+}
+
+// reviewed tells whether the leader of this term has looked at what the
+// HAProxies did while nobody decided.
+func (d *Daemon) reviewed(ag *cluster.Agreement) bool {
+	if ag.IsLeader {
+		d.votes.mu.Lock()
+		defer d.votes.mu.Unlock()
+		return d.votes.reviewedTerm == ag.Term && ag.Term != 0
+	}
+	s := d.started.Load()
+	if s == nil {
+		return false
+	}
+	for _, v := range s.cluster.Views() {
+		if v.Self || !d.fresh(&v) || ag.Leader != "" && v.Name != ag.Leader {
+			continue
+		}
+		view, err := model.DecodeView(v.Data)
+		if err != nil || view.ReviewedTerm == 0 || !view.Agreed {
+			continue
+		}
+		// A member that only follows may not know the term.
+		if !ag.Voting || view.ReviewedTerm == ag.Term {
+			return true
+		}
+	}
+	return false
+}
+
+// fresh tells whether a view is recent enough to count. Voters repeat theirs
+// every half second, other members every few seconds and on change.
+func (d *Daemon) fresh(v *cluster.View) bool {
+	if v.Voter {
+		return v.Age <= d.cfg.ViewWithin
+	}
+	return v.Live && v.Age <= followerViewWithin
+}
+
+// input collects what the decision is a function of.
+func (d *Daemon) input(s *started, ag *cluster.Agreement, rec *model.Record, now time.Time) *decide.Input {
+	in := &decide.Input{
+		Now: now, By: d.cfg.Name, Record: rec, Policy: d.cfg.Policy,
+		Recovery: ag.Record.Recovery, Epoch: ag.Record.Epoch,
+	}
+	if topo := d.files.topology(); topo != nil {
+		in.Order = order(topo)
+	}
+	for _, v := range ag.Voters {
+		in.Voters = append(in.Voters, v.Name)
+	}
+	for _, v := range s.cluster.Views() {
+		if v.Self || !d.fresh(&v) {
+			continue
+		}
+		view, err := model.DecodeView(v.Data)
+		if err != nil {
+			d.m.badViews.Inc()
+			continue
+		}
+		in.Voices = append(in.Voices, decide.Voice{Member: v.Name, View: view})
+	}
+	d.votes.mu.Lock()
+	if d.votes.own != nil {
+		in.Voices = append(in.Voices, decide.Voice{Member: d.cfg.Name, View: d.votes.own})
+	}
+	in.Review = ag.IsLeader && d.votes.reviewedTerm != ag.Term
+	d.votes.mu.Unlock()
+	return in
+}
+
+// propose asks the register for the change; at most one at a time.
+func (d *Daemon) propose(ctx context.Context, s *started, ag *cluster.Agreement, out decide.Outcome) {
+	v := &d.votes
+	v.mu.Lock()
+	if v.proposing {
+		v.mu.Unlock()
+		return
+	}
+	v.proposing = true
+	v.mu.Unlock()
+	kind := "freeze"
+	if out.NewEpoch {
+		kind = out.Propose.Last().Kind
+	}
+	cmd := cluster.Command{ID: d.commandID(), Expect: ag.Record.Version, NewEpoch: out.NewEpoch, Value: out.Propose.Encode()}
+	d.log.Info("proposing", "kind", kind, "active", out.Propose.Active, "expect", cmd.Expect.String(), "reason", out.Reason)
+	go func() {
+		pctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		_, err := s.cluster.Propose(pctx, cmd)
+		result := "committed"
+		var refused *cluster.RefusedError
+		switch {
+		case errors.As(err, &refused):
+			result = "refused"
+		case err != nil:
+			result = "failed"
+			d.log.Warn("proposal without an answer", "kind", kind, "error", err)
+		}
+		d.m.proposals.WithLabelValues(kind, result).Inc()
+		v.mu.Lock()
+		v.proposing = false
+		v.mu.Unlock()
+		wake(d.wakeV)
+	}()
+}
+
+// commandID is unique, and names the member for whoever reads a record.
+func (d *Daemon) commandID() string {
+	var b [12]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	return d.cfg.Name + "-" + hex.EncodeToString(b[:])
+}
+
+// say keeps the turn's sentence, and the alert.
+func (d *Daemon) say(now time.Time, reason, alert string) {
+	d.mu.Lock()
+	d.turn = reason
+	d.mu.Unlock()
+	d.votes.mu.Lock()
+	before := d.votes.alert
+	d.votes.alert = alert
+	d.votes.mu.Unlock()
+	if alert != "" && alert != before {
+		d.log.Warn("alert", "reason", alert)
+		d.events.add(now, alert)
+	}
+	d.m.alert.Set(boolGauge(alert != ""))
+	d.m.agreed.Set(boolGauge(!d.votes.freshAt.IsZero() && now.Sub(d.votes.freshAt) < d.cfg.ViewWithin))
+}
+
+func (d *Daemon) noMajority(ag *cluster.Agreement, now time.Time) {
+	reason := "no majority, nothing is decided: " + ag.Reason
+	alert := ""
+	v := &d.votes
+	if v.freshAt.IsZero() {
+		v.freshAt = now // counts from the start
+	}
+	if now.Sub(v.freshAt) >= d.cfg.NoMajorityAlert {
+		alert = "no majority of the voters: HAProxy works natively, nothing is decided"
+	}
+	d.say(now, reason, alert)
+	d.m.agreed.Set(0)
+}
+
+func boolGauge(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
