@@ -53,7 +53,6 @@ type simHost struct {
 	pausedAt time.Duration
 	// traced is what was last said of it in a trace.
 	traced string
-	debug  string
 	queue  []func()
 	// flight are writes that have not ended; more than one only under a mutation.
 	flight []*Write
@@ -88,7 +87,7 @@ type sim struct {
 	clients                  []*simClient
 	hist                     history
 	nextBirth, opCount       uint64
-	lostDisks, confChanges   int
+	lostDisks                int
 	refused, recovers, inits int
 	problem                  error
 	onlyStuck                bool

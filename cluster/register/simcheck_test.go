@@ -200,12 +200,13 @@ func (s *sim) checkHistory() {
 		ops := scopes[sc]
 		sort.SliceStable(ops, func(i, j int) bool { return ops[i].Call < ops[j].Call })
 		res := porcupine.CheckOperationsTimeout(registerModel(s.hist.genesis[sc]), ops, 20*time.Second)
-		if res == porcupine.Illegal {
+		switch res {
+		case porcupine.Illegal:
 			s.fail("the history of generation %x (%d operations) is not linearizable", sc, len(ops))
 			for _, op := range ops {
 				s.logf("%d..%d %s", op.Call/1000, op.Return/1000, registerModel(Record{}).DescribeOperation(op.Input, op.Output))
 			}
-		} else if res == porcupine.Unknown {
+		case porcupine.Unknown:
 			s.fail("the history of generation %x (%d operations) was not checked in time", sc, len(ops))
 		}
 	}

@@ -85,22 +85,22 @@ func (c Config) withDefaults() Config {
 func (c Config) Validate() error {
 	var errs []error
 	if c.ID != "" && !labID.MatchString(c.ID) {
-		errs = append(errs, fmt.Errorf("ID %q: 1 to 6 lower-case letters or digits", c.ID))
+		errs = append(errs, fmt.Errorf("config: ID %q: 1 to 6 lower-case letters or digits", c.ID))
 	}
 	if c.Nodes < 0 || c.Nodes > maxHosts {
-		errs = append(errs, fmt.Errorf("Nodes %d: 1 to %d", c.Nodes, maxHosts))
+		errs = append(errs, fmt.Errorf("config: Nodes %d: 1 to %d", c.Nodes, maxHosts))
 	}
 	if c.Proxies < 0 || c.Proxies > maxHosts {
-		errs = append(errs, fmt.Errorf("Proxies %d: 1 to %d", c.Proxies, maxHosts))
+		errs = append(errs, fmt.Errorf("config: Proxies %d: 1 to %d", c.Proxies, maxHosts))
 	}
 	if c.MaxConnections != 0 && c.MaxConnections < leastMaxConnections {
-		errs = append(errs, fmt.Errorf("MaxConnections %d: at least %d", c.MaxConnections, leastMaxConnections))
+		errs = append(errs, fmt.Errorf("config: MaxConnections %d: at least %d", c.MaxConnections, leastMaxConnections))
 	}
 	if c.Parent != "" {
 		if info, err := os.Stat(c.Parent); err != nil {
-			errs = append(errs, fmt.Errorf("Parent: %w", err))
+			errs = append(errs, fmt.Errorf("config: Parent: %w", err))
 		} else if !info.IsDir() {
-			errs = append(errs, fmt.Errorf("Parent %q is not a folder", c.Parent))
+			errs = append(errs, fmt.Errorf("config: Parent %q is not a folder", c.Parent))
 		}
 	}
 	return errors.Join(errs...)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -164,7 +165,7 @@ func (p *Proxy) launch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.processes = append(old, proc)
+	p.processes = append(slices.Clip(old), proc)
 	before := make(map[int]bool)
 	for _, o := range old {
 		before[o.Pid] = true

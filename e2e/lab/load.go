@@ -80,16 +80,16 @@ func (c LoadConfig) withDefaults(l *Lab) LoadConfig {
 func (c LoadConfig) Validate() error {
 	var errs []error
 	if c.Clients < 0 || c.Clients > maxClients {
-		errs = append(errs, fmt.Errorf("Clients %d: 1 to %d", c.Clients, maxClients))
+		errs = append(errs, fmt.Errorf("load: Clients %d: 1 to %d", c.Clients, maxClients))
 	}
 	if c.Rate < 0 || c.Rate > maxRate {
-		errs = append(errs, fmt.Errorf("Rate %d: 1 to %d", c.Rate, maxRate))
+		errs = append(errs, fmt.Errorf("load: Rate %d: 1 to %d", c.Rate, maxRate))
 	}
 	if c.ReconnectEvery < 0 {
-		errs = append(errs, fmt.Errorf("ReconnectEvery %d: not negative", c.ReconnectEvery))
+		errs = append(errs, fmt.Errorf("load: ReconnectEvery %d: not negative", c.ReconnectEvery))
 	}
 	if c.Hold < 0 || c.ConnectTimeout < 0 || c.Timeout < 0 || c.Retry < 0 {
-		errs = append(errs, errors.New("Hold, ConnectTimeout, Timeout and Retry must not be negative"))
+		errs = append(errs, errors.New("load: Hold, ConnectTimeout, Timeout and Retry must not be negative"))
 	}
 	return errors.Join(errs...)
 }
