@@ -193,7 +193,7 @@ func (c *Cluster) Agreement() Agreement {
 	s := c.register.Status()
 	a := Agreement{
 		Known: s.Known && s.Record.Revision > 0, Record: s.Record,
-		Fresh: s.Fresh, Reason: s.Reason, Voting: s.Voting, IsLeader: s.IsLeader,
+		Fresh: s.Fresh, FreshAge: s.FreshAge, Reason: s.Reason, Voting: s.Voting, IsLeader: s.IsLeader,
 		Leader: s.Leader, Term: s.Term, State: string(s.State), Cluster: s.Cluster,
 	}
 	for _, v := range s.Voters {

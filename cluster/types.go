@@ -50,6 +50,9 @@ type Agreement struct {
 	// then. It is computed from the monotonic clock at the call: a process that
 	// was stopped and continued is not fresh until it has heard them again.
 	Fresh bool
+	// FreshAge is how long ago, at the call, that majority stood behind Record;
+	// -1 for never.
+	FreshAge time.Duration
 	// Reason is a sentence that says why Fresh is false, or what is waited for.
 	Reason string
 	// Voting says that this member is a voter; IsLeader that it leads them.

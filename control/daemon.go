@@ -236,11 +236,12 @@ func (d *Daemon) desired() desired {
 	if rec == nil {
 		return desired{why: orElse(ag.Reason, "nothing is decided yet")}
 	}
-	want := desired{known: true, active: rec.Active, left: rec.Last().From, version: ag.Record.Version}
+	fresh := time.Now().Add(-ag.FreshAge)
+	want := desired{known: true, active: rec.Active, left: rec.Last().From, version: ag.Record.Version, fresh: fresh, voting: ag.Voting}
 	switch {
 	case !ag.Fresh:
 		want.why = "no majority: " + ag.Reason
-	case !d.gate.pass(d.reviewed(&ag)):
+	case !d.gate.pass(false, fresh) && !d.gate.pass(d.reviewed(&ag), fresh):
 		want.why = "waiting until the leader has looked at what the HAProxies did meanwhile"
 	default:
 		want.mayWrite = true

@@ -1,6 +1,9 @@
 package control
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // gate is closed while this member must not enforce the record although it
 // knows it: after a start, after losing the majority, after a pause of the
@@ -9,24 +12,27 @@ import "sync"
 type gate struct {
 	mu     sync.Mutex
 	open   bool
-	closed func() // called when it closes; may be nil
+	since  time.Time // when it was closed last
+	closed func()    // called when it closes; may be nil
 }
 
 func (g *gate) close() {
 	g.mu.Lock()
 	was := g.open
-	g.open = false
+	g.open, g.since = false, time.Now()
 	g.mu.Unlock()
 	if was && g.closed != nil {
 		g.closed()
 	}
 }
 
-// pass opens the gate if ok, and tells whether it is open.
-func (g *gate) pass(ok bool) bool {
+// pass opens the gate if ok, and tells whether it is open. fresh is when the
+// majority stood behind the record: what was true before the gate was closed
+// does not open it.
+func (g *gate) pass(ok bool, fresh time.Time) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if ok {
+	if ok && fresh.After(g.since) {
 		g.open = true
 	}
 	return g.open

@@ -35,7 +35,7 @@ func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	return nil
 }
 
-// listenAdmin makes the admin API's socket, mode 0600. A socket that a dead
+// listenAdmin makes the admin API's socket, mode 0660. A socket that a dead
 // daemon left is replaced; one that answers is another daemon's.
 func listenAdmin(path string) (net.Listener, error) {
 	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {

@@ -100,11 +100,18 @@ func (m *memory) steered() {
 	defer m.mu.Unlock()
 	clear(m.down)
 	m.base, m.baseOf = m.now, m.proc
-	b, err := json.Marshal(memoryFile{Process: m.proc, Downs: m.base})
-	if err != nil || string(b) == m.written || m.path == "" {
+}
+
+// save writes the counts if they changed. Only the proxy loop calls it.
+func (m *memory) save() {
+	m.mu.Lock()
+	b, err := json.Marshal(memoryFile{Process: m.baseOf, Downs: m.base})
+	same := err != nil || string(b) == m.written || m.path == ""
+	m.written = string(b)
+	m.mu.Unlock()
+	if same {
 		return
 	}
-	m.written = string(b)
 	if err := renameio.WriteFile(m.path, b, 0o600); err != nil {
 		m.log.Warn("cannot write what HAProxy last did", "file", m.path, "error", fmt.Sprint(err))
 	}

@@ -30,11 +30,13 @@ func TestMemory(t *testing.T) {
 	m.look(proc, nodes(0, 3, model.ServerUp))
 	want(m) // old counts prove nothing to a daemon that never steered this process
 	m.steered()
+	m.save()
 	m.look(proc, nodes(0, 3, model.ServerUp))
 	want(m)
 	m.look(proc, nodes(0, 4, model.ServerUp)) // it went down and came back between two looks
 	want(m, "pxc-1")
 	m.steered()
+	m.save()
 	want(m)
 
 	// The daemon is gone while pxc-1 goes down and comes back.

@@ -43,7 +43,7 @@ func observe(f *configFiles, snap *runtimeapi.Snapshot) (plan.Observed, map[stri
 		if !sticky {
 			continue
 		}
-		servers[s.Name] = plan.ServerNow{ID: s.ID, Running: running(s), Drain: s.OpState == runtimeapi.OpStopping}
+		servers[s.Name] = plan.ServerNow{ID: s.ID, Running: running(s) && !s.Admin.Drain() && s.UserWeight > 0, Drain: s.Sticks()}
 		n := nodes[s.Name]
 		n.state = worse(n.state, stateOf(s))
 		nodes[s.Name] = n
@@ -121,7 +121,11 @@ func (p *proxy) compare(ctx context.Context, now time.Time, snap runtimeapi.Snap
 	defer cancel()
 	headers, err := p.client.Tables(cctx)
 	if err != nil {
-		return // the next turn asks again; the socket's trouble shows there
+		if p.files.compare || p.compared.IsZero() {
+			// Another file or another process: nothing is written unseen.
+			p.differs = "haproxy.cfg could not be compared with the running HAProxy yet: " + err.Error()
+		}
+		return // the next turn asks again
 	}
 	p.compared, p.files.compare = now, false
 	servers := make([]configs.ObservedServer, 0, len(snap.Servers))

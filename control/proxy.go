@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
@@ -13,6 +14,11 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/plan"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
 )
+
+// writeWithin is how old the majority's word may be for a write: several
+// heartbeats. A daemon that stood still for half a second has not heard of a
+// move meanwhile.
+const writeWithin = 500 * time.Millisecond
 
 // desired is what the agreement wants of this proxy at a moment.
 type desired struct {
@@ -23,6 +29,10 @@ type desired struct {
 	version cluster.Version
 	// mayWrite: a fresh majority stands behind it and nothing is waited for.
 	mayWrite bool
+	// fresh is when the majority stood behind this record; voting: a voter hears
+	// that at every heartbeat, others less often.
+	fresh  time.Time
+	voting bool
 	// why says why not, in a sentence.
 	why string
 }
@@ -75,9 +85,12 @@ type proxy struct {
 	proc      process
 	restarted time.Time // when the process was seen to be another one
 	compared  time.Time
-	differs   string // what the running HAProxy says against the file
-	rightRuns int    // consecutive looks with nothing to do
-	lastTurn  time.Time
+	differs   string    // what the running HAProxy says against the file
+	rightRuns int       // consecutive looks with nothing to do
+	due       time.Time // when this turn was to start
+	late      time.Time // this process stood still until then
+	busy      int       // consecutive turns that wrote
+	rewriting atomic.Bool
 	lastGood  time.Time // last look that saw something
 	pace      pace      // of corrections of the native tables
 	sweep     sweep
@@ -103,6 +116,7 @@ func (p *proxy) run(ctx context.Context, wake <-chan struct{}) error {
 		next := p.turn(ctx)
 		p.mu.Lock()
 		p.turned = p.now()
+		p.due = p.turned.Add(next)
 		p.mu.Unlock()
 		timer.Reset(next)
 	}
@@ -133,12 +147,15 @@ func (p *proxy) turnedWithin(d time.Duration) bool {
 // turn looks once, puts right what it may, and returns when to look again.
 func (p *proxy) turn(ctx context.Context) time.Duration {
 	now := p.now()
-	if gap := now.Sub(p.lastTurn); !p.lastTurn.IsZero() && gap > p.cfg.VerifiedWithin {
-		// The process was stopped, or a turn took long: others may have moved.
-		p.events.add(now, fmt.Sprintf("this daemon did not turn for %v: it waits for the leader's word", gap.Round(time.Millisecond)))
-		p.pause()
+	if late := now.Sub(p.due); !p.due.IsZero() && late > 2*p.cfg.Interval {
+		// The process was stopped: others may have moved. Nothing is written
+		// until the majority was heard again, as a round trip that began now.
+		p.late = now
+		if late > p.cfg.VerifiedWithin {
+			p.events.add(now, fmt.Sprintf("this daemon stood still for %v: it waits for the leader's word", late.Round(time.Millisecond)))
+			p.pause()
+		}
 	}
-	p.lastTurn = now
 	p.m.turns.WithLabelValues("proxy").Inc()
 
 	if err := p.files.refresh(now); err != nil && p.files.topo == nil {
@@ -152,9 +169,19 @@ func (p *proxy) turn(ctx context.Context) time.Duration {
 	cancel()
 	if err != nil {
 		p.m.runtimeErrors.Inc()
+		var no *runtimeapi.CommandError
+		if errors.As(err, &no) {
+			// A table of the file that does not run: say the difference.
+			if snap, e := p.client.Snapshot(ctx, runtimeapi.SnapshotQuery{Info: true, Servers: true}); e == nil {
+				p.sameProcess(now, snap.Info)
+				p.compared = time.Time{}
+				if p.compare(ctx, now, snap); p.differs != "" {
+					return p.fail(now, p.differs, 10*p.cfg.Interval)
+				}
+			}
+		}
 		return p.fail(now, fmt.Sprintf("HAProxy's socket %s: %v", p.socket, err), p.again(now))
 	}
-	p.lastGood = now
 	p.m.lookSeconds.Observe(snap.Took.Seconds())
 	p.sameProcess(now, snap.Info)
 	p.compare(ctx, now, snap)
@@ -184,6 +211,7 @@ func (p *proxy) settle(ctx context.Context, now time.Time, snap *runtimeapi.Snap
 	p.memory.look(p.proc, nodes)
 	if want.mayWrite {
 		p.memory.steered()
+		defer p.memory.save() // a disk's time is not the failover's
 	}
 	l.native = !want.mayWrite
 	l.wentDown = p.memory.wentDown()
@@ -193,16 +221,18 @@ func (p *proxy) settle(ctx context.Context, now time.Time, snap *runtimeapi.Snap
 		MayClose: want.mayWrite,
 	}
 	if want.known {
-		// While HAProxy does not see the beacon the native tables route.
-		in.NativeDue = !l.steered || p.pace.version != want.version || p.pace.due(now)
+		in.NativeDue = p.pace.version != want.version || p.pace.due(now)
 		l.result = plan.Make(&in)
 		l.effective = l.result.Effective
 	} else {
 		l.effective = plan.EffectiveAll(&in)
 	}
 	if want.known && l.result.Elsewhere > 0 && nodes[want.active].sessions > 0 {
-		p.m.twoWriterSeconds.Add(p.cfg.Interval.Seconds())
+		if since := now.Sub(p.lastGood); since < p.cfg.VerifiedWithin {
+			p.m.twoWriterSeconds.Add(since.Seconds()) // looks are 1 to 100 ms apart
+		}
 	}
+	p.lastGood = now
 
 	did := 0
 	if want.mayWrite {
@@ -211,9 +241,12 @@ func (p *proxy) settle(ctx context.Context, now time.Time, snap *runtimeapi.Snap
 		did = p.carryOut(ctx, now, want, l)
 	}
 	p.store(now, l, want)
-	if want.mayWrite && l.result.Converged && l.result.NativeRight && p.rewritten != want.version {
+	if want.mayWrite && l.result.Converged && l.result.NativeRight && p.rewritten != want.version && p.rewriting.CompareAndSwap(false, true) {
 		p.rewritten = want.version
-		go p.files.rewrite(ctx, want.active, p.events, p.log)
+		go func() {
+			defer p.rewriting.Store(false)
+			p.files.rewrite(ctx, want.active, p.events, p.log)
+		}()
 	}
 	return p.next(now, did, want, l)
 }
@@ -225,7 +258,8 @@ func (p *proxy) carryOut(ctx context.Context, now time.Time, want desired, l *lo
 	did := 0
 	for i := range l.result.Actions {
 		a := &l.result.Actions[i]
-		if again := p.want(); !again.mayWrite || again.version != want.version || p.now().Sub(now) > p.cfg.VerifiedWithin {
+		if again := p.want(); !again.mayWrite || again.version != want.version ||
+			!again.fresh.After(p.late) || again.voting && p.now().Sub(again.fresh) > writeWithin || p.now().Sub(now) > p.cfg.VerifiedWithin {
 			return did
 		}
 		if !a.Private && a.Op != plan.OpClose {
@@ -354,11 +388,12 @@ func (p *proxy) again(now time.Time) time.Duration {
 func (p *proxy) next(now time.Time, did int, want desired, l *look) time.Duration {
 	if did > 0 {
 		p.rightRuns = 0
-		if !l.result.Converged {
+		if p.busy++; !l.result.Converged && p.busy <= 10 {
 			return time.Millisecond
 		}
-		return p.cfg.CloseInterval
+		return p.cfg.CloseInterval // a duel is no reason to spin
 	}
+	p.busy = 0
 	if want.mayWrite && l.result.PrivateRight && l.result.NativeRight && l.result.Converged {
 		p.rightRuns++
 	} else {

@@ -200,6 +200,35 @@ func (d *Daemon) register() api.Register {
 	return r
 }
 
+// differingPeers says where haproxy.cfg and the membership differ. The record's
+// own configuration counts; nothing is done about it.
+func (d *Daemon) differingPeers(s *started) []string {
+	topo := d.files.topology()
+	if topo == nil {
+		return nil
+	}
+	var peers, out []string
+	for _, p := range InitialPeers(topo) {
+		peers = append(peers, p.Name)
+	}
+	live := map[string]bool{}
+	for _, m := range s.cluster.Members() {
+		if m.State == cluster.MemberGone {
+			continue
+		}
+		live[m.Name] = true
+		if !m.Witness && len(peers) > 0 && !slices.Contains(peers, m.Name) {
+			out = append(out, m.Name+" is a member and no peer in haproxy.cfg")
+		}
+	}
+	for _, p := range peers {
+		if !live[p] {
+			out = append(out, p+" is a peer in haproxy.cfg and no member now")
+		}
+	}
+	return out
+}
+
 // registerNotes are sentences on what the register noticed.
 func registerNotes(st *cluster.RegisterStatus) []string {
 	var out []string
@@ -282,6 +311,9 @@ func (d *Daemon) status() api.Status {
 			if !heard[v.Name] {
 				add(v.Name + " is not heard")
 			}
+		}
+		for _, p := range d.differingPeers(s) {
+			add(p)
 		}
 		st2 := s.cluster.Register()
 		for _, n := range registerNotes(&st2) {

@@ -24,6 +24,9 @@ func (d *Daemon) buildView(s *started, ag *cluster.Agreement) *model.View {
 	if d.proxy != nil {
 		l = d.proxy.latest()
 		view.Proxy = d.proxyView(l)
+		if l == nil || l.want.version.Recovery != view.Recovery || l.want.version.Epoch != view.Epoch {
+			view.Proxy.Converged = false // the look was held against another decision
+		}
 	}
 	var probes []galera.NodeStatus
 	if s.prober != nil {
@@ -47,6 +50,10 @@ func (d *Daemon) buildView(s *started, ag *cluster.Agreement) *model.View {
 func (d *Daemon) proxyView(l *look) *model.ProxyView {
 	if l == nil {
 		return &model.ProxyView{Native: true, Problem: orElse(d.files.problemNow(), "not looked at yet")}
+	}
+	if age := time.Since(l.at); age > healthyWithin {
+		return &model.ProxyView{Native: true, Layout: l.layout, WentDown: l.wentDown,
+			Problem: "this daemon has not looked at its HAProxy for more than " + healthyWithin.String()}
 	}
 	p := &model.ProxyView{
 		Reachable: l.reachable, Version: l.version, Pid: l.pid, UptimeS: int64(l.uptime / time.Second),
@@ -110,8 +117,9 @@ func verdict(v galera.Verdict) model.Verdict {
 	return model.Unknown
 }
 
-// publish gossips the view: at once when it says something new, else calmly.
-func (d *Daemon) publish(s *started, view *model.View, now time.Time) {
+// publish gossips the view: at once when it says something new, else calmly, and
+// very calmly on a member that does not vote.
+func (d *Daemon) publish(s *started, view *model.View, voting bool, now time.Time) {
 	sig := *view
 	sig.Nodes = append([]model.NodeView(nil), view.Nodes...)
 	for i := range sig.Nodes {
@@ -123,7 +131,11 @@ func (d *Daemon) publish(s *started, view *model.View, now time.Time) {
 		sig.Proxy = &p
 	}
 	b := sig.Encode()
-	if bytes.Equal(b, d.votes.published) && now.Sub(d.votes.publishedAt) < d.cfg.PublishEvery {
+	every := d.cfg.PublishEvery
+	if !voting {
+		every = followerViewWithin / 2
+	}
+	if bytes.Equal(b, d.votes.published) && now.Sub(d.votes.publishedAt) < every {
 		return
 	}
 	d.votes.published, d.votes.publishedAt = b, now

@@ -58,6 +58,12 @@ func (d *Daemon) voteLoop(ctx context.Context, s *started) error {
 func (d *Daemon) voteTurn(ctx context.Context, s *started, now time.Time) {
 	d.m.turns.WithLabelValues("vote").Inc()
 	v := &d.votes
+	if d.proxy == nil {
+		// A witness has no proxy loop that would notice another haproxy.cfg.
+		if err := d.files.refresh(now); err != nil {
+			d.log.Debug("haproxy.cfg cannot be used", "error", err)
+		}
+	}
 	ag := s.cluster.Agreement()
 	rec, err := d.record(&ag)
 	if err != nil {
@@ -72,7 +78,7 @@ func (d *Daemon) voteTurn(ctx context.Context, s *started, now time.Time) {
 	v.own = view
 	v.turned = now
 	v.mu.Unlock()
-	d.publish(s, view, now)
+	d.publish(s, view, ag.Voting, now)
 
 	in := d.input(s, &ag, rec, now)
 	if !ag.Fresh {
@@ -81,11 +87,20 @@ func (d *Daemon) voteTurn(ctx context.Context, s *started, now time.Time) {
 	}
 	v.freshAt = now
 	if !ag.IsLeader {
-		d.say(now, decide.Decide(in).Reason, "")
+		out := decide.Decide(in)
+		d.say(now, out.Reason, out.Alert)
 		return
 	}
 	if in.Review && !d.readyToReview(in, now) {
 		d.say(now, "a new leader waits for the voters' views", "")
+		if rec != nil {
+			// A dead active is left all the same: that needs the votes only.
+			now := *in
+			now.Review = false
+			if out := decide.Decide(&now); out.Propose != nil {
+				d.propose(ctx, s, &ag, out)
+			}
+		}
 		return
 	}
 	out := decide.Decide(in)
@@ -140,11 +155,14 @@ func (d *Daemon) review(ag *cluster.Agreement, now time.Time) {
 // for long: a dead voter never will. Where a majority steered all the time there
 // is nothing to wait for: nobody can have moved by itself.
 func (d *Daemon) readyToReview(in *decide.Input, now time.Time) bool {
-	heard, steered := 0, 0
+	heard, steered, views := 0, 0, 0
 	for _, voter := range in.Voters {
 		for _, voice := range in.Voices {
 			p := voice.View.Proxy
-			if voice.Member != voter || p != nil && !p.Reachable {
+			if voice.Member != voter {
+				continue
+			}
+			if views++; p != nil && !p.Reachable {
 				continue
 			}
 			heard++
@@ -159,7 +177,9 @@ func (d *Daemon) readyToReview(in *decide.Input, now time.Time) bool {
 	}
 	d.votes.mu.Lock()
 	defer d.votes.mu.Unlock()
-	return heard >= majority && now.Sub(d.votes.leaderSince) >= d.cfg.ReviewWait
+	waited := now.Sub(d.votes.leaderSince)
+	// HAProxies that do not answer tell nothing, however long one waits.
+	return heard >= majority && waited >= d.cfg.ReviewWait || views >= majority && waited >= 5*d.cfg.ReviewWait
 }
 
 // reviewed tells whether the leader of this term has looked at what the
@@ -180,6 +200,10 @@ func (d *Daemon) reviewed(ag *cluster.Agreement) bool {
 		}
 		view, err := model.DecodeView(v.Data)
 		if err != nil || view.ReviewedTerm == 0 || !view.Agreed {
+			continue
+		}
+		// It speaks of a newer decision than is known here.
+		if view.Recovery > ag.Record.Recovery || view.Recovery == ag.Record.Recovery && view.Epoch > ag.Record.Epoch {
 			continue
 		}
 		// A member that only follows may not know the term.

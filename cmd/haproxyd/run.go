@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -120,7 +121,7 @@ type parts struct {
 	name   string
 	log    *slog.Logger
 	reg    *prometheus.Registry
-	joined *cluster.Cluster
+	joined atomic.Pointer[cluster.Cluster]
 }
 
 func (p *parts) cluster(t *configs.Topology) (control.Cluster, error) {
@@ -144,7 +145,7 @@ func (p *parts) cluster(t *configs.Topology) (control.Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.joined = c
+	p.joined.Store(c)
 	return c, nil
 }
 
@@ -162,12 +163,13 @@ func (p *parts) metrics() prometheus.Registerer {
 
 // leave is a clean stop's farewell.
 func (p *parts) leave() {
-	if p.joined == nil {
+	joined := p.joined.Load()
+	if joined == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), leaveWithin)
 	defer cancel()
-	if err := p.joined.Leave(ctx); err != nil {
+	if err := joined.Leave(ctx); err != nil {
 		p.log.Warn("could not leave cleanly", "error", err)
 	}
 }

@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -223,7 +224,9 @@ func adopt(in *Input) Outcome {
 	if heard < Majority(len(in.Voters)) {
 		return Outcome{Reason: fmt.Sprintf("no decision yet: %d of %d voters have told what they see", heard, len(in.Voters))}
 	}
-	sessions, routes := map[string]int{}, map[string]int{}
+	// busy counts the proxies whose sessions are mostly there: who has clients
+	// is not moved for the sake of who has none.
+	busy, routes, sessions := map[string]int{}, map[string]int{}, map[string]int{}
 	proxies, answering := 0, 0
 	for _, v := range in.Voices {
 		p := v.View.Proxy
@@ -238,6 +241,9 @@ func adopt(in *Input) Outcome {
 		if p.Effective != "" {
 			routes[p.Effective]++
 		}
+		if node, ok := v.View.SessionNode(); ok {
+			busy[node]++
+		}
 		for _, n := range v.View.Nodes {
 			sessions[n.Name] += n.Sessions
 		}
@@ -250,8 +256,7 @@ func adopt(in *Input) Outcome {
 		if sessions[node] == 0 && routes[node] == 0 {
 			continue
 		}
-		if best == "" || routes[node] > routes[best] ||
-			routes[node] == routes[best] && sessions[node] > sessions[best] {
+		if best == "" || cmp.Or(busy[node]-busy[best], routes[node]-routes[best], sessions[node]-sessions[best]) > 0 {
 			best = node
 			reason = fmt.Sprintf("adopted: %d of %d proxies use %s, with %d sessions", routes[node], proxies, node, sessions[node])
 		}
@@ -273,7 +278,9 @@ func adopt(in *Input) Outcome {
 // native is rule 4.
 func native(in *Input) (Outcome, bool) {
 	wentDown := ""
-	proxies, on := 0, map[string]int{}
+	// on counts the proxies whose sessions are there, and the idle ones that
+	// would go there; busy those with sessions.
+	proxies, on, busy := 0, map[string]int{}, map[string]int{}
 	for _, v := range in.Voices {
 		p := v.View.Proxy
 		if p == nil {
@@ -283,15 +290,21 @@ func native(in *Input) (Outcome, bool) {
 		if slices.Contains(p.WentDown, in.Record.Active) && wentDown == "" {
 			wentDown = v.Member
 		}
-		if node, ok := v.View.SessionNode(); ok && p.Native {
+		if !p.Native {
+			continue
+		}
+		if node, ok := v.View.SessionNode(); ok {
 			on[node]++
+			busy[node]++
+		} else if v.View.Sessions() == 0 && p.Effective != "" {
+			on[p.Effective]++
 		}
 	}
 	if wentDown == "" {
 		return Outcome{}, false
 	}
 	for _, node := range in.Order {
-		if node == in.Record.Active || in.Record.IsExcluded(node) || on[node] < Majority(proxies) {
+		if node == in.Record.Active || in.Record.IsExcluded(node) || busy[node] == 0 || on[node] < Majority(proxies) {
 			continue
 		}
 		if t := Count(in, node); t.Eligible < Majority(len(in.Voters)) {

@@ -129,6 +129,15 @@ func (v *View) Node(name string) NodeView {
 	return NodeView{Name: name, Verdict: Unknown, Server: ServerUnknown, Reason: "not looked at"}
 }
 
+// Sessions counts the open sessions of this proxy in sticky backends.
+func (v *View) Sessions() int {
+	total := 0
+	for _, n := range v.Nodes {
+		total += n.Sessions
+	}
+	return total
+}
+
 // SessionNode returns the node with the most sessions of this proxy and whether
 // there is one: no session, or a tie, is none.
 func (v *View) SessionNode() (string, bool) {

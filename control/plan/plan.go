@@ -87,6 +87,7 @@ func Make(in *Input) Result {
 		wrong = append(wrong, r.private(in)...)
 	}
 	first := true
+	there := make(map[string]bool, len(in.Layout.Backends)) // backends whose every key leads to the active
 	for i := range in.Layout.Backends {
 		b := &in.Layout.Backends[i]
 		active, known := b.server(in.Active)
@@ -99,6 +100,7 @@ func Make(in *Input) Result {
 		if !seen || !now.Running && !now.Drain {
 			r.Usable = false
 		}
+		there[b.Name] = true
 		for _, key := range b.Keys {
 			route := Route(&in.Layout, b, &in.Observed, key, in.Steered)
 			if first {
@@ -107,13 +109,13 @@ func Make(in *Input) Result {
 				r.Effective = ""
 			}
 			if route != in.Active {
-				r.Converged = false
+				r.Converged, there[b.Name] = false, false
 				wrong = append(wrong, fmt.Sprintf("%s key %s leads to %s", b.Name, key, orNobody(route)))
 			}
 			r.native(in, b, key, active)
 		}
 	}
-	r.stragglers(in)
+	r.stragglers(in, there)
 	r.Reason = strings.Join(wrong, "; ")
 	return r
 }
@@ -186,7 +188,7 @@ func (r *Result) native(in *Input, b *Backend, key string, active Server) {
 // stragglers counts sessions to other nodes and, where allowed, closes them:
 // never while the active cannot take them, and not before new connections go
 // there, or a client would come straight back.
-func (r *Result) stragglers(in *Input) {
+func (r *Result) stragglers(in *Input, there map[string]bool) {
 	for i := range in.Layout.Backends {
 		b := &in.Layout.Backends[i]
 		active := in.Observed.Servers[b.Name][in.Active]
@@ -197,7 +199,7 @@ func (r *Result) stragglers(in *Input) {
 				continue
 			}
 			r.Elsewhere += n
-			if in.MayClose && usable && r.Converged {
+			if in.MayClose && usable && there[b.Name] {
 				r.Actions = append(r.Actions, Action{
 					Op: OpClose, Backend: b.Name, Server: s.Name, Sessions: n,
 					Why: fmt.Sprintf("%d sessions to %s, which is not the active", n, s.Name),
