@@ -39,6 +39,12 @@ type Config struct {
 
 	// Interval between looks at the HAProxy (default 100 ms).
 	Interval time.Duration
+	// VoteInterval between turns of the vote loop when nothing is heard; what is
+	// heard turns it at once (default 250 ms).
+	VoteInterval time.Duration
+	// FullEvery is the pause between full looks at a HAProxy that does what was
+	// agreed; the looks between read its tables and server states only (500 ms).
+	FullEvery time.Duration
 	// CloseInterval between looks while something is being put right, and for
 	// WatchFor after HAProxy restarted (default 20 ms).
 	CloseInterval time.Duration
@@ -77,6 +83,8 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	set(&c.Interval, 100*time.Millisecond)
+	set(&c.VoteInterval, 250*time.Millisecond)
+	set(&c.FullEvery, 500*time.Millisecond)
 	set(&c.CloseInterval, 20*time.Millisecond)
 	set(&c.WatchFor, 10*time.Second)
 	set(&c.NativePace, 500*time.Millisecond)

@@ -35,6 +35,8 @@ type Daemon struct {
 	// started holds what exists only once haproxy.cfg could be read.
 	started atomic.Pointer[started]
 	votes   votes
+	decoded decoded
+	uuid    atomic.Pointer[string] // the record's Galera state UUID
 
 	mu   sync.Mutex
 	turn string // the vote loop's last sentence
@@ -197,23 +199,18 @@ func (d *Daemon) topologyChanged(t *configs.Topology) {
 	}
 }
 
-// record returns what is agreed, decoded.
+// record returns what is agreed, decoded; it must not be changed.
 func (d *Daemon) record(ag *cluster.Agreement) (*model.Record, error) {
 	if !ag.Known || len(ag.Record.Value) == 0 {
 		return nil, nil
 	}
-	return model.DecodeRecord(ag.Record.Value)
+	return d.decoded.record(&ag.Record)
 }
 
 // stateUUID is the record's Galera state UUID, for the probe.
 func (d *Daemon) stateUUID() string {
-	s := d.started.Load()
-	if s == nil {
-		return ""
-	}
-	ag := s.cluster.Agreement()
-	if r, err := d.record(&ag); err == nil && r != nil {
-		return r.StateUUID
+	if uuid := d.uuid.Load(); uuid != nil {
+		return *uuid
 	}
 	return ""
 }

@@ -15,6 +15,11 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
 )
 
+// verifyRuns is how many looks in a row with nothing to do end a verification
+// : a connection that matched before a write
+// stores its server after it, within milliseconds.
+const verifyRuns = 4
+
 // writeWithin is how old the majority's word may be for a write: several
 // heartbeats. A daemon that stood still for half a second has not heard of a
 // move meanwhile.
@@ -92,7 +97,10 @@ type proxy struct {
 	busy      int       // consecutive turns that wrote
 	rewriting atomic.Bool
 	lastGood  time.Time // last look that saw something
-	pace      pace      // of corrections of the native tables
+	lastFull  time.Time // last full look, and what it saw
+	lastInfo  runtimeapi.Info
+	lastStats []runtimeapi.ServerStat
+	pace      pace // of corrections of the native tables
 	sweep     sweep
 	rewritten cluster.Version
 
@@ -164,8 +172,23 @@ func (p *proxy) turn(ctx context.Context) time.Duration {
 	if err := p.connect(); err != nil {
 		return p.fail(now, err.Error(), 10*p.cfg.Interval)
 	}
+	return p.look(ctx, now, !p.settled(now) || now.Sub(p.lastFull) >= p.cfg.FullEvery)
+}
+
+// settled tells whether this HAProxy does what was agreed, as the last looks saw.
+func (p *proxy) settled(now time.Time) bool {
+	return p.rightRuns >= verifyRuns && now.Sub(p.restarted) >= p.cfg.WatchFor
+}
+
+// look takes one look. One that is not full costs HAProxy less than half: it
+// leaves out the statistics and the process, and whatever it would have
+// something done about is looked at again in full first, because a number in a
+// table means another server in another process's configuration.
+func (p *proxy) look(ctx context.Context, now time.Time, full bool) time.Duration {
+	q := p.files.query
+	q.Info, q.Stats = full, full
 	sctx, cancel := context.WithTimeout(ctx, time.Second)
-	snap, err := p.client.Snapshot(sctx, p.files.query)
+	snap, err := p.client.Snapshot(sctx, q)
 	cancel()
 	if err != nil {
 		p.m.runtimeErrors.Inc()
@@ -183,14 +206,20 @@ func (p *proxy) turn(ctx context.Context) time.Duration {
 		return p.fail(now, fmt.Sprintf("HAProxy's socket %s: %v", p.socket, err), p.again(now))
 	}
 	p.m.lookSeconds.Observe(snap.Took.Seconds())
-	p.sameProcess(now, snap.Info)
-	p.compare(ctx, now, snap)
-	return p.settle(ctx, now, &snap)
+	if full {
+		p.sameProcess(now, snap.Info)
+		p.compare(ctx, now, snap)
+		p.lastFull, p.lastInfo, p.lastStats = now, snap.Info, snap.Stats
+	} else {
+		snap.Info, snap.Stats = p.lastInfo, p.lastStats
+		snap.Info.Uptime += now.Sub(p.lastFull)
+	}
+	return p.settle(ctx, now, &snap, full)
 }
 
 // settle compares one look with the agreement, carries out the plan, and stores
 // the look.
-func (p *proxy) settle(ctx context.Context, now time.Time, snap *runtimeapi.Snapshot) time.Duration {
+func (p *proxy) settle(ctx context.Context, now time.Time, snap *runtimeapi.Snapshot, full bool) time.Duration {
 	topo := p.files
 	l := &look{
 		at: now, reachable: true, version: snap.Info.Version, pid: snap.Info.Pid,
@@ -201,6 +230,9 @@ func (p *proxy) settle(ctx context.Context, now time.Time, snap *runtimeapi.Snap
 	l.steered = topo.beaconUp(snap)
 
 	want := p.want()
+	if !full && want.version != p.pace.version {
+		return p.look(ctx, now, true) // a new decision: see all of it
+	}
 	if p.differs != "" && want.mayWrite {
 		want.mayWrite, want.why = false, p.differs
 	}
@@ -224,6 +256,9 @@ func (p *proxy) settle(ctx context.Context, now time.Time, snap *runtimeapi.Snap
 		in.NativeDue = p.pace.version != want.version || p.pace.due(now)
 		l.result = plan.Make(&in)
 		l.effective = l.result.Effective
+		if !full && (len(l.result.Actions) > 0 || !l.result.Converged || !l.result.NativeRight) {
+			return p.look(ctx, now, true)
+		}
 	} else {
 		l.effective = plan.EffectiveAll(&in)
 	}
@@ -400,7 +435,7 @@ func (p *proxy) next(now time.Time, did int, want desired, l *look) time.Duratio
 		p.rightRuns = 0
 	}
 	watch := now.Sub(p.restarted) < p.cfg.WatchFor
-	if want.mayWrite && (p.rightRuns < 4 && l.result.Usable || watch) {
+	if want.mayWrite && (p.rightRuns < verifyRuns && l.result.Usable || watch) {
 		return p.cfg.CloseInterval
 	}
 	return p.cfg.Interval

@@ -22,7 +22,7 @@ func (d *Daemon) buildView(s *started, ag *cluster.Agreement) *model.View {
 	d.votes.mu.Unlock()
 	var l *look
 	if d.proxy != nil {
-		l = d.proxy.latest()
+		l = d.proxy.recent()
 		view.Proxy = d.proxyView(l)
 		if l == nil || l.want.version.Recovery != view.Recovery || l.want.version.Epoch != view.Epoch {
 			view.Proxy.Converged = false // the look was held against another decision
@@ -50,10 +50,6 @@ func (d *Daemon) buildView(s *started, ag *cluster.Agreement) *model.View {
 func (d *Daemon) proxyView(l *look) *model.ProxyView {
 	if l == nil {
 		return &model.ProxyView{Native: true, Problem: orElse(d.files.problemNow(), "not looked at yet")}
-	}
-	if age := time.Since(l.at); age > healthyWithin {
-		return &model.ProxyView{Native: true, Layout: l.layout, WentDown: l.wentDown,
-			Problem: "this daemon has not looked at its HAProxy for more than " + healthyWithin.String()}
 	}
 	p := &model.ProxyView{
 		Reachable: l.reachable, Version: l.version, Pid: l.pid, UptimeS: int64(l.uptime / time.Second),
@@ -140,4 +136,19 @@ func (d *Daemon) publish(s *started, view *model.View, voting bool, now time.Tim
 	}
 	d.votes.published, d.votes.publishedAt = b, now
 	s.cluster.Publish(view.Encode())
+}
+
+// recent is latest for the other members. A look that is older than a
+// verification may be, because this process was stopped or a turn hangs, says
+// nothing of the present: above all not that this HAProxy was steered all the
+// time, on which a new leader would build (readyToReview).
+func (p *proxy) recent() *look {
+	l := p.latest()
+	if l == nil || !l.reachable || p.now().Sub(l.at) <= p.cfg.VerifiedWithin {
+		return l
+	}
+	old := *l
+	old.reachable, old.native, old.beacon, old.steering, old.result.Converged = false, true, false, false, false
+	old.problem = "HAProxy was not looked at lately: this daemon did not run, or the socket hangs"
+	return &old
 }

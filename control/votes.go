@@ -51,7 +51,7 @@ func (d *Daemon) voteLoop(ctx context.Context, s *started) error {
 		case <-s.cluster.Changed():
 		}
 		d.voteTurn(ctx, s, time.Now())
-		timer.Reset(d.cfg.Interval)
+		timer.Reset(d.cfg.VoteInterval)
 	}
 }
 
@@ -125,6 +125,7 @@ func (d *Daemon) followRecord(ag *cluster.Agreement, rec *model.Record, now time
 	}
 	before := v.version
 	v.version = ag.Record.Version
+	d.uuid.Store(&rec.StateUUID)
 	wake(d.wakeP)
 	last := rec.Last()
 	d.m.epoch.Set(float64(ag.Record.Epoch))
@@ -198,7 +199,7 @@ func (d *Daemon) reviewed(ag *cluster.Agreement) bool {
 		if v.Self || !d.fresh(&v) || ag.Leader != "" && v.Name != ag.Leader {
 			continue
 		}
-		view, err := model.DecodeView(v.Data)
+		view, err := d.decoded.view(&v)
 		if err != nil || view.ReviewedTerm == 0 || !view.Agreed {
 			continue
 		}
@@ -239,7 +240,7 @@ func (d *Daemon) input(s *started, ag *cluster.Agreement, rec *model.Record, now
 		if v.Self || !d.fresh(&v) {
 			continue
 		}
-		view, err := model.DecodeView(v.Data)
+		view, err := d.decoded.view(&v)
 		if err != nil {
 			d.m.badViews.Inc()
 			continue

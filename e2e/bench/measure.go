@@ -73,6 +73,12 @@ func (b *bench) rest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// A HAProxy that has just started is watched closely for ten seconds.
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(12 * time.Second):
+	}
 	p := s.PX[1]
 	pid, err := p.Pid(ctx)
 	if err != nil {

@@ -17,8 +17,20 @@ func (l *Lab) resetCluster(ctx context.Context) error {
 			return err
 		}
 	}
-	err := each(l.DB, func(n *Node) error {
-		return errors.Join(n.restoreGlobals(ctx), n.disconnect(ctx))
+	// A node that was stopped and goes on calls itself synced until it has heard that the others put it out.
+	pctx, cancel := context.WithTimeout(ctx, resetTimeout)
+	defer cancel()
+	err := poll(pctx, "the nodes to stay synced", pollInterval, func() (bool, string, error) {
+		if err := l.WaitSynced(pctx); err != nil {
+			return false, "", err
+		}
+		err := each(l.DB, func(n *Node) error {
+			return errors.Join(n.restoreGlobals(pctx), n.disconnect(pctx))
+		})
+		if err != nil {
+			return false, err.Error(), nil
+		}
+		return true, "", nil
 	})
 	if err != nil {
 		return err
