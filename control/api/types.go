@@ -39,7 +39,7 @@ type Active struct {
 	// Members counts the live members, this one included.
 	Members int `json:"members"`
 	// Steering counts the proxies whose daemon steers (in the layout with a
-	// beacon: whose beacon answers 200).
+	// beacon: whose beacon answers 200, and whose HAProxy sees it).
 	Steering int `json:"steering"`
 	// Converged counts the proxies whose every key of every sticky backend
 	// effectively routes to the active.
