@@ -122,12 +122,26 @@ func (p *proxy) run(ctx context.Context, wake <-chan struct{}) error {
 		case <-timer.C:
 		}
 		next := p.turn(ctx)
+		if next == p.cfg.Interval {
+			next = onGrid(p.now(), next)
+		}
 		p.mu.Lock()
 		p.turned = p.now()
 		p.due = p.turned.Add(next)
 		p.mu.Unlock()
 		timer.Reset(next)
 	}
+}
+
+// onGrid is the time until the next full interval of the clock, where the probe
+// looks too: this process mostly sleeps, and each waking costs more than what
+// it then does. It is between a half and one and a half intervals.
+func onGrid(now time.Time, interval time.Duration) time.Duration {
+	d := interval - time.Duration(now.UnixNano())%interval
+	if d < interval/2 {
+		d += interval
+	}
+	return d
 }
 
 // latest returns the last look, nil before the first.

@@ -27,6 +27,10 @@ import (
 // gossip's farewell. Kubernetes grants 30 s.
 const leaveWithin = 5 * time.Second
 
+// confirmWithin bounds the attempt that confirms a hang. It is short: the first
+// attempt has waited the whole deadline already.
+const confirmWithin = 150 * time.Millisecond
+
 func run(ctx context.Context, s *settings) error {
 	log, err := s.logger(os.Stderr)
 	if err != nil {
@@ -152,7 +156,7 @@ func (p *parts) cluster(t *configs.Topology) (control.Cluster, error) {
 func (p *parts) prober(t *configs.Topology, expect func() string) (control.RunningProber, error) {
 	return galera.New(galera.Config{
 		Nodes: control.Targets(t), User: p.ProbeUser, PasswordFile: p.ProbePassword, Interval: p.ProbeInterval,
-		Deadline: p.ProbeDeadline, ExpectUUID: expect, Logger: p.log, Registerer: p.reg,
+		Deadline: p.ProbeDeadline, ConfirmDeadline: confirmWithin, ExpectUUID: expect, Logger: p.log, Registerer: p.reg,
 	})
 }
 

@@ -37,12 +37,18 @@ type node struct {
 // pace is when and how to probe next.
 type pace struct {
 	wait time.Duration
-	// onGrid: wait until the next multiple of wait since the prober began. The nodes'
+	// onGrid: wait until the next multiple of wait on the clock. The nodes'
 	// probes then come together, and this process, which sleeps most of the time,
 	// wakes up once for all of them.
 	onGrid   bool
 	deadline time.Duration
 	patient  bool
+}
+
+// gridEpoch is a moment from which multiples of the interval fall on full
+// intervals of the clock, where the other loops of this process turn too.
+func gridEpoch(now time.Time, interval time.Duration) time.Time {
+	return now.Add(-time.Duration(now.UnixNano()) % interval)
 }
 
 // nextPace says how to go on after an outcome that led to a state: a failure is

@@ -54,7 +54,7 @@ func New(cfg Config) (*Prober, error) {
 		return nil, err
 	}
 	p := &Prober{
-		cfg: cfg, metrics: m, epoch: time.Now(),
+		cfg: cfg, metrics: m, epoch: gridEpoch(time.Now(), cfg.Interval),
 		changed: make(chan struct{}, 1),
 		renew:   make(chan struct{}, 1),
 		dialer:  func(address string) (*dialer, error) { return newDialer(address, lookupIP) },
