@@ -165,14 +165,17 @@ func (c *Cluster) registerMembers() []register.Member {
 
 // Leave takes this member out of the voters and then tells the gossip, for a
 // clean stop; Run still has to be ended after it. It does both as far as it can
-// before ctx is done and reports what failed. The last voter stays one.
+// before ctx is done, the second in the last 2 s if the first takes that long,
+// and reports what failed. The last voter stays one.
 func (c *Cluster) Leave(ctx context.Context) error {
 	c.leaving.Store(true)
 	nudge(c.wake)
 	var err error
 	select {
 	case <-c.gossip.Settled():
-		err = c.register.Leave(ctx)
+		voters, cancel := withoutLast(ctx, gossipLeave)
+		err = c.register.Leave(voters)
+		cancel()
 	default: // it has never voted
 	}
 	if errors.Is(err, ErrLastVoter) {
@@ -185,7 +188,25 @@ func (c *Cluster) Leave(ctx context.Context) error {
 	if e := c.gossip.Leave(ctx); e != nil && !errors.Is(e, gossip.ErrNotRunning) {
 		err = errors.Join(err, fmt.Errorf("leave the gossip: %w", e))
 	}
+	if err != nil {
+		// Whoever decides to go on is a member like any other.
+		c.leaving.Store(false)
+		nudge(c.wake)
+	}
 	return err
+}
+
+// gossipLeave is what Leave keeps of its time for the gossip.
+const gossipLeave = 2 * time.Second
+
+// withoutLast returns a context that ends d before ctx, or after half of its
+// time if that is less than twice d.
+func withoutLast(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, deadline.Add(-min(d, max(time.Until(deadline), 0)/2)))
 }
 
 // Agreement returns what is known now. It is cheap.
@@ -234,12 +255,13 @@ func (c *Cluster) Changed() <-chan struct{} { return c.changed }
 func (c *Cluster) Register() RegisterStatus { return c.register.Status() }
 
 // InitForce makes a first start with those of the initial voters that are alive
-// now. ErrNotEmpty if a cluster exists already.
+// now. ErrNotEmpty if a cluster exists already, ErrTooEarly.
 func (c *Cluster) InitForce(ctx context.Context) error { return c.register.InitForce(ctx) }
 
 // Recover starts a new generation of the cluster with the record known here and
 // the named live members as voters, for the day on which the majority's disks
-// are gone for good. ErrMajorityAlive, ErrUnknownVoter, ErrNothingKnown, ErrBehind.
+// are gone for good. ErrMajorityAlive, ErrUnknownVoter, ErrNothingKnown, ErrBehind,
+// ErrTooEarly.
 func (c *Cluster) Recover(ctx context.Context, voters []string) error {
 	return c.register.Recover(ctx, voters)
 }

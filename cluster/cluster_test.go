@@ -269,3 +269,27 @@ func TestConfigValidate(t *testing.T) {
 		}
 	}
 }
+
+// A member that cannot leave the voters, because the others are gone, still has
+// the time to tell the gossip, and is no leaving one afterwards.
+func TestLeaveWithoutAMajorityLeavesTheGossip(t *testing.T) {
+	inBubble(t, func(s *site) {
+		all := s.trio()
+		all[0].crash()
+		all[1].crash()
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 6*time.Second)
+		defer cancel()
+		start := time.Now()
+		err := all[2].Leave(ctx)
+		if !errors.Is(err, ErrNoMajority) || strings.Contains(err.Error(), "leave the gossip") {
+			t.Errorf("leave: %v, want ErrNoMajority alone", err)
+		}
+		if took := time.Since(start); took < 3*time.Second || took > 6*time.Second {
+			t.Errorf("it took %s", took)
+		}
+		if all[2].leaving.Load() {
+			t.Error("it still counts as leaving")
+		}
+	})
+}

@@ -36,6 +36,7 @@ var (
 	ErrNothingKnown  = register.ErrNothingKnown
 	ErrBadCommand    = register.ErrBadCommand
 	ErrBehind        = register.ErrBehind
+	ErrTooEarly      = register.ErrTooEarly
 )
 
 // Agreement is what this member knows of the agreement at the moment of the call.

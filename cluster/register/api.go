@@ -21,8 +21,8 @@ var (
 	// or no answer came: its outcome is unknown, and repeating it with the same
 	// ID is safe.
 	ErrNoMajority = errors.New("no majority of the voters answers")
-	// ErrStopped says that this member is out of the vote for good (a write
-	// error, or Run has ended): the daemon must be restarted.
+	// ErrStopped says that this member is out of the vote (after a write error,
+	// until writing works again) or that Run has ended.
 	ErrStopped = errors.New("register is stopped")
 	// ErrLastVoter is returned by [Node.Leave] on the only voter: the record
 	// would be gone with it, so it stays a voter.
@@ -42,6 +42,9 @@ var (
 	// ErrBehind refuses a Recover on a member while another listed one holds
 	// a newer record: recover there.
 	ErrBehind = errors.New("another listed member holds a newer record")
+	// ErrTooEarly refuses an InitForce or Recover while it is not clear yet who
+	// is there: a name is there twice, or this member has only just started.
+	ErrTooEarly = errors.New("wait a few seconds")
 )
 
 // Version numbers a state of the record. Versions are ordered
@@ -164,7 +167,8 @@ const (
 	StateVoter State = "voter"
 	// StateFollower: knows the cluster and its record, does not vote.
 	StateFollower State = "follower"
-	// StateStopped: out of the vote after a write error. It still follows.
+	// StateStopped: out of the vote after a write error, until a write works
+	// again (see Timing.Probe). It still follows.
 	StateStopped State = "stopped"
 )
 
@@ -216,7 +220,7 @@ type Status struct {
 	// from another cluster or generation, "" for none.
 	LastConflict string
 	// Membership says what the leader does, or why it does nothing, about the
-	// configuration.
+	// configuration; on a member that is out of the vote, why it is.
 	Membership string
 }
 

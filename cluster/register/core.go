@@ -97,7 +97,7 @@ type Core struct {
 
 	image
 	node *raft.RawNode
-	// failed is set once the member is out of the vote for good.
+	// failed is why the member is out of the vote, nil if it is not.
 	failed error
 
 	// confirmed says that enough others know of no promise that this disk has
@@ -225,7 +225,7 @@ func (c *Core) Written(now time.Duration, seq uint64, err error) {
 		return
 	}
 	if err != nil {
-		c.fail(fmt.Errorf("the state file cannot be written: %w", err))
+		c.fail(fmt.Errorf("%w: %w", errWrite, err))
 		return
 	}
 	if f := c.after; c.writing {

@@ -123,6 +123,25 @@ func (d *disk) write(body []byte, aside bool) (err error) {
 	return d.syncDir()
 }
 
+// probe finds out whether writing works again after a failure, and loads the
+// state file, which may be the one from before or after the write that failed.
+// It is written once more: after a failure what is read may be in a cache alone.
+func (d *disk) probe(name string) (body []byte, lost string, err error) {
+	if body, lost, err = d.load(name); err != nil {
+		return nil, "", err
+	}
+	if body != nil {
+		return body, lost, d.write(body, false)
+	}
+	// The new, empty disk is written by the core.
+	f, err := os.CreateTemp(d.dir, stateFile+".new-*")
+	if err != nil {
+		return nil, "", err
+	}
+	_, err = f.Write(make([]byte, fileHeader))
+	return nil, lost, errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()))
+}
+
 func (d *disk) syncDir() error {
 	f, err := os.Open(d.dir)
 	if err != nil {

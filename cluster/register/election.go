@@ -31,18 +31,27 @@ type election struct {
 	campaignAt time.Duration
 	lastTick   time.Duration
 	vote       uint64
+	// jitter keeps two voters with the same patience, which started together,
+	// from campaigning against each other for ever.
+	jitter time.Duration
 }
 
 func (e *election) reset(c *Core) {
 	*e = election{campaignAt: c.now + c.timing.Election}
 	st := c.node.BasicStatus()
 	e.term, e.vote = st.GetTerm(), st.GetVote()
+	c.drawJitter()
 	e.campaignAt = c.now + c.patience()
+}
+
+// drawJitter draws up to a tenth of a step, 15 ms.
+func (c *Core) drawJitter() {
+	c.jitter = time.Duration(c.cfg.Random() % uint64(c.timing.ElectionStep/10+1))
 }
 
 // patience is how long this voter waits before it campaigns.
 func (c *Core) patience() time.Duration {
-	return c.timing.Election + time.Duration(c.rank())*c.timing.ElectionStep
+	return c.timing.Election + time.Duration(c.rank())*c.timing.ElectionStep + c.jitter
 }
 
 // rank is the position of this voter among those that can be elected now,
@@ -141,6 +150,7 @@ func (c *Core) tickRaft() {
 		}
 	}
 	if c.now >= c.campaignAt && isVoter(c.log.conf, c.disk) {
+		c.drawJitter()
 		c.campaignAt = c.now + c.patience() - c.timing.Election + c.timing.Lease
 		c.counters.Campaigns++
 		if err := c.node.Campaign(); err != nil {

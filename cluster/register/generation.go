@@ -151,13 +151,22 @@ func (c *Core) InitForce(now time.Duration) error {
 		if !m.Empty() {
 			return fmt.Errorf("%w: %s belongs to one", ErrNotEmpty, m.Name)
 		}
-		if slices.Contains(c.cfg.Initial, m.Name) && m.Name != c.name {
+		if slices.ContainsFunc(voters, func(v Member) bool { return v.Name == m.Name }) {
+			return twice(m.Name)
+		}
+		if slices.Contains(c.cfg.Initial, m.Name) && !m.Leaving {
 			voters = append(voters, m)
 		}
 	}
 	c.begin(voters)
 	c.pump()
 	return nil
+}
+
+// twice refuses a name that cannot be turned into one disk: the gossip still
+// shows a process that is gone, or the disk that one has given up.
+func twice(name string) error {
+	return fmt.Errorf("%w: %s is there twice", ErrTooEarly, name)
 }
 
 // offered takes the beginning of a generation that another voter passes on.
@@ -203,8 +212,10 @@ func (c *Core) Recover(now time.Duration, names []string) error {
 		return fmt.Errorf("%w: %w", ErrStopped, c.failed)
 	case !known || cluster == 0:
 		return ErrNothingKnown
-	case c.leading && c.inTouch(silentFor) || c.lead != 0 || !c.outOfTouch():
+	case c.lead != 0 || c.inTouch(silentFor):
 		return ErrMajorityAlive
+	case !c.outOfTouch():
+		return fmt.Errorf("%w: this member has not been without a majority for %s yet", ErrTooEarly, silentFor)
 	case c.writing:
 		return errBusy
 	case !slices.Contains(names, c.name):
@@ -221,10 +232,15 @@ func (c *Core) Recover(now time.Duration, names []string) error {
 	var voters []Member
 	live := append(slices.Clone(c.members), c.Self())
 	for _, n := range names {
-		i := slices.IndexFunc(live, func(m Member) bool { return m.Name == n })
+		named := func(m Member) bool { return m.Name == n }
+		i := slices.IndexFunc(live, named)
 		switch {
 		case i < 0:
 			return fmt.Errorf("%w: %s", ErrUnknownVoter, n)
+		case slices.ContainsFunc(live[i+1:], named):
+			return twice(n)
+		case live[i].Leaving || !live[i].Willing:
+			return fmt.Errorf("%w: %s is leaving, out of the vote, or not to vote", ErrUnknownVoter, n)
 		case !live[i].Empty() && live[i].Cluster != cluster:
 			return fmt.Errorf("%w: %s belongs to another cluster", ErrUnknownVoter, n)
 		case live[i].Version.Compare(m.record.Version) > 0:

@@ -1,6 +1,13 @@
 package register
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// errWrite is the failure from which a member can come back: see Revive.
+var errWrite = errors.New("the state file cannot be written")
 
 // closeLog takes raft away: this member makes no more promises on this log. A
 // write that is under way ends without consequences.
@@ -22,8 +29,8 @@ func (c *Core) guard(f func()) {
 	f()
 }
 
-// fail takes the member out of the vote for good. What it knew was committed
-// stays known, and it goes on following.
+// fail takes the member out of the vote. What it knew was committed stays
+// known, and it goes on following.
 func (c *Core) fail(err error) {
 	if c.failed != nil {
 		return
@@ -33,6 +40,51 @@ func (c *Core) fail(err error) {
 	c.dropWaiters()
 	c.closeLog()
 	c.out.Changed = true
+}
+
+// Revivable says that this member is out of the vote because of a write that
+// failed, so that [Core.Revive] may bring it back once writing works.
+func (c *Core) Revivable() bool { return errors.Is(c.failed, errWrite) }
+
+// Revive does for a member that is out of the vote what a restart does: it
+// returns a core that begins with what the state file holds now, body and lost
+// being what they are in [CoreConfig]. The body must have been written again
+// since: what is only in a cache after a failed write could be gone after the
+// next power failure. What was learnt as a follower stays known, and requests go on.
+func (c *Core) Revive(now time.Duration, body []byte, lost string) (*Core, error) {
+	cfg := c.cfg
+	cfg.Body, cfg.Lost = body, lost
+	n, err := NewCore(cfg, now)
+	if err != nil {
+		return nil, err
+	}
+	n.members, n.memberNames, n.callers = c.members, c.memberNames, c.callers
+	n.leaving, n.conflict = c.leaving, c.conflict
+	counters := c.counters
+	counters.Writes += n.counters.Writes
+	counters.LostDisks += n.counters.LostDisks
+	n.counters = counters
+	n.nextID, n.local, n.leavers = c.nextID, c.local, c.leavers
+	for _, l := range n.local {
+		l.sentAt = 0
+	}
+	// Never behind what was known here: within the disk's own generation the
+	// log catches up with it; one that was left behind is of no use any more.
+	switch v := c.view; {
+	case v == nil:
+	case n.cluster == 0 || v.cluster == n.cluster && v.generation == n.generation && v.origin == n.origin:
+		n.view = v
+	case v.cluster == n.cluster && later(v.generation, v.origin, n.generation, n.origin):
+		n.view = v
+		n.wantReset("left behind by a recovery", true)
+	}
+	if n.cluster == 0 {
+		n.leaversAreDone()
+		n.left()
+	}
+	n.out.Changed = true
+	n.pump()
+	return n, nil
 }
 
 // startWrite asks for the whole state to be written and then for f.
@@ -60,18 +112,12 @@ func (c *Core) lazily() {
 // resetDisk gives up this disk: a fresh id, empty, and a new life as somebody to admit.
 func (c *Core) resetDisk() {
 	reason, lost := c.reset, c.resetLost
-	for _, id := range sortedKeys(c.local) {
-		if l := c.local[id]; l.op == opLeave {
-			// Whoever has no disk in the configuration has left.
-			c.leavers = append(c.leavers, l.user)
-			delete(c.local, id)
-		}
-	}
+	c.leaversAreDone()
 	c.reset, c.resetLost = "", false
 	c.observeOwn()
 	c.dropWaiters()
 	c.closeLog()
-	c.confirmed = false
+	c.confirmed, c.newerSince = false, 0
 	c.image = image{name: c.name, disk: c.newID(), seen: make(map[uint64]uint64)}
 	c.durable = 0
 	clear(c.confirmedBy)
@@ -82,6 +128,16 @@ func (c *Core) resetDisk() {
 	}
 	c.out.Changed = true
 	c.startWrite(aside, func() { c.left() })
+}
+
+// leaversAreDone notes that whoever has no disk in the configuration has left.
+func (c *Core) leaversAreDone() {
+	for _, id := range sortedKeys(c.local) {
+		if l := c.local[id]; l.op == opLeave {
+			c.leavers = append(c.leavers, l.user)
+			delete(c.local, id)
+		}
+	}
 }
 
 // wantReset remembers to give up this disk as soon as no write is under way.
@@ -102,7 +158,10 @@ func (c *Core) switchTo(cluster, generation, origin uint64, log *logStore, m mac
 	c.newerConf, c.newerIndex = nil, 0
 	// Nothing was promised in this generation before: nothing can be forgotten.
 	c.confirmed = true
-	c.view, c.ledAt = nil, c.now
+	c.ledAt, c.newerSince = c.now, 0
+	if v := c.view; v == nil || len(log.conf.GetVoters()) > 0 || v.cluster != cluster || v.generation != generation || v.origin != origin {
+		c.view, c.freshAt = nil, 0
+	}
 	c.out.Changed = true
 	c.startWrite("", c.openLog)
 }

@@ -14,7 +14,7 @@ func TestMutations(t *testing.T) {
 		keepID bool
 		often  func(s *sim, h *simHost)
 	}{
-		{name: "answer before fsync", hooks: hooks{answerBeforeFsync: true}, often: func(s *sim, _ *simHost) { s.powerFailure() }},
+		{name: "answer before fsync", hooks: hooks{answerBeforeFsync: true}, often: (*sim).powerFailureMidWrite},
 		{name: "keep the old id after a lost disk", keepID: true, often: (*sim).loseWitness},
 		{name: "skip the expected-epoch check", hooks: hooks{skipExpect: true}},
 		{name: "obey another generation", hooks: hooks{obeyGeneration: true}, often: (*sim).isolateAndRecover},

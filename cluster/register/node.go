@@ -42,14 +42,11 @@ type Node struct {
 	members []Member
 	nextID  uint64
 	last    Status
-	// seq is the write under way, 0 for none.
-	seq uint64
-}
-
-type writeResult struct {
-	seq  uint64
-	took time.Duration
-	err  error
+	// seq is the write under way, 0 for none; probing says that it is tried
+	// whether writing works again, as was last done at probed.
+	seq     uint64
+	probing bool
+	probed  time.Duration
 }
 
 // New opens the state file and returns a Node that does nothing until Run. A
@@ -121,6 +118,7 @@ func (n *Node) Run(ctx context.Context) error {
 			return nil
 		case <-ticker.C:
 			n.step(writes, func() { n.core.Tick(n.now()) })
+			n.probe(writes)
 		case data := <-n.inbox:
 			n.step(writes, func() { n.core.Step(n.now(), data) })
 		case <-n.gossip:
@@ -128,10 +126,7 @@ func (n *Node) Run(ctx context.Context) error {
 		case call := <-n.calls:
 			n.step(writes, call)
 		case w := <-n.written:
-			n.step(writes, func() {
-				n.seq = 0
-				n.core.Written(n.now(), w.seq, w.err)
-			})
+			n.step(writes, func() { n.ended(w) })
 		}
 	}
 }
@@ -166,23 +161,6 @@ func (n *Node) step(writes chan<- *Write, f func()) {
 	}
 }
 
-// writeAll writes state files, one after the other, away from the loop: a slow
-// disk must not keep messages from being read.
-func (n *Node) writeAll(writes <-chan *Write) {
-	for w := range writes {
-		if w.Aside != "" {
-			n.log.Error("this disk is given up and a new one joins in its place", "reason", w.Aside)
-		}
-		began := time.Now()
-		err := n.disk.write(w.Body, w.Aside != "")
-		took := time.Since(began)
-		if n.cfg.OnFsync != nil {
-			n.cfg.OnFsync(took, err)
-		}
-		n.written <- writeResult{w.Seq, took, err}
-	}
-}
-
 // report logs what has changed for an operator.
 func (n *Node) report() {
 	s := n.core.Status(n.now())
@@ -193,7 +171,7 @@ func (n *Node) report() {
 		n.log.Info("register leader", "leader", s.Leader, "term", s.Term)
 	}
 	if s.State == StateStopped && n.last.State != StateStopped {
-		n.log.Error("out of the vote until this daemon is restarted", "error", n.core.Failed())
+		n.log.Error("out of the vote until writing works again", "error", n.core.Failed(), "directory", n.cfg.Dir)
 	}
 	if s.LastConflict != n.last.LastConflict {
 		n.log.Warn("a message of another cluster or generation was refused", "conflict", s.LastConflict)

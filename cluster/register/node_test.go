@@ -18,8 +18,9 @@ import (
 
 // testNet connects nodes in one process.
 type testNet struct {
-	mu    sync.Mutex
-	nodes map[string]*Node
+	mu     sync.Mutex
+	nodes  map[string]*Node
+	timing Timing
 }
 
 type testPort struct {
@@ -46,7 +47,7 @@ type testNode struct {
 func (tn *testNet) start(t *testing.T, name, dir string, initial []string) *testNode {
 	t.Helper()
 	n, err := New(Config{
-		Name: name, Dir: dir, InitialVoters: initial, Transport: testPort{tn, name},
+		Name: name, Dir: dir, InitialVoters: initial, Transport: testPort{tn, name}, Timing: tn.timing,
 		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)).With("node", name),
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
 package register
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -38,6 +39,12 @@ type observer struct {
 	askedAt         time.Duration
 	askTurn         int
 	offeredAt       time.Duration
+	// newerSince is when a living majority of a later recovery was first heard
+	// of, newerAskedAt when it was last asked.
+	newerSince, newerAskedAt time.Duration
+	// alone says that the gossip once showed no other member of this disk's
+	// cluster.
+	alone bool
 	// waiting says what a first start waits for.
 	waiting string
 }
@@ -67,13 +74,16 @@ func (c *Core) SetMembers(now time.Duration, members []Member) {
 			}
 		}
 	}
+	if !slices.ContainsFunc(members, func(m Member) bool { return m.Cluster != 0 && m.Cluster == c.cluster }) {
+		c.alone = true
+	}
 	c.tickLife()
 	c.pump()
 }
 
 // observeOwn keeps what this member knew as a voter for its life as a follower.
 func (c *Core) observeOwn() {
-	if c.cluster == 0 || c.log == nil || len(c.log.conf.GetVoters()) == 0 {
+	if !c.knowsItself() || c.view != nil && later(c.view.generation, c.view.origin, c.generation, c.origin) {
 		return
 	}
 	c.view = &view{
@@ -136,7 +146,7 @@ func (c *Core) learn(env *envelope, a announcement) {
 		c.learnFate(env, a, fresh)
 		return
 	}
-	if !c.believes(env, &a) {
+	if !c.believes(env, &a, fresh) {
 		return
 	}
 	if a.leader == 0 && c.view != nil {
@@ -154,9 +164,10 @@ func (c *Core) learn(env *envelope, a announcement) {
 
 // believes says whether an announcement is news for a member that does not
 // vote, and completes one that left out the record.
-func (c *Core) believes(env *envelope, a *announcement) bool {
+func (c *Core) believes(env *envelope, a *announcement, fresh bool) bool {
 	v := c.view
 	if v == nil {
+		c.freshAt = 0
 		return !a.bare
 	}
 	same := env.cluster == v.cluster && env.generation == v.generation && env.origin == v.origin
@@ -172,7 +183,9 @@ func (c *Core) believes(env *envelope, a *announcement) bool {
 		return true
 	case a.bare:
 		return false
-	case env.cluster == v.cluster && env.generation > v.generation:
+	case env.cluster == v.cluster && later(env.generation, env.origin, v.generation, v.origin) && (fresh || !c.inTouch(c.timing.FreshFor)):
+		// Not a recovery that nobody has followed yet, while the majority of the
+		// generation before it answers.
 		c.freshAt = 0
 		return true
 	case c.now-v.heardAt > viewFor:
@@ -195,6 +208,21 @@ func (c *Core) learnFate(env *envelope, a announcement, fresh bool) {
 		c.newerConf, c.newerIndex = a.conf, a.index
 		c.maybeConfirm()
 	}
+	if fresh && sameCluster && later(env.generation, env.origin, c.generation, c.origin) {
+		// A recovery is an operator's word: what it has made comes after all
+		// that is here, even where the old majority has come back. The file is
+		// kept aside: decisions of this generation may be in it alone.
+		c.conflict = fmt.Sprintf("recovery generation %d (%016x) is alive and later than this one, %d (%016x), which is given up",
+			env.generation, env.origin, c.generation, c.origin)
+		c.out.Changed = true
+		if c.newerSince == 0 {
+			c.newerSince = c.now
+		}
+		if c.now-c.newerSince > abandonAfter {
+			c.wantReset(c.conflict, true)
+			return
+		}
+	}
 	switch {
 	case !fresh || c.lead != 0:
 	case c.same(env):
@@ -203,7 +231,8 @@ func (c *Core) learnFate(env *envelope, a announcement, fresh bool) {
 		if gone && (known || c.now-max(c.joinedAt, c.started) > abandonAfter) {
 			c.wantReset("removed from the voters", false)
 		}
-	case sameCluster && env.generation > c.generation && leaderless > abandonAfter:
+	// Of two recoveries with the same number the one with a majority stays.
+	case sameCluster && env.generation >= c.generation && leaderless > abandonAfter:
 		c.wantReset("left behind by a recovery", false)
 	case sameCluster && c.log.applied.index == 1 && c.lastIndex() == 1 && leaderless > 2*abandonAfter:
 		c.wantReset(fmt.Sprintf("nobody has followed this recovery, the majority of generation %d (%016x) is alive",
@@ -215,6 +244,12 @@ func (c *Core) learnFate(env *envelope, a announcement, fresh bool) {
 			"move it away to join them", env.cluster, c.cluster)
 		c.out.Changed = true
 	}
+}
+
+// later orders the generations of a cluster: by number and, where two
+// recoveries were made at once and got the same one, by origin.
+func later(generation, origin, than, thanOrigin uint64) bool {
+	return cmp.Or(cmp.Compare(generation, than), cmp.Compare(origin, thanOrigin)) > 0
 }
 
 // virgin says that this disk belongs to a cluster of which it has seen nothing
@@ -237,11 +272,17 @@ func (c *Core) tickLife() {
 		return
 	}
 	leaderless := c.now - max(c.ledAt, c.started)
+	c.maybeConfirm()
 	if !c.confirmed && c.due(&c.askedAt, 2*c.timing.Heartbeat) || leaderless > silentFor && c.due(&c.askedAt, c.timing.Ask) {
 		for _, disk := range c.others() {
 			c.sendAsk(disk)
 		}
 	}
+	if c.knowsItself() {
+		// The member has caught up with what it had followed before it joined.
+		c.view = nil
+	}
+	c.askOtherGenerations()
 	if c.lead == 0 && c.log.applied.index == 1 && len(c.log.conf.GetVoters()) > 0 && c.due(&c.offeredAt, 2*c.timing.Heartbeat) {
 		o := offer{conf: c.log.conf, machine: c.machine}
 		for _, id := range confIDs(c.log.conf) {
@@ -253,6 +294,24 @@ func (c *Core) tickLife() {
 	}
 	if leaderless > abandonAfter && c.virgin() && c.deserted() {
 		c.wantReset("the first start was interrupted: the disks that it was made for are gone", false)
+	}
+}
+
+// askOtherGenerations asks voters of this cluster that are not this
+// generation's whether theirs is a later one that works.
+func (c *Core) askOtherGenerations() {
+	var disks []uint64
+	for _, m := range c.members {
+		other := m.Generation == c.generation && !slices.Contains(confIDs(c.log.conf), m.Disk)
+		if m.Voter && m.Cluster == c.cluster && (m.Generation > c.generation || other) {
+			disks = append(disks, m.Disk)
+		}
+	}
+	if len(disks) == 0 || !c.due(&c.newerAskedAt, c.timing.Ask) {
+		return
+	}
+	for _, disk := range disks {
+		c.sendAsk(disk)
 	}
 }
 
@@ -308,11 +367,19 @@ func (c *Core) tickObserver() {
 	}
 }
 
+// knowsItself says that this member's own log is what it knows. A disk that
+// has just joined has none yet, and its first snapshot may be older than what
+// this member had followed before; until it has caught up that stays valid.
+func (c *Core) knowsItself() bool {
+	return c.cluster != 0 && c.failed == nil && c.log != nil && len(c.log.conf.GetVoters()) > 0 &&
+		(c.view == nil || c.log.applied.index >= c.view.index)
+}
+
 // known is the committed record that this member knows.
 func (c *Core) known() (Record, bool) {
 	switch {
-	case c.cluster != 0 && c.failed == nil:
-		return c.machine.record, len(c.log.conf.GetVoters()) > 0
+	case c.knowsItself():
+		return c.machine.record, true
 	case c.view != nil:
 		return c.view.record, true
 	}
@@ -322,7 +389,7 @@ func (c *Core) known() (Record, bool) {
 // conf is the configuration that this member knows, with its names.
 func (c *Core) knownConf() (*pb.ConfState, map[uint64]string) {
 	switch {
-	case c.cluster != 0 && c.failed == nil:
+	case c.knowsItself():
 		return c.log.conf, c.machine.names
 	case c.view != nil:
 		return c.view.conf, c.view.names

@@ -2,10 +2,8 @@ package register
 
 import (
 	"container/heap"
-	"errors"
 	"fmt"
 	"math/rand"
-	"slices"
 	"time"
 )
 
@@ -33,14 +31,6 @@ func (h *simHeap) Pop() any {
 	return x
 }
 
-// simDisk holds a state file as bytes. copies are older contents.
-type simDisk struct {
-	data   []byte
-	birth  uint64
-	copies [][]byte
-	fail   bool
-}
-
 type simHost struct {
 	s     *sim
 	name  string
@@ -64,8 +54,9 @@ type simHost struct {
 type simOptions struct {
 	seed   int64
 	ops    int
-	voters int // initial voters
-	extra  int // further members
+	voters int  // initial voters
+	extra  int  // further members
+	forced bool // the first start is made without the last of the voters
 	hooks  hooks
 	keepID bool
 	// often is a fault that happens much more often than by chance.
@@ -89,10 +80,14 @@ type sim struct {
 	nextBirth, opCount       uint64
 	lostDisks                int
 	refused, recovers, inits int
-	problem                  error
-	onlyStuck                bool
-	requests                 map[uint64]*simOp
-	nextReq                  uint64
+	// restored counts the exact copies that were put back, excused those of
+	// them that nobody else could know of; revived the write errors that passed.
+	restored, excused, revived int
+	freshChecks                int
+	problem                    error
+	onlyStuck                  bool
+	requests                   map[uint64]*simOp
+	nextReq                    uint64
 	// answered, if set, gets the answers instead of the clients.
 	answered func(r Result)
 	trace    func(format string, args ...any)
@@ -180,21 +175,7 @@ func (h *simHost) start() {
 		Name: h.name, Initial: s.initial(), Willing: true, Random: s.rng.Uint64, hooks: s.opt.hooks,
 		Timing: Timing{DeadAfter: 6 * time.Second, LearnerPatience: 4 * time.Second},
 	}
-	if h.disk.data != nil {
-		body, err := openFile(h.disk.data, h.disk.birth)
-		if err == nil {
-			_, err = decodeImage(body)
-		}
-		if err != nil {
-			cfg.Lost = err.Error()
-			h.disk.data = nil
-			if errors.Is(err, errCopy) {
-				s.lostDisks++
-			}
-		} else {
-			cfg.Body = body
-		}
-	}
+	cfg.Body, cfg.Lost = h.load()
 	if cfg.Body == nil && s.opt.keepID && h.last.cluster != 0 {
 		im := h.last
 		cfg.hooks.keepLostDisk = &im
@@ -275,56 +256,6 @@ func (h *simHost) take() {
 	if h.core != nil && !h.down {
 		s.observe(h)
 	}
-}
-
-func (h *simHost) write(w *Write) {
-	s, life := h.s, h.life
-	if w.Aside != "" {
-		s.lostDisks++
-		s.logf("%s gives up its disk: %s", h.name, w.Aside)
-	}
-	h.flight = append(h.flight, w)
-	d := s.between(200*time.Microsecond, 3*time.Millisecond)
-	if s.rng.Float64() < 0.01 {
-		d = s.between(10*time.Millisecond, 300*time.Millisecond)
-	}
-	s.at(d, func() {
-		if h.life != life || h.down {
-			return
-		}
-		h.flight = slices.DeleteFunc(h.flight, func(o *Write) bool { return o == w })
-		var err error
-		if h.disk.fail {
-			h.disk.fail = false
-			err = errors.New("input/output error")
-			s.logf("%s: a write fails", h.name)
-			if s.rng.Intn(2) == 0 {
-				h.persist(w.Body)
-			}
-			// An operator restarts it.
-			s.at(s.between(time.Second, 3*time.Second), func() {
-				if h.life == life {
-					h.crash()
-					h.start()
-				}
-			})
-		} else {
-			h.persist(w.Body)
-		}
-		h.do(life, func() { h.core.Written(h.clock(), w.Seq, err) })
-	})
-}
-
-func (h *simHost) persist(body []byte) {
-	if h.disk.data != nil && h.s.rng.Intn(4) == 0 {
-		h.disk.copies = append(h.disk.copies, h.disk.data)
-		if len(h.disk.copies) > 6 {
-			h.disk.copies = h.disk.copies[1:]
-		}
-	}
-	h.s.nextBirth++
-	h.disk.birth = h.s.nextBirth
-	h.disk.data = sealFile(body, h.disk.birth)
 }
 
 // crash kills the process: what was not written is gone, what was being

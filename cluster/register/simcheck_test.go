@@ -48,6 +48,13 @@ type history struct {
 	latest  map[*simHost]Version
 	// configs are the committed configuration changes: by generation and index.
 	configs map[scope]map[uint64]string
+	// acks are, in order of time, the newest versions that were acknowledged.
+	acks map[scope][]simAck
+}
+
+type simAck struct {
+	at      time.Duration
+	version Version
 }
 
 func (h *history) init() {
@@ -55,6 +62,42 @@ func (h *history) init() {
 	h.applied, h.genesis = make(map[string]map[scope]Version), make(map[scope]Record)
 	h.latest = make(map[*simHost]Version)
 	h.configs = make(map[scope]map[uint64]string)
+	h.acks = make(map[scope][]simAck)
+}
+
+// acknowledged notes that a client was told of the version that a command made.
+func (h *history) acknowledged(now time.Duration, op *simOp) {
+	for sc, v := range h.applied[op.cmd.ID] {
+		if op.read || op.out.refused || v != op.out.version {
+			continue
+		}
+		a := h.acks[sc]
+		if n := len(a); n == 0 || a[n-1].version.Compare(v) < 0 {
+			h.acks[sc] = append(a, simAck{now, v})
+		}
+	}
+}
+
+// checkFresh demands that whoever takes itself for fresh, with knowledge of a
+// certain age, knows everything that was acknowledged before.
+func (s *sim) checkFresh(h *simHost) {
+	c := h.core
+	at, ok := c.freshTime(h.clock())
+	r, known := c.known()
+	age := h.clock() - at
+	if !ok || !known || age > c.timing.FreshFor {
+		return
+	}
+	s.freshChecks++
+	acks := s.hist.acks[h.scope()]
+	for i := len(acks) - 1; i >= 0; i-- {
+		if acks[i].at < s.now-age {
+			if acks[i].version.Compare(r.Version) > 0 {
+				s.fail("%s is fresh, %s old, with %s, but %s was acknowledged at %s", h.name, age, r.Version, acks[i].version, acks[i].at)
+			}
+			return
+		}
+	}
 }
 
 // fact notes that version has this value in a generation: for ever.
@@ -110,16 +153,21 @@ func (s *sim) configured(c *Core, index uint64) {
 // observe looks at a core after every step.
 func (s *sim) observe(h *simHost) {
 	s.traceState(h)
+	s.checkFresh(h)
 	c := h.core
 	if c.cluster == 0 || len(c.log.conf.GetVoters()) == 0 {
 		return
 	}
 	sc := scope{c.cluster, c.generation, c.origin}
 	if c.log.applied.index == 1 {
-		if g, ok := s.hist.genesis[sc]; ok && (g.Version != c.machine.record.Version || g.CommandID != c.machine.record.CommandID) {
+		g, ok := s.hist.genesis[sc]
+		// With commands applied before their entries the index says nothing.
+		if ok && !s.opt.hooks.applyUncommitted && (g.Version != c.machine.record.Version || g.CommandID != c.machine.record.CommandID) {
 			s.fail("generation %x has two beginnings", sc)
 		}
-		s.hist.genesis[sc] = c.machine.record
+		if !ok {
+			s.hist.genesis[sc] = c.machine.record
+		}
 	}
 	if v := c.machine.record.Version; v != s.hist.latest[h] {
 		s.hist.latest[h] = v

@@ -114,6 +114,7 @@ func (s *sim) result(h *simHost, r Result) {
 		return
 	}
 	op.done, op.ret = true, s.now
+	s.hist.acknowledged(s.now, op)
 	op.scope.cluster, op.scope.generation, op.scope.origin = h.core.scope()
 	if op.client < 0 {
 		return

@@ -35,6 +35,8 @@ func (s *sim) faults() {
 		s.leave(h)
 	case n < 92:
 		s.tryRecover(h)
+	case n < 94:
+		s.isolateAndRecover(h)
 	default:
 		s.loss = []float64{0, 0.01, 0.05, 0.2}[s.rng.Intn(4)]
 		s.slow = []float64{0, 0.02, 0.1, 0.3}[s.rng.Intn(4)]
@@ -80,8 +82,13 @@ func (s *sim) spoil(h *simHost) {
 		s.logf("%s has its file cut in half", h.name)
 	case 4:
 		if n := len(h.disk.copies); n > 0 {
-			h.disk.data = slices.Clone(h.disk.copies[s.rng.Intn(n)])
-			s.logf("%s has an older copy of its file restored", h.name)
+			old := h.disk.copies[s.rng.Intn(n)]
+			h.disk.data = slices.Clone(old.data)
+			if h.disk.exact = s.rng.Intn(2) == 0; h.disk.exact {
+				h.disk.birth = old.birth
+				s.restored++
+			}
+			s.logf("%s has an older copy of its file restored (exact %v)", h.name, h.disk.exact)
 		}
 	}
 }
@@ -159,6 +166,24 @@ func (s *sim) powerFailure() {
 			s.reboot(h)
 		}
 	}
+}
+
+// powerFailureMidWrite is one while several disks are being written.
+func (s *sim) powerFailureMidWrite(*simHost) {
+	tries := 0
+	var try func()
+	try = func() {
+		writing := 0
+		for _, h := range s.hosts {
+			writing += min(len(h.flight), 1)
+		}
+		if tries++; writing > 1 || tries > 300 {
+			s.powerFailure()
+			return
+		}
+		s.at(time.Millisecond, try)
+	}
+	try()
 }
 
 func (s *sim) block(a, b string, d time.Duration) {

@@ -32,7 +32,7 @@ func (s *sim) checkLiveness() {
 	s.heal()
 	works := func() bool {
 		for _, h := range s.hosts {
-			if h.core.failed != nil || !h.core.Status(h.clock()).Fresh {
+			if h.core.failed != nil || !h.core.Status(h.clock()).Fresh || h.scope() != s.hosts[0].scope() {
 				return false
 			}
 		}
@@ -41,7 +41,7 @@ func (s *sim) checkLiveness() {
 	// What was fresh before proves nothing.
 	s.run(s.now+3*time.Second, nil)
 	for range 8 {
-		s.run(s.now+15*time.Second, works)
+		s.run(s.now+30*time.Second, works)
 		if s.problem != nil || works() {
 			break
 		}
@@ -59,6 +59,11 @@ func (s *sim) checkLiveness() {
 	if s.problem == nil {
 		s.finalCommand()
 	}
+}
+
+func (h *simHost) scope() (sc scope) {
+	sc.cluster, sc.generation, sc.origin = h.core.scope()
+	return sc
 }
 
 func (s *sim) describe() string {
@@ -162,13 +167,40 @@ func (s *sim) finalCommand() {
 	}
 }
 
+// forceInit makes the first start without one of the initial voters, which
+// comes later.
+func (s *sim) forceInit(late *simHost) {
+	h := s.hosts[s.rng.Intn(min(s.opt.voters, 5)-1)]
+	var err error
+	h.do(h.life, func() { err = h.core.InitForce(h.clock()) })
+	s.logf("%s init --force: %v", h.name, err)
+	if err != nil {
+		s.fail("%s: init --force: %v", h.name, err)
+		return
+	}
+	s.inits++
+	s.at(s.between(100*time.Millisecond, 3*time.Second), func() {
+		if late.down {
+			late.start()
+		}
+	})
+}
+
 // play runs one seed from first start to the end.
 func (s *sim) play() error {
+	quiet := time.Duration(0)
+	late := s.hosts[:0]
+	if s.opt.forced {
+		quiet, late = 3*time.Second, s.hosts[min(s.opt.voters, 5)-1:min(s.opt.voters, 5)]
+		s.at(s.between(500*time.Millisecond, 2*time.Second), func() { s.forceInit(late[0]) })
+	}
 	for _, h := range s.hosts {
-		h.start()
+		if !slices.Contains(late, h) {
+			h.start()
+		}
 	}
 	s.addClients(3 + s.rng.Intn(6))
-	s.at(s.between(0, 3*time.Second), s.faults)
+	s.at(quiet+s.between(0, 3*time.Second), s.faults)
 	done := func() bool {
 		for _, c := range s.clients {
 			if !c.stop || c.op != nil {

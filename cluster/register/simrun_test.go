@@ -17,7 +17,7 @@ func envInt(name string, def int) int {
 func simFor(seed int64) *sim {
 	voters := []int{1, 2, 3, 3, 3, 3, 4, 5, 7}[seed%9]
 	extra := []int{0, 0, 1, 0, 2, 0}[seed%6]
-	return newSim(simOptions{seed: seed, ops: 500, voters: voters, extra: extra})
+	return newSim(simOptions{seed: seed, ops: 500, voters: voters, extra: extra, forced: voters > 1 && seed%5 == 2})
 }
 
 // TestSimulation plays seeds until 100,000 operations have run. SIM_SEED
@@ -42,13 +42,22 @@ func TestSimulation(t *testing.T) {
 		sum.add(s)
 	}
 	t.Log(sum.String())
-	if want >= 100_000 && min(sum.contended, sum.lost, sum.configs) < 500 {
+	if want < 100_000 {
+		return
+	}
+	if min(sum.contended, sum.lost, sum.configs) < 500 {
 		t.Error("too little happened: contended commands, disks lost and configuration changes must each be at least 500")
+	}
+	if min(sum.recoveries, sum.inits, sum.restored-sum.excused, sum.revived) < 20 || sum.freshChecks < 1_000_000 {
+		t.Error("too little happened: recoveries, forced first starts, exact copies, write errors that pass (20 each) or freshness checks")
 	}
 }
 
 // simSum adds up what the seeds did.
-type simSum struct{ seeds, ops, answered, contended, lost, configs, recoveries, inits int }
+type simSum struct {
+	seeds, ops, answered, contended, lost, configs, recoveries, inits int
+	restored, excused, revived, freshChecks                           int
+}
 
 func (m *simSum) add(s *sim) {
 	m.seeds++
@@ -65,10 +74,15 @@ func (m *simSum) add(s *sim) {
 	}
 	m.recoveries += s.recovers
 	m.inits += s.inits
+	m.restored += s.restored
+	m.excused += s.excused
+	m.revived += s.revived
+	m.freshChecks += s.freshChecks
 }
 
 func (m *simSum) String() string {
 	return fmt.Sprintf("%d seeds: %d operations (%d answered), %d commands contended, %d disks lost, "+
-		"%d configuration changes committed, %d recoveries, %d forced first starts",
-		m.seeds, m.ops, m.answered, m.contended, m.lost, m.configs, m.recoveries, m.inits)
+		"%d configuration changes committed, %d recoveries, %d forced first starts, %d exact copies restored (%d excused), "+
+		"%d write errors that passed, %d times fresh checked", m.seeds, m.ops, m.answered, m.contended, m.lost, m.configs,
+		m.recoveries, m.inits, m.restored, m.excused, m.revived, m.freshChecks)
 }

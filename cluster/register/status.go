@@ -20,8 +20,11 @@ func (c *Core) Status(now time.Duration) Status {
 	if cluster != 0 {
 		s.Cluster = fmt.Sprintf("%016x", cluster)
 	}
-	if c.leading {
+	switch {
+	case c.leading:
 		s.Membership = c.planned
+	case c.Revivable():
+		s.Membership = fmt.Sprintf("out of the vote: %v; tried again every %s, without a restart", c.failed, c.timing.Probe)
 	}
 	switch {
 	case c.failed != nil:

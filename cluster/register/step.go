@@ -57,12 +57,20 @@ func (c *Core) handle(env *envelope) *pb.Message {
 			max(env.seen, env.known[c.disk]), c.promises))
 		return nil
 	}
+	if same && c.failed == nil && env.commit > c.lastIndex() && c.soleVoter() {
+		c.forgot("others have applied what this disk, the only voter that it knows, does not have")
+		return nil
+	}
 	if same {
 		c.learnPromises(env)
 		if _, ok := c.echoed(env); ok && !c.confirmed {
 			c.confirmedBy[env.from] = true
 			c.maybeConfirm()
 		}
+	}
+	if c.cluster != 0 && env.cluster == c.cluster && later(env.generation, env.origin, c.generation, c.origin) &&
+		env.kind != kindAnswer && c.failed == nil && c.due(&c.newerAskedAt, c.timing.Ask) {
+		c.sendAsk(env.from)
 	}
 	switch env.kind {
 	case kindRaft:
@@ -155,6 +163,12 @@ func (c *Core) learnPromises(env *envelope) {
 	}
 }
 
+// soleVoter says that nothing can be committed without this disk, and with it
+// everything, as far as it knows.
+func (c *Core) soleVoter() bool {
+	return majorityOf(c.log.conf, func(id uint64) bool { return id == c.disk })
+}
+
 // maybeConfirm decides whether this disk may make promises again. After a
 // start it must hear from a majority (with itself) that nobody knows of a
 // promise that it has forgotten.
@@ -176,6 +190,12 @@ func (c *Core) maybeConfirm() {
 			conf.Voters = append(conf.Voters, c.disk)
 		}
 		c.confirmed = majorityOf(conf, func(id uint64) bool { return id == c.disk || c.confirmedBy[id] })
+		// The only voter that this disk knows needs nobody. But the disk may be
+		// an old copy, of a time before there were others: they get the time to say so.
+		nobody := c.alone && len(confIDs(c.log.conf)) == 1
+		if c.soleVoter() && len(c.confirmedBy) == 0 && !nobody && c.now-c.started < silentFor {
+			c.confirmed = false
+		}
 	}
 	if c.confirmed {
 		c.campaignAt = c.now + c.patience()
@@ -190,7 +210,7 @@ func (c *Core) envelopeTo(disk uint64, k kind, payload []byte) *envelope {
 		stamp: c.base + uint64(c.now), echo: c.stamps[disk], age: c.age(), payload: payload,
 	}
 	env.cluster, env.generation, env.origin = c.scope()
-	if c.log != nil {
+	if c.log != nil && c.failed == nil {
 		env.commit = c.log.applied.index
 	}
 	if c.leading {

@@ -36,6 +36,9 @@ type Timing struct {
 	// Lazy is how long knowledge that nothing waits for (the commit index, what
 	// others have promised) may stay unwritten. Default 1 s.
 	Lazy time.Duration
+	// Probe is how often a member that is out of the vote after a write error
+	// tries whether writing works again. Default 10 s.
+	Probe time.Duration
 }
 
 // withDefaults fills in the defaults.
@@ -55,6 +58,7 @@ func (t Timing) withDefaults() Timing {
 	def(&t.Ask, 500*time.Millisecond)
 	def(&t.Retry, 300*time.Millisecond)
 	def(&t.Lazy, time.Second)
+	def(&t.Probe, 10*time.Second)
 	return t
 }
 
@@ -63,7 +67,7 @@ func (t Timing) Validate() error {
 	var errs []error
 	d := t.withDefaults()
 	for _, v := range []time.Duration{t.Heartbeat, t.Election, t.ElectionStep, t.Lease, t.FreshFor, t.DeadAfter,
-		t.LearnerPatience, t.Ask, t.Retry, t.Lazy} {
+		t.LearnerPatience, t.Ask, t.Retry, t.Lazy, t.Probe} {
 		if v < 0 {
 			errs = append(errs, fmt.Errorf("register: a timing is negative: %s", v))
 		}

@@ -151,7 +151,7 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 		}
 	case "backup":
 		h := host(0)
-		w.exact[h.name] = simDisk{data: slices.Clone(h.disk.data), birth: h.disk.birth}
+		w.exact[h.name] = simDisk{simFile: simFile{slices.Clone(h.disk.data), h.disk.birth}}
 	case "fail-write":
 		host(0).disk.fail = true
 	case "cut":

@@ -1,0 +1,140 @@
+package register
+
+import (
+	"errors"
+	"slices"
+	"time"
+)
+
+// simDisk holds a state file as bytes. copies are older ones.
+type simDisk struct {
+	simFile
+	copies []simFile
+	fail   bool
+	// exact says that the file is an old copy that cannot be told from the
+	// original: a volume was restored from a snapshot.
+	exact bool
+}
+
+type simFile struct {
+	data  []byte
+	birth uint64
+}
+
+// load reads the state file.
+func (h *simHost) load() (body []byte, lost string) {
+	s := h.s
+	if h.disk.data == nil {
+		return nil, ""
+	}
+	body, err := openFile(h.disk.data, h.disk.birth)
+	var im *image
+	if err == nil {
+		im, err = decodeImage(body)
+	}
+	if err == nil && h.disk.exact && !s.somebodyKnows(h, im) {
+		// The one case that is excused: no protocol between the rest can know.
+		s.excused++
+		err = errCopy
+	}
+	h.disk.exact = false
+	if err != nil {
+		h.disk.data = nil
+		if errors.Is(err, errCopy) {
+			s.lostDisks++
+		}
+		return nil, err.Error()
+	}
+	return body, ""
+}
+
+// somebodyKnows says that a live host that can be reached knows of something
+// that the copy has forgotten.
+func (s *sim) somebodyKnows(h *simHost, im *image) bool {
+	return im.log != nil && slices.ContainsFunc(s.hosts, func(o *simHost) bool {
+		c := o.core
+		return o != h && !o.down && !o.paused && !s.cut[[2]string{o.name, h.name}] && !s.cut[[2]string{h.name, o.name}] && c.knowsItself() &&
+			scope{c.cluster, c.generation, c.origin} == scope{im.cluster, im.generation, im.origin} &&
+			(c.seen[im.disk] > im.promises || c.log.applied.index > im.log.last().index)
+	})
+}
+
+// revive does what the daemon does when writing works again after an error.
+func (h *simHost) revive(life int) {
+	if h.paused {
+		h.s.at(time.Second, func() { h.revive(life) })
+		return
+	}
+	if h.life != life || h.down || h.core.failed == nil {
+		return
+	}
+	body, lost := h.load()
+	if body != nil {
+		h.persist(body)
+	}
+	core, err := h.core.Revive(h.clock(), body, lost)
+	if err != nil {
+		h.s.fail("%s: %v", h.name, err)
+		return
+	}
+	h.core = core
+	h.s.revived++
+	h.s.logf("%s can write again", h.name)
+	h.take()
+}
+
+func (h *simHost) write(w *Write) {
+	s, life := h.s, h.life
+	if w.Aside != "" {
+		s.lostDisks++
+		s.logf("%s gives up its disk: %s", h.name, w.Aside)
+	}
+	h.flight = append(h.flight, w)
+	d := s.between(200*time.Microsecond, 3*time.Millisecond)
+	if s.rng.Float64() < 0.01 {
+		d = s.between(10*time.Millisecond, 300*time.Millisecond)
+	}
+	s.at(d, func() {
+		if h.life != life || h.down {
+			return
+		}
+		h.flight = slices.DeleteFunc(h.flight, func(o *Write) bool { return o == w })
+		var err error
+		if h.disk.fail {
+			h.disk.fail = false
+			err = errors.New("input/output error")
+			s.logf("%s: a write fails", h.name)
+			if s.rng.Intn(2) == 0 {
+				h.persist(w.Body)
+			}
+			// It finds out by itself that writing works again, or an operator
+			// restarts it.
+			restart := s.rng.Intn(2) == 0
+			s.at(s.between(time.Second, 3*time.Second), func() {
+				switch {
+				case h.life != life:
+				case restart:
+					h.crash()
+					h.start()
+				default:
+					h.revive(life)
+				}
+			})
+		} else {
+			h.persist(w.Body)
+		}
+		h.do(life, func() { h.core.Written(h.clock(), w.Seq, err) })
+	})
+}
+
+func (h *simHost) persist(body []byte) {
+	if h.disk.data != nil && h.s.rng.Intn(4) == 0 {
+		h.disk.copies = append(h.disk.copies, h.disk.simFile)
+		if len(h.disk.copies) > 6 {
+			h.disk.copies = h.disk.copies[1:]
+		}
+	}
+	h.s.nextBirth++
+	h.disk.birth = h.s.nextBirth
+	h.disk.data = sealFile(body, h.disk.birth)
+}
