@@ -94,6 +94,9 @@ func New(cfg Config, deps Deps) (*Daemon, error) {
 	}
 	d.gate.closed = func() {
 		d.log.Info("waiting for the leader's word before enforcing the record again")
+		d.votes.mu.Lock()
+		d.votes.leaderTerm, d.votes.reviewedTerm = 0, 0 // a leader's own word, too
+		d.votes.mu.Unlock()
 	}
 	d.files = &configFiles{
 		paths: cfg.Files, local: cfg.Name, log: cfg.Logger, every: 2 * time.Second,
@@ -102,7 +105,7 @@ func New(cfg Config, deps Deps) (*Daemon, error) {
 	if !cfg.Witness {
 		d.proxy = &proxy{
 			cfg: cfg, log: cfg.Logger, now: time.Now, dial: deps.HAProxy, want: d.desired, m: d.m,
-			events: d.events, notify: func() { wake(d.wakeV) }, pause: d.gate.close, files: d.files,
+			events: d.events, notify: func() { wake(d.wakeV) }, pause: func() { d.paused(time.Now()) }, files: d.files,
 			memory: newMemory(filepath.Join(cfg.DataDir, "haproxy-seen.json"), cfg.Logger),
 			beacon: beacon{after: cfg.BeaconAfter, within: cfg.VerifiedWithin},
 			pace:   pace{urgent: 2 * time.Second, calm: cfg.NativePace},

@@ -302,3 +302,30 @@ func TestActiveCountsOnlyThisEpoch(t *testing.T) {
 		t.Errorf("got %+v", a)
 	}
 }
+
+// A leader that was stopped and goes on in the same term looks again at what the
+// HAProxies did meanwhile before it enforces anything, and not at views that
+// waited in its socket.
+func TestPausedLeaderReviewsAgain(t *testing.T) {
+	d, f := newTestDaemon(t)
+	s := d.started.Load()
+	f.set(func(ag *cluster.Agreement) { ag.IsLeader, ag.Leader = true, "px0" })
+	now := time.Now()
+	d.voteTurn(context.Background(), s, now)
+	if !d.desired().mayWrite {
+		t.Fatalf("a leader whose voters steered enforces the record: %+v", d.desired())
+	}
+	later := now.Add(10 * time.Second)
+	d.voteTurn(context.Background(), s, later)
+	if d.desired().mayWrite {
+		t.Error("it enforces the old record on its word from before the pause")
+	}
+	d.voteTurn(context.Background(), s, later.Add(500*time.Millisecond))
+	if d.desired().mayWrite {
+		t.Error("it looked at views that may have waited in its socket")
+	}
+	d.voteTurn(context.Background(), s, later.Add(d.cfg.ReviewWait+100*time.Millisecond))
+	if !d.desired().mayWrite {
+		t.Error("it never goes on")
+	}
+}

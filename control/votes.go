@@ -24,13 +24,16 @@ type votes struct {
 	published    []byte // the significant part of the last published view
 	publishedAt  time.Time
 	reviewedTerm uint64 // the term in which this leader has looked at rule 4
-	leaderSince  time.Time
-	leaderTerm   uint64
-	proposing    bool
-	freshAt      time.Time // the last time that a majority was heard
-	version      cluster.Version
-	turned       time.Time
-	alert        string
+	// settled is when views count again after a pause of this process: what
+	// waited in its sockets meanwhile is old and looks new.
+	settled     time.Time
+	leaderSince time.Time
+	leaderTerm  uint64
+	proposing   bool
+	freshAt     time.Time // the last time that a majority was heard
+	version     cluster.Version
+	turned      time.Time
+	alert       string
 }
 
 // voteLoop shares this member's view and, on the leader, decides.
@@ -58,6 +61,12 @@ func (d *Daemon) voteLoop(ctx context.Context, s *started) error {
 func (d *Daemon) voteTurn(ctx context.Context, s *started, now time.Time) {
 	d.m.turns.WithLabelValues("vote").Inc()
 	v := &d.votes
+	v.mu.Lock()
+	turned := v.turned
+	v.mu.Unlock()
+	if !turned.IsZero() && now.Sub(turned) > d.cfg.VerifiedWithin {
+		d.paused(now)
+	}
 	if d.proxy == nil {
 		// A witness has no proxy loop that would notice another haproxy.cfg.
 		if err := d.files.refresh(now); err != nil {
@@ -152,6 +161,17 @@ func (d *Daemon) review(ag *cluster.Agreement, now time.Time) {
 	}
 }
 
+// paused says that this process did not run for a while. Its gate closes, and a
+// leader's word on what the HAProxies did is no longer true: they may have moved
+// by themselves meanwhile, even if it finds itself leading in the same term.
+func (d *Daemon) paused(now time.Time) {
+	d.gate.close()
+	d.votes.mu.Lock()
+	defer d.votes.mu.Unlock()
+	d.votes.leaderTerm, d.votes.reviewedTerm = 0, 0
+	d.votes.settled = now.Add(d.cfg.ReviewWait)
+}
+
 // readyToReview waits until every voter has told what it sees and does, but not
 // for long: a dead voter never will. Where a majority steered all the time there
 // is nothing to wait for: nobody can have moved by itself.
@@ -172,12 +192,15 @@ func (d *Daemon) readyToReview(in *decide.Input, now time.Time) bool {
 			}
 		}
 	}
+	d.votes.mu.Lock()
+	defer d.votes.mu.Unlock()
+	if now.Before(d.votes.settled) {
+		return false
+	}
 	majority := decide.Majority(len(in.Voters))
 	if heard == len(in.Voters) || steered >= majority {
 		return true
 	}
-	d.votes.mu.Lock()
-	defer d.votes.mu.Unlock()
 	waited := now.Sub(d.votes.leaderSince)
 	// HAProxies that do not answer tell nothing, however long one waits.
 	return heard >= majority && waited >= d.cfg.ReviewWait || views >= majority && waited >= 5*d.cfg.ReviewWait
