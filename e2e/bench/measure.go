@@ -247,27 +247,38 @@ func (b *bench) poison(ctx context.Context) error {
 
 // waitEntry polls a table until its key 1 leads to the server with that id.
 func waitEntry(ctx context.Context, p *lab.Proxy, table string, id int) error {
+	name := fmt.Sprintf("db%d", id-1) // the stack's ids
+	return waitTable(ctx, p, table, fmt.Sprintf("name server %d", id), func(e runtimeapi.Entry) bool {
+		return e.ServerKey == "" && e.ServerID == id || e.ServerKey == name
+	})
+}
+
+// waitOther polls the private table until it names another server.
+func waitOther(ctx context.Context, p *lab.Proxy, id int) error {
+	return waitTable(ctx, p, steerTable, fmt.Sprintf("leave server %d", id), func(e runtimeapi.Entry) bool {
+		return e.ServerID != id
+	})
+}
+
+// waitTable polls key 1 of a table every millisecond until the entry is right.
+func waitTable(ctx context.Context, p *lab.Proxy, table, what string, right func(runtimeapi.Entry) bool) error {
 	c, err := runtimeapi.New(runtimeapi.Config{Socket: p.AdminSocket})
 	if err != nil {
 		return err
 	}
 	wctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	name := ""
-	if id >= 1 {
-		name = fmt.Sprintf("db%d", id-1)
-	}
 	for {
 		e, ok, err := c.TableKey(wctx, table, "1")
 		if err != nil {
 			return err
 		}
-		if ok && (e.ServerKey == "" && e.ServerID == id || e.ServerKey == name) {
+		if ok && right(e) {
 			return nil
 		}
 		select {
 		case <-wctx.Done():
-			return fmt.Errorf("table %s of %s never named server %d: %+v", table, p.Name, id, e)
+			return fmt.Errorf("table %s of %s did not %s: %+v", table, p.Name, what, e)
 		case <-time.After(time.Millisecond):
 		}
 	}
@@ -306,28 +317,4 @@ func fsyncTime(dir string) (time.Duration, error) {
 		}
 	}
 	return percentile(samples, 0.5), nil
-}
-
-// waitOther polls the private table until it names another server.
-func waitOther(ctx context.Context, p *lab.Proxy, id int) error {
-	c, err := runtimeapi.New(runtimeapi.Config{Socket: p.AdminSocket})
-	if err != nil {
-		return err
-	}
-	wctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	for {
-		e, ok, err := c.TableKey(wctx, steerTable, "1")
-		if err != nil {
-			return err
-		}
-		if ok && e.ServerID != id {
-			return nil
-		}
-		select {
-		case <-wctx.Done():
-			return fmt.Errorf("%s never moved: %+v", p.Name, e)
-		case <-time.After(time.Millisecond):
-		}
-	}
 }
