@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -37,7 +38,7 @@ func (c *client) work(ctx context.Context) {
 			return
 		}
 		if err := c.session(ctx, pace); err != nil && ctx.Err() == nil {
-			sleep(ctx, c.cfg.Retry)
+			Sleep(ctx, c.cfg.Retry)
 		}
 	}
 }
@@ -78,18 +79,9 @@ func (c *client) connect(ctx context.Context) (*Connection, link, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.ConnectTimeout)
 	defer cancel()
 	record := c.load.connecting(c.via, c.number)
-	cfg := mysql.NewConfig()
-	cfg.User, cfg.Passwd, cfg.Net, cfg.Addr, cfg.DBName = c.user, Password, "tcp", c.address, "lab"
-	cfg.InterpolateParams, cfg.MultiStatements = true, true
-	cfg.Logger = quiet{}
-	cfg.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := c.host.Dial(ctx, network, address)
-		if err != nil {
-			return nil, err
-		}
-		return &greeted{Conn: conn, seen: func(node string) { c.load.greeted(record, node) }}, nil
-	}
-	connector, err := mysql.NewConnector(cfg)
+	connector, err := connectorFor(c.host, c.user, c.address, func(conn net.Conn) net.Conn {
+		return &greeted{Conn: conn, seen: func(node string) { c.load.greeted(record, node) }}
+	})
 	if err != nil {
 		return nil, link{}, c.load.failed(record, err)
 	}
@@ -101,6 +93,22 @@ func (c *client) connect(ctx context.Context) (*Connection, link, error) {
 		return nil, link{}, c.load.failed(record, err)
 	}
 	return record, link{connection, db}, nil
+}
+
+// connectorFor makes the driver's connector for a login from a host to an address.
+func connectorFor(host *Host, user, address string, wrap func(net.Conn) net.Conn) (driver.Connector, error) {
+	cfg := mysql.NewConfig()
+	cfg.User, cfg.Passwd, cfg.Net, cfg.Addr, cfg.DBName = user, Password, "tcp", address, "lab"
+	cfg.InterpolateParams, cfg.MultiStatements = true, true
+	cfg.Logger = quiet{}
+	cfg.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := host.Dial(ctx, network, host.lab.follow(address))
+		if err != nil {
+			return nil, err
+		}
+		return wrap(conn), nil
+	}
+	return mysql.NewConnector(cfg)
 }
 
 // oneShot keeps database/sql from trying a connection again by itself, which would hide a failure.
@@ -138,41 +146,51 @@ func (c *client) transaction(ctx context.Context, connection link) error {
 
 const insert = "INSERT INTO " + commitsTable + " VALUES (?, ?, ?, ?, @@wsrep_node_name) RETURNING node"
 
-// atOnce sends the transaction in one packet. The last answer to arrive is COMMIT's.
+// atOnce sends the transaction and the question for its seqno in one packet. COMMIT's answer has no rows: it has come
+// when the seqno's begins.
 func (c *client) atOnce(ctx context.Context, connection link, commit *Commit) error {
-	rows, err := connection.QueryContext(ctx, "BEGIN; "+insert+"; COMMIT",
+	rows, err := connection.QueryContext(ctx, "BEGIN; "+insert+"; COMMIT; "+askSeqno,
 		c.load.run, commit.Via, commit.Client, commit.Seq)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
-	for {
+	var gtid string
+	for _, answer := range []*string{&commit.Node, &gtid} {
 		for rows.Next() {
-			if err := rows.Scan(&commit.Node); err != nil {
+			if err := rows.Scan(answer); err != nil {
 				return err
 			}
 		}
-		if !rows.NextResultSet() {
+		if rows.NextResultSet() {
 			commit.Ack = c.load.now()
-			return rows.Err()
 		}
 	}
+	commit.Seqno = gtidSeqno(gtid)
+	return rows.Err()
 }
 
 // inSteps sends the statements one by one and keeps the transaction open for a while.
 func (c *client) inSteps(ctx context.Context, connection link, commit *Commit) error {
+	commit.Failed = AtBegin
 	tx, err := connection.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // nothing to undo after a commit
+	commit.Failed = AtStatement
 	err = tx.QueryRowContext(ctx, insert, c.load.run, commit.Via, commit.Client, commit.Seq).Scan(&commit.Node)
 	if err != nil {
 		return err
 	}
-	sleep(ctx, c.cfg.Hold)
+	Sleep(ctx, c.cfg.Hold)
+	commit.Failed = AtCommit
 	err = tx.Commit()
 	commit.Ack = c.load.now()
+	if err == nil {
+		commit.Failed = ""
+		commit.Seqno = readSeqno(ctx, connection.Conn)
+	}
 	return err
 }
 
@@ -223,6 +241,16 @@ type greeted struct {
 	seen func(node string)
 	head []byte
 	done bool
+}
+
+// SyscallConn lets the driver look whether a connection from a pool still lives before it is used: without it, it
+// would take every connection for good.
+func (g *greeted) SyscallConn() (syscall.RawConn, error) {
+	conn, ok := g.Conn.(syscall.Conn)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	return conn.SyscallConn()
 }
 
 func (g *greeted) Read(p []byte) (int, error) {
@@ -278,12 +306,13 @@ func (p *pace) wait(ctx context.Context) bool {
 	if p.next.Before(now) {
 		p.next = now
 	}
-	ok := sleep(ctx, p.next.Sub(now))
+	ok := Sleep(ctx, p.next.Sub(now))
 	p.next = p.next.Add(p.every)
 	return ok
 }
 
-func sleep(ctx context.Context, d time.Duration) bool {
+// Sleep waits that long; false means that the context has ended.
+func Sleep(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return ctx.Err() == nil
 	}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"sync"
 	"time"
 )
 
@@ -17,7 +19,9 @@ type Daemon struct {
 	// DataDir is the daemon's data folder. Reset empties it; a restart does not.
 	DataDir string
 
-	proxy   *Proxy
+	proxy *Proxy
+
+	mu      sync.Mutex // a supervisor starts daemons too
 	options DaemonOptions
 	proc    *Process
 }
@@ -59,30 +63,46 @@ func (d *Daemon) Start(options DaemonOptions) error {
 	if d.Running() {
 		return fmt.Errorf("start the daemon of %s: it runs already", d.proxy.Name)
 	}
-	d.options = options
 	if err := os.MkdirAll(d.DataDir, 0o755); err != nil {
 		return err
 	}
 	proc, err := d.proxy.Host.Start(Spec{
 		Name: "haproxyd",
 		Args: append([]string{firstOf(options.Binary, d.proxy.lab.cfg.Haproxyd)}, options.Args...),
-		Env:  options.Env,
+		Env:  append(d.proxy.lab.stepEnv(d.proxy.Name), options.Env...),
+		// Its own group tells its traffic from HAProxy's (Breach.Of).
+		Credential: inGroup(daemonGroup),
 	})
-	if err != nil {
-		return err
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.options = options
+	if err == nil {
+		d.proc = proc
 	}
-	d.proc = proc
-	return nil
+	return err
 }
 
 // StartAgain starts a daemon that has ended, as it was started before, over the data it has left.
-func (d *Daemon) StartAgain() error { return d.Start(d.options) }
+func (d *Daemon) StartAgain() error {
+	d.mu.Lock()
+	options := d.options
+	d.mu.Unlock()
+	return d.Start(options)
+}
+
+// LoseDisk removes the data folder: the disk is gone. The daemon must have ended.
+func (d *Daemon) LoseDisk() error {
+	if d.Running() {
+		return fmt.Errorf("lose the disk of %s: its daemon runs", d.proxy.Name)
+	}
+	return os.RemoveAll(d.DataDir)
+}
 
 // WaitSocket waits until the admin socket accepts connections. A daemon that ends meanwhile is an error with its words.
 func (d *Daemon) WaitSocket(ctx context.Context) error {
 	return poll(ctx, "the daemon of "+d.proxy.Name, 5*time.Millisecond, func() (bool, string, error) {
 		if !d.Running() {
-			return false, "", fmt.Errorf("it has ended: %s", d.proc.LogTail(2000))
+			return false, "", fmt.Errorf("it has ended: %s", d.Process().LogTail(2000))
 		}
 		conn, err := net.Dial("unix", d.AdminSocket)
 		if err != nil {
@@ -93,27 +113,39 @@ func (d *Daemon) WaitSocket(ctx context.Context) error {
 }
 
 // Process returns the daemon's process, nil before the first start.
-func (d *Daemon) Process() *Process { return d.proc }
+func (d *Daemon) Process() *Process {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.proc
+}
+
+// clean forgets how the daemon was started. It must have ended.
+func (d *Daemon) clean() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.proc, d.options = nil, DaemonOptions{}
+}
 
 // Running tells whether the daemon lives; a paused one does.
-func (d *Daemon) Running() bool { return d.proc.Running() }
+func (d *Daemon) Running() bool { return d.Process().Running() }
 
 // Kill9 ends the daemon as a crash does.
-func (d *Daemon) Kill9() { d.proc.Kill9() }
+func (d *Daemon) Kill9() { d.Process().Kill9() }
 
 // Stop ends the daemon with SIGTERM, within 10 s.
 func (d *Daemon) Stop() error {
-	if d.proc == nil {
+	proc := d.Process()
+	if proc == nil {
 		return nil
 	}
-	return d.proc.Stop(daemonStopTimeout)
+	return proc.Stop(daemonStopTimeout)
 }
 
 // Pause stops the daemon with SIGSTOP: a hang.
-func (d *Daemon) Pause() error { return d.proc.Pause() }
+func (d *Daemon) Pause() error { return d.Process().Pause() }
 
 // Cont lets a paused daemon go on.
-func (d *Daemon) Cont() error { return d.proc.Cont() }
+func (d *Daemon) Cont() error { return d.Process().Cont() }
 
 // Ctl runs haproxyctl with the daemon's admin socket on the proxy's host. The error says only that it could not be
 // run; its exit status is in the result.
@@ -121,11 +153,27 @@ func (d *Daemon) Ctl(ctx context.Context, args ...string) (Result, error) {
 	return d.proxy.Command(ctx, "", d.proxy.lab.cfg.Haproxyctl, append([]string{"--admin-socket", d.AdminSocket}, args...)...)
 }
 
+// StartCtl starts haproxyctl as a process of the proxy's host, for an operator's command that is killed on its way. It
+// takes part in steps as member "ctl".
+func (d *Daemon) StartCtl(args ...string) (*Process, error) {
+	return d.proxy.Host.Start(Spec{
+		Name: "haproxyctl",
+		Args: append([]string{d.proxy.lab.cfg.Haproxyctl, "--admin-socket", d.AdminSocket}, args...),
+		Env:  d.proxy.lab.stepEnv("ctl"),
+	})
+}
+
 // Build compiles haproxyd and haproxyctl of the module that the working directory belongs to into a folder, for
 // Config.Haproxyd and Config.Haproxyctl.
 func Build(ctx context.Context, dir string) (haproxyd, haproxyctl string, err error) {
+	return BuildWith(ctx, dir)
+}
+
+// BuildWith is Build with build tags, such as StepsTag.
+func BuildWith(ctx context.Context, dir string, tags ...string) (haproxyd, haproxyctl string, err error) {
 	const module = "github.com/haproxy-peers/haproxy-peers/"
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", dir+string(filepath.Separator), module+"cmd/haproxyd", module+"cmd/haproxyctl")
+	cmd := exec.CommandContext(ctx, "go", "build", "-tags", strings.Join(tags, ","),
+		"-o", dir+string(filepath.Separator), module+"cmd/haproxyd", module+"cmd/haproxyctl")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", "", fmt.Errorf("build the daemon: %w: %s", err, out)
 	}

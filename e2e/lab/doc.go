@@ -47,9 +47,22 @@
 //	lost, err := l.Lost(ctx, report)                  // must be empty
 //	err = l.Reset(ctx)
 //
+// # Moves, sessions and steps
+//
+// Lab.StartPool is a load of applications with connection pools; it returns a Load like StartLoad's, whose Log also
+// says how far a failed transaction was (Failures), how long clients were held (LongestGreeting, LongestWait) and
+// whether the last commit on the old node came before the first one on the new node (HandOver), in Galera's own order
+// (Commit.Seqno). Lab.OpenSession and Lab.OpenIdle are sessions beside it. With binaries of BuildWith(StepsTag),
+// Lab.StopAt, WaitReached and LetGo stop daemons at a step of a move; Supervise starts again what was killed there.
+//
 // # Lowering the floor
 //
 // With stock-like periods a client straight to a survivor waits about three seconds when another node is killed, and
 // that hides what the proxies add. Lab.FastFloor lowers Galera's own timings while all nodes are synced;
 // Node.Start and Reset put them back first, since a node must not join under the low ones.
+//
+// # Commits that hang
+//
+// Node.BlockCommits, Node.SlowEverybody and Node.Lag stop commits while every process lives and answers: on one
+// node, which is desynced by it; on all, by flow control; on one that falls behind and calls itself synced.
 package lab

@@ -46,16 +46,15 @@ func (l *Lab) OneWay(ctx context.Context, from, to *Host) (*Fault, error) {
 func (l *Lab) CutPort(ctx context.Context, from, to *Host, port int) (*Fault, error) {
 	p := strconv.Itoa(port)
 	return l.inject(ctx, fmt.Sprintf("loss from %s to %s:%d", from.Name, to.Name, port),
-		rule{to, []string{"-s", from.IP, "-p", "tcp", "--dport", p, "-j", "DROP"}},
-		rule{to, []string{"-s", from.IP, "-p", "udp", "--dport", p, "-j", "DROP"}})
+		input(to, "-s", from.IP, "-p", "tcp", "--dport", p, "-j", "DROP"),
+		input(to, "-s", from.IP, "-p", "udp", "--dport", p, "-j", "DROP"))
 }
 
 // Refuse answers every packet from one host to a TCP port of another with a reset: new connections are refused and
 // existing ones end, as if nothing listened there.
 func (l *Lab) Refuse(ctx context.Context, from, to *Host, port int) (*Fault, error) {
 	return l.inject(ctx, fmt.Sprintf("refusal from %s to %s:%d", from.Name, to.Name, port),
-		rule{to, []string{"-s", from.IP, "-p", "tcp", "--dport", strconv.Itoa(port),
-			"-j", "REJECT", "--reject-with", "tcp-reset"}})
+		input(to, "-s", from.IP, "-p", "tcp", "--dport", strconv.Itoa(port), "-j", "REJECT", "--reject-with", "tcp-reset"))
 }
 
 // Isolate takes a host off the bridge: packets to and from everybody are lost, its own loopback works.
@@ -83,17 +82,21 @@ func (l *Lab) HealAll(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// rule is an iptables rule of a host's INPUT chain. Loss is made where packets arrive: a drop where they leave would
-// be told to the sender (EPERM).
+// rule is an iptables rule of a host.
 type rule struct {
-	host *Host
-	args []string
+	host         *Host
+	table, chain string
+	args         []string
 }
 
-func drop(from, to *Host) rule { return rule{to, []string{"-s", from.IP, "-j", "DROP"}} }
+// input is a rule of a host's INPUT chain. Loss is made where packets arrive: a UDP packet that is dropped where it
+// leaves would be told to the sender (EPERM).
+func input(host *Host, args ...string) rule { return rule{host, "filter", "INPUT", args} }
+
+func drop(from, to *Host) rule { return input(to, "-s", from.IP, "-j", "DROP") }
 
 func (r rule) apply(ctx context.Context, action string) error {
-	_, err := r.host.Run(ctx, "iptables", append([]string{"-w", "5", action, "INPUT"}, r.args...)...)
+	_, err := r.host.Run(ctx, "iptables", append([]string{"-w", "5", "-t", r.table, action, r.chain}, r.args...)...)
 	return err
 }
 

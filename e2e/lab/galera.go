@@ -21,7 +21,8 @@ const (
 	AppUser = "app"
 	// DirectUser is the load's user for connections straight to a node, so that nodes count the two apart.
 	DirectUser = "direct"
-	// ProbeUser is the daemons' user. It has no privilege at all: reading status and variables needs none.
+	// ProbeUser is the daemons' user. It has PROCESS, which drains need; reading status and variables needs nothing,
+	// so a scenario may REVOKE it. Reset does not give it back.
 	ProbeUser = "probe"
 	// MonitorUser has PROCESS, for readings that need the processlist and open transactions.
 	MonitorUser = "monitor"
@@ -30,21 +31,25 @@ const (
 )
 
 const (
-	// commitsTable takes the load's commits. The lab's databases have no other table.
+	// commitsTable takes the load's commits.
 	commitsTable = "lab.commits"
-	clusterName  = "lab"
+	// lockedTable is for sessions that lock a table: no load uses it.
+	lockedTable = "lab.locked"
+	clusterName = "lab"
 )
 
 var schema = []string{
 	"CREATE DATABASE lab",
 	"CREATE TABLE " + commitsTable + ` (run VARCHAR(16) NOT NULL, proxy VARCHAR(16) NOT NULL, client INT NOT NULL,
 		seq BIGINT NOT NULL, node VARCHAR(16) NOT NULL, PRIMARY KEY (run, proxy, client, seq)) ENGINE=InnoDB`,
+	"CREATE TABLE " + lockedTable + " (id INT PRIMARY KEY) ENGINE=InnoDB",
 	"CREATE USER '" + AppUser + "'@'%' IDENTIFIED BY '" + Password + "'",
 	"CREATE USER '" + DirectUser + "'@'%' IDENTIFIED BY '" + Password + "'",
 	"CREATE USER '" + ProbeUser + "'@'%' IDENTIFIED BY '" + Password + "'",
 	"CREATE USER '" + MonitorUser + "'@'%' IDENTIFIED BY '" + Password + "'",
 	"GRANT ALL ON lab.* TO '" + AppUser + "'@'%'",
 	"GRANT ALL ON lab.* TO '" + DirectUser + "'@'%'",
+	"GRANT PROCESS ON *.* TO '" + ProbeUser + "'@'%'",
 	"GRANT PROCESS ON *.* TO '" + MonitorUser + "'@'%'",
 }
 
@@ -275,7 +280,7 @@ func (l *Lab) setFast(fast bool) {
 
 func (l *Lab) setProvider(ctx context.Context, options ...string) error {
 	return each(l.DB, func(n *Node) error {
-		if !n.Running() || n.paused {
+		if !n.Running() || n.isPaused() {
 			return nil
 		}
 		for _, option := range options {
@@ -293,7 +298,7 @@ func (l *Lab) SetPassword(ctx context.Context, user, password string) error {
 	statement := "ALTER USER '" + quote.Replace(user) + "'@'%' IDENTIFIED BY '" + quote.Replace(password) + "'"
 	var errs []error
 	for _, n := range l.DB {
-		if n.paused || !n.Running() {
+		if n.isPaused() || !n.Running() {
 			continue
 		}
 		err := n.Exec(ctx, statement)

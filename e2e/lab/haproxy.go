@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -29,6 +30,7 @@ type Proxy struct {
 	// Daemon is the haproxyd beside this HAProxy.
 	Daemon *Daemon
 
+	mu        sync.Mutex // a supervisor starts HAProxies too
 	options   HAProxyOptions
 	processes []*Process // the last one serves; those before it are being replaced by it
 }
@@ -74,8 +76,8 @@ func newProxy(h *Host) (*Proxy, error) {
 
 // clean empties the proxy's folder. Its processes must have ended.
 func (p *Proxy) clean() error {
-	p.processes, p.Daemon.proc = nil, nil
-	p.options, p.Daemon.options = HAProxyOptions{}, DaemonOptions{}
+	p.set(nil, HAProxyOptions{})
+	p.Daemon.clean()
 	return errors.Join(os.RemoveAll(p.Dir), os.MkdirAll(p.Daemon.DataDir, 0o755))
 }
 
@@ -85,8 +87,7 @@ func (p *Proxy) Start(ctx context.Context, options HAProxyOptions) error {
 	if p.Running() {
 		return fmt.Errorf("start the HAProxy of %s: it runs already", p.Name)
 	}
-	p.options = options
-	p.processes = nil
+	p.set(nil, options)
 	if err := p.write(options.Config); err != nil {
 		return err
 	}
@@ -95,7 +96,7 @@ func (p *Proxy) Start(ctx context.Context, options HAProxyOptions) error {
 
 // StartAgain starts an HAProxy that has ended, as it was started before, with the configuration file as it is now.
 func (p *Proxy) StartAgain(ctx context.Context) error {
-	options := p.options
+	_, options := p.get()
 	options.Config = ""
 	return p.Start(ctx, options)
 }
@@ -118,7 +119,7 @@ func (p *Proxy) Reload(ctx context.Context, config string) error {
 	if err := p.write(config); err != nil {
 		return err
 	}
-	if !p.options.MasterWorker {
+	if _, options := p.get(); !options.MasterWorker {
 		return p.launch(ctx)
 	}
 	before, err := p.Pid(ctx)
@@ -140,17 +141,18 @@ func (p *Proxy) write(config string) error {
 
 // launch starts a process over those that run already.
 func (p *Proxy) launch(ctx context.Context) error {
-	args := []string{firstOf(p.options.Binary, p.lab.cfg.HAProxy), "-db"}
-	if p.options.MasterWorker {
+	processes, options := p.get()
+	args := []string{firstOf(options.Binary, p.lab.cfg.HAProxy), "-db"}
+	if options.MasterWorker {
 		args = []string{args[0], "-W", "-db", "-S", p.MasterSocket}
 	}
-	for _, file := range append(p.options.MoreFiles, p.ConfigFile) {
+	for _, file := range append(slices.Clip(options.MoreFiles), p.ConfigFile) {
 		args = append(args, "-f", file)
 	}
-	args = append(args, "-L", firstOf(p.options.LocalPeer, p.Name))
-	args = append(args, p.options.Args...)
+	args = append(args, "-L", firstOf(options.LocalPeer, p.Name))
+	args = append(args, options.Args...)
 	var old []*Process
-	for _, proc := range p.processes {
+	for _, proc := range processes {
 		if proc.Running() {
 			old = append(old, proc)
 		}
@@ -161,18 +163,18 @@ func (p *Proxy) launch(ctx context.Context) error {
 			args = append(args, strconv.Itoa(proc.Pid))
 		}
 	}
-	proc, err := p.Host.Start(Spec{Name: "haproxy", Args: args})
+	proc, err := p.Host.Start(Spec{Name: "haproxy", Args: args, Credential: inGroup(haproxyGroup)})
 	if err != nil {
 		return err
 	}
-	p.processes = append(slices.Clip(old), proc)
+	p.set(append(slices.Clip(old), proc), options)
 	before := make(map[int]bool)
 	for _, o := range old {
 		before[o.Pid] = true
 	}
 	err = p.waitPid(ctx, func(pid int) bool { return !before[pid] })
 	if err != nil && !proc.Running() {
-		p.processes = old // the new one refused its configuration, the old ones serve on
+		p.set(old, options) // the new one refused its configuration, the old ones serve on
 	}
 	return err
 }
@@ -182,6 +184,7 @@ func (p *Proxy) waitPid(ctx context.Context, right func(int) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, haproxyStartTimeout)
 	defer cancel()
 	proc := p.Process()
+	_, options := p.get()
 	return poll(ctx, "the HAProxy of "+p.Name, 2*time.Millisecond, func() (bool, string, error) {
 		if !proc.Running() {
 			return false, "", fmt.Errorf("it has ended: %s", proc.LogTail(2000))
@@ -190,7 +193,7 @@ func (p *Proxy) waitPid(ctx context.Context, right func(int) bool) error {
 		if err != nil {
 			return false, err.Error(), nil
 		}
-		if !right(pid) || !p.options.MasterWorker {
+		if !right(pid) || !options.MasterWorker {
 			return right(pid), fmt.Sprintf("pid %d answers", pid), nil
 		}
 		// The worker answers some milliseconds before its master listens to signals: a SIGUSR2 in between is lost
@@ -202,10 +205,23 @@ func (p *Proxy) waitPid(ctx context.Context, right func(int) bool) error {
 
 // Process returns the newest HAProxy process (the master, with MasterWorker), nil before the first start.
 func (p *Proxy) Process() *Process {
-	if len(p.processes) == 0 {
+	processes, _ := p.get()
+	if len(processes) == 0 {
 		return nil
 	}
-	return p.processes[len(p.processes)-1]
+	return processes[len(processes)-1]
+}
+
+func (p *Proxy) get() ([]*Process, HAProxyOptions) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.processes, p.options
+}
+
+func (p *Proxy) set(processes []*Process, options HAProxyOptions) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.processes, p.options = processes, options
 }
 
 // Running tells whether the newest HAProxy process lives.
@@ -213,14 +229,16 @@ func (p *Proxy) Running() bool { return p.Process().Running() }
 
 // Kill9 ends all HAProxy processes of the proxy, old ones included, as a crash does.
 func (p *Proxy) Kill9() {
-	for _, proc := range p.processes {
+	processes, _ := p.get()
+	for _, proc := range processes {
 		proc.Kill9()
 	}
 }
 
 // Stop ends all HAProxy processes of the proxy with SIGTERM (a hard stop: sessions are cut), within 5 s.
 func (p *Proxy) Stop() error {
-	return each(p.processes, func(proc *Process) error { return proc.Stop(haproxyStopTimeout) })
+	processes, _ := p.get()
+	return each(processes, func(proc *Process) error { return proc.Stop(haproxyStopTimeout) })
 }
 
 // Pause stops the newest HAProxy process with SIGSTOP, Cont lets it go on.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -50,6 +51,10 @@ type Lab struct {
 	loads     []*Load
 	faults    []*Fault
 	fast      bool
+	// moved are the present addresses of hosts by those that they were built with; readdressed counts.
+	moved       map[string]string
+	readdressed int
+	ends        []func()
 }
 
 // New builds a lab: network, and unless Config.NetworkOnly a Galera cluster with every node synced. HAProxies and
@@ -69,7 +74,7 @@ func New(ctx context.Context, cfg Config) (*Lab, error) {
 	if len(stale) > 0 {
 		cfg.Logger.Info("removed what labs of dead processes had left", "labs", stale)
 	}
-	l := &Lab{ID: cfg.ID, cfg: cfg, log: cfg.Logger}
+	l := &Lab{ID: cfg.ID, cfg: cfg, log: cfg.Logger, moved: make(map[string]string)}
 	if l.ID == "" {
 		var id [2]byte
 		_, _ = rand.Read(id[:]) // never fails: crypto/rand
@@ -105,7 +110,7 @@ func (l *Lab) build(ctx context.Context) error {
 		return err
 	}
 	l.spawner = newSpawner(int(l.home.Fd()))
-	if err := l.buildNetwork(); err != nil {
+	if err := errors.Join(l.cleanSteps(), l.buildNetwork()); err != nil {
 		return err
 	}
 	for i := range l.cfg.Nodes {
@@ -177,7 +182,7 @@ func (l *Lab) Proxy(name string) *Proxy {
 	return nil
 }
 
-// Reset brings the lab back to where New left it: loads, HAProxies and daemons ended and their folders emptied,
+// Reset brings the lab back to where New left it: loads, sessions, supervisors, HAProxies and daemons ended and their folders emptied,
 // faults lifted, every node running, synced and with the settings it was started with, no client connected, the
 // load's table empty. Under a second when no database was hurt; a killed or stopped node needs 3 to 6 s to rejoin.
 // Where no node of the cluster is primary any more, the cluster is made anew.
@@ -190,11 +195,12 @@ func (l *Lab) Reset(ctx context.Context) error {
 	for _, load := range loads {
 		load.Stop()
 	}
+	l.callEnds()
 	for _, p := range l.PX {
 		p.Daemon.Kill9()
 		p.Kill9()
 	}
-	err := errors.Join(l.HealAll(ctx), each(l.PX, (*Proxy).clean))
+	err := errors.Join(l.HealAll(ctx), each(l.PX, (*Proxy).clean), l.sendHome(), l.cleanSteps())
 	if err == nil && !l.cfg.NetworkOnly {
 		err = l.resetCluster(ctx)
 	}
@@ -213,11 +219,15 @@ func (l *Lab) Close() error {
 		return nil
 	}
 	l.closed = true
-	loads, processes := l.loads, l.processes
+	loads := l.loads
 	l.mu.Unlock()
 	for _, load := range loads {
 		load.Stop()
 	}
+	l.callEnds()
+	l.mu.Lock()
+	processes := l.processes
+	l.mu.Unlock()
 	for _, n := range l.DB {
 		n.closePool()
 	}
@@ -236,6 +246,23 @@ func (l *Lab) Close() error {
 		_ = l.home.Close()
 	}
 	return err
+}
+
+// onReset registers what Reset and Close call before they end processes. The last one is called first.
+func (l *Lab) onReset(end func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ends = append(l.ends, end)
+}
+
+func (l *Lab) callEnds() {
+	l.mu.Lock()
+	ends := l.ends
+	l.ends = nil
+	l.mu.Unlock()
+	for _, end := range slices.Backward(ends) {
+		end()
+	}
 }
 
 // Logs returns the names of all log files so far, in the order in which their processes were started.

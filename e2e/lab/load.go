@@ -116,13 +116,7 @@ func (l *Lab) StartLoad(ctx context.Context, cfg LoadConfig) (*Load, error) {
 		return nil, fmt.Errorf("start the load: %w", err)
 	}
 	cfg = cfg.withDefaults(l)
-	ctx, cancel := context.WithCancel(ctx)
-	load := &Load{begin: time.Now(), cancel: cancel, latest: map[string]Commit{}}
-	l.mu.Lock()
-	l.started++
-	load.run = "run" + strconv.Itoa(l.started)
-	l.loads = append(l.loads, load)
-	l.mu.Unlock()
+	load, ctx := l.newLoad(ctx)
 	every := time.Second * time.Duration(cfg.Clients) / time.Duration(cfg.Rate)
 	for _, p := range cfg.Proxies {
 		load.vias = append(load.vias, p.Name)
@@ -141,6 +135,18 @@ func (l *Lab) StartLoad(ctx context.Context, cfg LoadConfig) (*Load, error) {
 		load.clients.Go(func() { c.work(ctx) })
 	}
 	return load, nil
+}
+
+// newLoad makes a load without clients, and the context that they work under.
+func (l *Lab) newLoad(ctx context.Context) (*Load, context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	load := &Load{begin: time.Now(), cancel: cancel, latest: map[string]Commit{}}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.started++
+	load.run = "run" + strconv.Itoa(l.started)
+	l.loads = append(l.loads, load)
+	return load, ctx
 }
 
 // now is the load's clock.
@@ -230,7 +236,7 @@ func (l *Lab) Lost(ctx context.Context, log *Log) (map[string][]Commit, error) {
 	lost := map[string][]Commit{}
 	asked := 0
 	for _, n := range l.DB {
-		if n.paused || !n.Running() {
+		if n.isPaused() || !n.Running() {
 			continue
 		}
 		if ok, _ := n.Synced(ctx); !ok {

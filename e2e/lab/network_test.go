@@ -181,7 +181,7 @@ func TestHAProxy(t *testing.T) {
 func TestDaemon(t *testing.T) {
 	dir := t.TempDir()
 	script := filepath.Join(dir, "haproxyd")
-	must(t, os.WriteFile(script, []byte("#!/bin/sh\necho \"$@\" $WORD; trap 'exit 7' TERM; while :; do sleep 0.05; done\n"), 0o755))
+	must(t, os.WriteFile(script, []byte("#!/bin/sh\ntrap 'exit 7' TERM; echo \"$@\" $WORD; while :; do sleep 0.05; done\n"), 0o755))
 	ctl := filepath.Join(dir, "haproxyctl")
 	must(t, os.WriteFile(ctl, []byte("#!/bin/sh\necho \"$@\"; ip -o -4 addr show eth0; echo no >&2; exit 3\n"), 0o755))
 	ctx, l := newLab(t, lab.Config{NetworkOnly: true, Haproxyd: script, Haproxyctl: ctl})

@@ -33,13 +33,13 @@ type Node struct {
 	// Socket is the node's unix socket; root needs no password there.
 	Socket string
 
-	index  int
+	index int
+	db    *sql.DB
+
+	mu     sync.Mutex // a supervisor starts nodes too
 	proc   *Process
 	paused bool
-	db     *sql.DB
-
-	mu    sync.Mutex
-	saved map[string]string // global variables that SetGlobal has changed, with their values before
+	saved  map[string]string // global variables that SetGlobal has changed, with their values before
 }
 
 func newNode(h *Host, index int) *Node {
@@ -65,41 +65,59 @@ func (n *Node) closePool() { _ = n.db.Close() }
 func (n *Node) Address() string { return net.JoinHostPort(n.IP, strconv.Itoa(MySQLPort)) }
 
 // Process returns the node's process, nil before the first start.
-func (n *Node) Process() *Process { return n.proc }
+func (n *Node) Process() *Process {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.proc
+}
+
+// isPaused tells whether the node was stopped with Pause.
+func (n *Node) isPaused() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.paused
+}
+
+func (n *Node) setPaused(paused bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.paused = paused
+}
 
 // Running tells whether the node's process lives; a paused one does.
-func (n *Node) Running() bool { return n.proc.Running() }
+func (n *Node) Running() bool { return n.Process().Running() }
 
 // Kill9 ends the node as a crash does: its port refuses from now on.
 func (n *Node) Kill9() {
-	n.proc.Kill9()
-	n.paused = false
+	n.Process().Kill9()
+	n.setPaused(false)
 }
 
 // Stop shuts the node down in order (SIGTERM), within 30 s. A paused node is continued first.
 func (n *Node) Stop() error {
-	if n.paused {
+	if n.isPaused() {
 		if err := n.Cont(); err != nil {
 			return err
 		}
 	}
-	if n.proc == nil {
+	proc := n.Process()
+	if proc == nil {
 		return nil
 	}
-	return n.proc.Stop(30 * time.Second)
+	return proc.Stop(30 * time.Second)
 }
 
 // Pause stops the node with SIGSTOP: a hang.
 func (n *Node) Pause() error {
-	err := n.proc.Pause()
-	n.paused = err == nil
+	err := n.Process().Pause()
+	n.setPaused(err == nil)
 	return err
 }
 
 // Cont lets a paused node go on. If the others have put it out meanwhile, it joins again by itself.
 func (n *Node) Cont() error {
-	n.paused = false
-	return n.proc.Cont()
+	n.setPaused(false)
+	return n.Process().Cont()
 }
 
 // Start starts a node that is down and returns when it is synced. It joins the others by incremental or full state
@@ -137,8 +155,8 @@ func (n *Node) launch(extra ...string) error {
 	if err != nil {
 		return err
 	}
-	n.proc, n.paused = proc, false
 	n.mu.Lock()
+	n.proc, n.paused = proc, false
 	clear(n.saved) // a new process has the settings of the command line
 	n.mu.Unlock()
 	return nil
@@ -235,7 +253,7 @@ func (n *Node) Synced(ctx context.Context) (bool, string) {
 func (n *Node) WaitSynced(ctx context.Context) error {
 	return poll(ctx, n.Name+" to be synced", pollInterval, func() (bool, string, error) {
 		if !n.Running() {
-			return false, "", fmt.Errorf("%s has ended: %s", n.Name, n.proc.LogTail(1500))
+			return false, "", fmt.Errorf("%s has ended: %s", n.Name, n.Process().LogTail(1500))
 		}
 		ok, why := n.Synced(ctx)
 		return ok, why, nil

@@ -25,7 +25,28 @@ type Commit struct {
 	Node string
 	// Err is empty for an acknowledged commit. One with an error may be in the database or not: nobody was promised.
 	Err string
+	// Seqno is the commit's place in the order of all commits of the cluster (see gtidSeqno), 0 if it is not known.
+	Seqno int64
+	// Got is when a pool's writer had a connection, 0 if it got none. A load's clients have theirs before Start.
+	Got time.Duration
+	// Failed is how far a transaction that failed had come. Empty for one that was sent in one packet.
+	Failed Stage
 }
+
+// Stage is a part of a transaction.
+type Stage string
+
+// Stages of a pool's transaction, in their order.
+const (
+	// AtConnect: no connection could be had, or it was found broken before anything was sent.
+	AtConnect Stage = "connect"
+	// AtBegin: BEGIN was sent and not answered. The application sees an error though nothing was begun.
+	AtBegin Stage = "begin"
+	// AtStatement: an open transaction was lost before its COMMIT was sent, or its connection was closed by then.
+	AtStatement Stage = "statement"
+	// AtCommit: COMMIT was sent and not answered: it may be in the database.
+	AtCommit Stage = "commit"
+)
 
 // Acked tells whether the commit was acknowledged.
 func (c Commit) Acked() bool { return c.Err == "" }
@@ -35,7 +56,8 @@ func (c Commit) Direct() bool { return strings.HasPrefix(c.Via, directPrefix) }
 
 // Connection is one attempt of a client to connect.
 type Connection struct {
-	Via    string
+	Via string
+	// Client is the client's number, -1 for a connection of a pool, which serves many.
 	Client int
 	// Start is when the connection was begun, before its SYN was sent.
 	Start time.Duration

@@ -52,7 +52,7 @@ func (l *Lab) healCluster(ctx context.Context) error {
 	defer cancel()
 	var paused []*Node
 	for _, n := range l.DB {
-		if n.paused {
+		if n.isPaused() {
 			paused = append(paused, n)
 		}
 	}
