@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strconv"
 	"testing"
 )
 
@@ -80,6 +81,45 @@ func BenchmarkSnapshot(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			if _, err := client.Snapshot(ctx, query); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkSessionDetails measures the list of sessions with their addresses against the
+// one without, for as many sessions as the processes' limits allow, at most 5,000.
+func BenchmarkSessionDetails(b *testing.B) {
+	const most = 5000
+	p := start(b, installed(b))
+	client := p.client(b, "admin.sock")
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	info, err := client.Info(ctx)
+	if err != nil {
+		b.Fatal(err)
+	}
+	limit, _ := info.Field("Maxconn")
+	n, err := strconv.Atoi(limit)
+	if err != nil {
+		b.Fatal(err)
+	}
+	n = min(n-10, most)
+	for range n {
+		p.connect(b)
+	}
+	b.Run("details", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if sessions, err := client.SessionDetails(ctx, "galera-nodes", "pxc-0"); err != nil || len(sessions) != n {
+				b.Fatal(len(sessions), err)
+			}
+		}
+		b.ReportMetric(float64(n), "sessions")
+	})
+	b.Run("list", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := client.Sessions(ctx); err != nil {
 				b.Fatal(err)
 			}
 		}

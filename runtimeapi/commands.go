@@ -44,7 +44,12 @@ func (c *Client) ClearSetTable(ctx context.Context, table, key string, serverID 
 	if err != nil {
 		return err
 	}
-	line := clearing + ";" + setting
+	return c.changeTwice(ctx, clearing, setting)
+}
+
+// changeTwice runs two commands in one line of one connection.
+func (c *Client) changeTwice(ctx context.Context, one, two string) error {
+	line := one + ";" + two
 	reply, err := c.roundTrip(ctx, line)
 	if err != nil {
 		return err
@@ -53,11 +58,11 @@ func (c *Client) ClearSetTable(ctx context.Context, table, key string, serverID 
 	if err := splitAnswers(reply, answers[:]); err != nil {
 		return c.explain(line, err)
 	}
-	cleared, set := expectBlank(clearing, answers[0]), expectBlank(setting, answers[1])
-	if cleared != nil && set != nil {
-		return fmt.Errorf("%w, and %w", cleared, set)
+	first, second := expectBlank(one, answers[0]), expectBlank(two, answers[1])
+	if first != nil && second != nil {
+		return fmt.Errorf("%w, and %w", first, second)
 	}
-	return errors.Join(cleared, set)
+	return errors.Join(first, second)
 }
 
 func setTableCommand(table, key string, serverID int) (string, error) {
@@ -99,6 +104,19 @@ func (c *Client) SetServerState(ctx context.Context, backend, server string, mod
 		return err
 	}
 	return c.change(ctx, "set server "+name+" state "+string(mode))
+}
+
+// HandOverQueue sets a server to maint so that what waits in its queue goes to the servers
+// that are left in load balancing (level admin). Since 3.0 a server hands its queue over only
+// at the change from up to maint, and keeps it if it was down before, so that it is marked up
+// first, in the same line. Whether the queue moves at all depends on option redispatch and on
+// the version: see configs.StickyBackend.HoldReverts.
+func (c *Client) HandOverQueue(ctx context.Context, backend, server string) error {
+	name, err := serverPath(backend, server)
+	if err != nil {
+		return err
+	}
+	return c.changeTwice(ctx, "set server "+name+" health up", "set server "+name+" state "+string(Maint))
 }
 
 // SetServerWeight sets a server's weight, 0 to 256 (level admin). Stickiness still goes to

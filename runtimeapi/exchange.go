@@ -19,13 +19,30 @@ const endMark = "set severity-output none"
 
 // roundTrip sends one line over a fresh connection and returns everything up to the close
 // by HAProxy, whole or not: that is for splitAnswers and cutMarked to say.
-func (c *Client) roundTrip(ctx context.Context, line string) (string, error) {
+func (c *Client) roundTrip(ctx context.Context, line string) (reply string, err error) {
+	buffer := c.buffer()
+	defer c.recycle(buffer)
+	err = c.exchange(ctx, line, func(answer io.Reader) error {
+		data, err := readAll(answer, buffer)
+		reply = string(data)
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	return reply, nil
+}
+
+// exchange sends one line over a fresh connection and lets read take what comes back. The
+// errors of the reader are complete ones, for read to return as they are; its io.EOF is the
+// close by HAProxy.
+func (c *Client) exchange(ctx context.Context, line string, read func(answer io.Reader) error) error {
 	deadline := time.Now().Add(c.timeout)
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
 	}
 	if err := c.acquire(ctx, deadline); err != nil {
-		return "", c.explain(line, err)
+		return c.explain(line, err)
 	}
 	defer c.release()
 
@@ -33,13 +50,13 @@ func (c *Client) roundTrip(ctx context.Context, line string) (string, error) {
 	conn, err := dialer.DialContext(ctx, "unix", c.socket)
 	if err != nil {
 		if err := timeoutOf(ctx, err); err != nil {
-			return "", c.explain(line, err)
+			return c.explain(line, err)
 		}
-		return "", unreachable(err)
+		return unreachable(err)
 	}
 	defer func() { _ = conn.Close() }() // nothing is lost: the answer was read or the call has failed
 	if err := conn.SetDeadline(deadline); err != nil {
-		return "", c.explain(line, err)
+		return c.explain(line, err)
 	}
 	if ctx.Done() != nil {
 		// Cancellation is the deadline moved into the past.
@@ -48,18 +65,31 @@ func (c *Client) roundTrip(ctx context.Context, line string) (string, error) {
 	}
 
 	if _, err := io.WriteString(conn, line+"\n"); err != nil {
-		return "", c.explain(line, brokenOff(ctx, err, 0))
+		return c.explain(line, brokenOff(ctx, err, 0))
 	}
-	buffer := c.buffer()
-	defer c.recycle(buffer)
-	reply, err := c.readAll(conn, buffer)
-	if errors.Is(err, ErrTooLarge) {
-		return "", c.explain(line, err)
+	return read(&answerReader{client: c, ctx: ctx, conn: conn, line: line})
+}
+
+// answerReader bounds an answer and says what went wrong with it.
+type answerReader struct {
+	client *Client
+	// ctx lives within one call, as the reader does.
+	ctx  context.Context
+	conn io.Reader
+	line string
+	read int
+}
+
+func (r *answerReader) Read(p []byte) (int, error) {
+	n, err := r.conn.Read(p)
+	r.read += n
+	switch {
+	case r.read > r.client.maxReply:
+		return 0, r.client.explain(r.line, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, r.client.maxReply))
+	case err == nil || errors.Is(err, io.EOF):
+		return n, err
 	}
-	if err != nil {
-		return "", c.explain(line, brokenOff(ctx, err, len(reply)))
-	}
-	return string(reply), nil
+	return n, r.client.explain(r.line, brokenOff(r.ctx, err, r.read))
 }
 
 // buffer returns one to read into, of the size of what HAProxy writes at once
@@ -82,7 +112,7 @@ func (c *Client) recycle(buffer *[]byte) {
 
 // readAll reads to the end of the stream into buffer, which it grows. The result is valid
 // until the buffer is used again.
-func (c *Client) readAll(conn io.Reader, buffer *[]byte) ([]byte, error) {
+func readAll(answer io.Reader, buffer *[]byte) ([]byte, error) {
 	data := (*buffer)[:cap(*buffer)]
 	n := 0
 	for {
@@ -91,11 +121,9 @@ func (c *Client) readAll(conn io.Reader, buffer *[]byte) ([]byte, error) {
 			data = data[:cap(data)]
 			*buffer = data
 		}
-		m, err := conn.Read(data[n:])
+		m, err := answer.Read(data[n:])
 		n += m
 		switch {
-		case n > c.maxReply:
-			return nil, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, c.maxReply)
 		case errors.Is(err, io.EOF):
 			return data[:n], nil
 		case err != nil:

@@ -144,6 +144,7 @@ func TestUnsafeArgumentsNeverReachTheSocket(t *testing.T) {
 			client.SetServerState(ctx, "b", bad, Maint),
 			client.SetServerState(ctx, "b", "s", ServerMode(bad)),
 			client.SetServerWeight(ctx, bad, "s", 1),
+			client.HandOverQueue(ctx, "b", bad),
 			client.SetServerMaxconn(ctx, "b", bad, 1),
 			client.ShutdownSessionsServer(ctx, "b", bad),
 			client.ShutdownSession(ctx, bad),

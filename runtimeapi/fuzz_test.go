@@ -105,6 +105,29 @@ func FuzzSessionDetail(f *testing.F) {
 	})
 }
 
+func FuzzSessionDetails(f *testing.F) {
+	for _, file := range []string{"sess-all.txt", "sess-gone.txt"} {
+		for _, reply := range recorded(f, file) {
+			f.Add(reply)
+			f.Add(reply[:len(reply)/2])
+		}
+	}
+	f.Fuzz(func(t *testing.T, reply string) {
+		var d details
+		if err := d.read(strings.NewReader(reply)); err != nil {
+			return
+		}
+		if !strings.HasSuffix(reply, "\n") {
+			t.Errorf("accepted %q", reply)
+		}
+		for _, session := range d.found {
+			if checkSessionID(session.ID) != nil || session.Age < 0 {
+				t.Errorf("accepted %+v", session)
+			}
+		}
+	})
+}
+
 func FuzzPeers(f *testing.F) {
 	seed(f, "peers.txt")
 	f.Fuzz(func(t *testing.T, answer string) {

@@ -139,11 +139,31 @@ func TestServersOfARealProcess(t *testing.T) {
 				t.Errorf("%s reads as %s", mode, got)
 			}
 		}
+		for _, from := range []string{"health down", "health up"} {
+			if reply, err := rawExchange(p.admin(), "set server galera-nodes/pxc-1 "+from); err != nil || reply != "\n" {
+				t.Fatalf("%s: %q, %v", from, reply, err)
+			}
+			if err := client.HandOverQueue(ctx, "galera-nodes", "pxc-1"); err != nil {
+				t.Errorf("%s: %v", from, err)
+			}
+			if got := server("galera-nodes", "pxc-1"); got.Admin != AdminForcedMaint {
+				t.Errorf("%s: %s after HandOverQueue", from, got.Admin)
+			}
+			if err := client.SetServerState(ctx, "galera-nodes", "pxc-1", Ready); err != nil {
+				t.Error(err)
+			}
+		}
 		if err := client.SetServerWeight(ctx, "galera-nodes", "pxc-1", 0); err != nil {
 			t.Error(err)
 		}
 		if s := server("galera-nodes", "pxc-1"); s.UserWeight != 0 || s.InitialWeight != 1 || s.ID != 2 || !s.ForcedID {
 			t.Errorf("after weight 0: %+v", s)
+		}
+		if err := client.SetServerWeight(ctx, "galera-nodes", "pxc-1", server("galera-nodes", "pxc-1").InitialWeight); err != nil {
+			t.Error(err)
+		}
+		if s := server("galera-nodes", "pxc-1"); s.UserWeight != s.InitialWeight {
+			t.Errorf("the initial weight is not restored: %+v", s)
 		}
 		limit := func() int {
 			stats, err := client.Stats(ctx)
@@ -166,6 +186,7 @@ func TestServersOfARealProcess(t *testing.T) {
 		for what, err := range map[string]error{
 			"state":    client.SetServerState(ctx, "galera-nodes", "nope", Maint),
 			"weight":   client.SetServerWeight(ctx, "galera-nodes", "nope", 1),
+			"queue":    client.HandOverQueue(ctx, "galera-nodes", "nope"),
 			"maxconn":  client.SetServerMaxconn(ctx, "nope", "pxc-1", 1),
 			"shutdown": client.ShutdownSessionsServer(ctx, "nope", "pxc-1"),
 			"show":     errOf(client.ServersState(ctx, "nope")),
@@ -222,6 +243,23 @@ func TestSessionsOfARealProcess(t *testing.T) {
 			detail, err := client.SessionDetail(ctx, sessions[0].ID)
 			if err != nil || detail.LocalAddr != atNode.RemoteAddr().String() || detail.ServerAddr != p.Node0 || detail.Source != conn.LocalAddr().String() {
 				t.Errorf("%+v, %v; the node sees %v", detail, err, atNode.RemoteAddr())
+			}
+			detail.Age = 0
+			for _, filter := range [][2]string{{"galera-nodes", "pxc-0"}, {"galera-nodes", ""}, {"", "pxc-0"}} {
+				all, err := client.SessionDetails(ctx, filter[0], filter[1])
+				if err != nil || len(all) != 1 {
+					t.Fatalf("%v: %+v, %v", filter, all, err)
+				}
+				all[0].Age = 0
+				if all[0] != detail {
+					t.Errorf("%+v, one by one %+v", all[0], detail)
+				}
+			}
+			if none, err := client.SessionDetails(ctx, "galera-nodes", "pxc-1"); err != nil || len(none) != 0 {
+				t.Errorf("on another server: %+v, %v", none, err)
+			}
+			if all, err := client.SessionDetails(ctx, "", ""); err != nil || len(all) < 2 {
+				t.Errorf("without a filter, the CLI's own session is missing: %+v, %v", all, err)
 			}
 			if stats, err := client.Stats(ctx); err != nil || stats[0].CurrentSessions != 1 {
 				t.Errorf("stats %+v, %v", stats, err)

@@ -81,8 +81,12 @@ func someName(name string) string {
 }
 
 // parseAge reads HAProxy's human_time (src/tools.c), the two largest units of a time:
-// "29s", "1m30s", "2h5m", "3d4h".
+// "29s", "1m30s", "2h5m", "3d4h". A negative time is "?" there: a session that another
+// thread accepted in a second that the answering thread's clock has not reached.
 func parseAge(text string) (time.Duration, bool) {
+	if text == "?" {
+		return 0, true
+	}
 	var sum time.Duration
 	start := 0
 	for i := range len(text) {

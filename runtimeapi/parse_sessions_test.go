@@ -45,7 +45,10 @@ func TestParseSessions(t *testing.T) {
 				detail.LocalAddr == detail.ServerAddr {
 				t.Errorf("addresses %+v", detail)
 			}
-			detail.LocalAddr, detail.ServerAddr, detail.Age = "", "", client.Age
+			if detail.Traffic == "" {
+				t.Error("no byte was counted")
+			}
+			detail.LocalAddr, detail.ServerAddr, detail.Traffic, detail.Age = "", "", "", client.Age
 			if diff := cmp.Diff(client, detail); diff != "" {
 				t.Error(diff)
 			}
@@ -108,7 +111,7 @@ func TestUnescape(t *testing.T) {
 
 func TestParseAge(t *testing.T) {
 	for text, want := range map[string]time.Duration{
-		"0s": 0, "29s": 29 * time.Second, "1m30s": 90 * time.Second, "2h5m": 125 * time.Minute, "3d4h": 76 * time.Hour,
+		"0s": 0, "29s": 29 * time.Second, "1m30s": 90 * time.Second, "2h5m": 125 * time.Minute, "3d4h": 76 * time.Hour, "?": 0,
 	} {
 		if got, ok := parseAge(text); !ok || got != want {
 			t.Errorf("%s is %v, %v", text, got, ok)

@@ -26,6 +26,7 @@ var recordings = []struct{ file, socket, line string }{
 	{"stat.txt", "admin.sock", "show stat -1 4 -1"},
 	{"sess.txt", "admin.sock", "show sess"},
 	{"sess-detail.txt", "admin.sock", "show sess SESSION"},
+	{"sess-all.txt", "admin.sock", "show sess all"},
 	{"sess-gone.txt", "admin.sock", "show sess 0x1"},
 	{"peers.txt", "admin.sock", "show peers"},
 	{"peers-marked.txt", "admin.sock", "show peers;" + endMark},

@@ -20,15 +20,23 @@ type Session struct {
 	Proto string
 	// Source is the client's address and port, "" if there is no client.
 	Source string
-	// Frontend, Backend and Server are "" where there is none, as the server of a waiting
-	// session. The frontend of a CLI connection is "GLOBAL".
+	// Frontend, Backend and Server are "" where there is none. The frontend of a CLI
+	// connection is "GLOBAL". A session that waits in a server's queue has that server in
+	// Sessions, and none in SessionDetail and SessionDetails (run on 2.6 to 3.4).
 	Frontend, Backend, Server string
 	// Age is the time since the session began, in whole seconds.
 	Age time.Duration
 	// LocalAddr is the session's own address and port towards the server, the HOST of
 	// the database's process list; ServerAddr the server's. Both are filled by
-	// SessionDetail only, and "" while no connection to the server stands.
+	// SessionDetail and SessionDetails only, and "" while no connection to the server
+	// stands.
 	LocalAddr, ServerAddr string
+	// Traffic tells whether anything has passed between two looks: it is another text
+	// then. It is made of the bytes of both directions, which versions write in different
+	// places ("total=" of req and res up to 3.2, "in=" and "out=" of scf and scb in 3.4;
+	// "" in one that writes neither),
+	// and filled by SessionDetail and SessionDetails only.
+	Traffic string
 }
 
 // Sessions lists all sessions, those of peers and of the CLI included. It costs HAProxy
@@ -132,44 +140,73 @@ func parseSessionDetail(command, answer string) (Session, error) {
 		return Session{}, noSession(unexpected(command, answer))
 	}
 	line, rest := cutLine(answer)
-	id, head, ok := strings.Cut(line, ": ")
-	if !ok || checkSessionID(id) != nil {
-		return Session{}, malformed(command, "no session", line)
+	var d detail
+	if err := d.begin(command, line); err != nil {
+		return Session{}, err
 	}
-	session := Session{ID: id, Age: -1}
-	session.Proto = someName(valueOf(head, "proto="))
-	session.Source = valueOf(head, "source=")
-	backend := false
 	for rest != "" {
 		line, rest = cutLine(rest)
 		if line == "" {
 			return Session{}, malformed(command, "an empty line", answer)
 		}
-		line = strings.TrimLeft(line, " ")
-		name, value, _ := strings.Cut(line, "=")
-		word, _, _ := strings.Cut(value, " ")
-		switch name {
-		case "frontend":
-			session.Frontend = someName(word)
-		case "backend":
-			backend = true
-			session.Backend = someName(word)
-			session.LocalAddr = valueOf(value, "addr=")
-		case "server":
-			session.Server = someName(word)
-			session.ServerAddr = valueOf(value, "addr=")
-		case "task":
-			age := strings.TrimSuffix(valueOf(value, "age="), ")")
-			if session.Age, ok = parseAge(age); !ok {
-				return Session{}, malformed(command, "no age", line)
+		if err := d.add(command, line); err != nil {
+			return Session{}, err
+		}
+	}
+	if !d.complete() {
+		return Session{}, malformed(command, "no backend or task line", answer)
+	}
+	return d.session, nil
+}
+
+// detail gathers a session from its lines.
+type detail struct {
+	session Session
+	backend bool
+}
+
+// begin takes a session's first line.
+func (d *detail) begin(command, line string) error {
+	id, head, ok := strings.Cut(line, ": ")
+	if !ok || checkSessionID(id) != nil {
+		return malformed(command, "no session", line)
+	}
+	*d = detail{session: Session{ID: id, Age: -1, Proto: someName(valueOf(head, "proto=")), Source: valueOf(head, "source=")}}
+	return nil
+}
+
+// add takes one of the lines behind it.
+func (d *detail) add(command, line string) error {
+	name, value, _ := strings.Cut(strings.TrimLeft(line, " "), "=")
+	word, _, _ := strings.Cut(value, " ")
+	switch name {
+	case "frontend":
+		d.session.Frontend = someName(word)
+	case "backend":
+		d.backend = true
+		d.session.Backend = someName(word)
+		d.session.LocalAddr = valueOf(value, "addr=")
+	case "server":
+		d.session.Server = someName(word)
+		d.session.ServerAddr = valueOf(value, "addr=")
+	case "task":
+		age, ok := parseAge(strings.TrimSuffix(valueOf(value, "age="), ")"))
+		if !ok {
+			return malformed(command, "no age", line)
+		}
+		d.session.Age = age
+	case "req", "res", "scf", "scb":
+		for _, count := range []string{"total=", "in=", "out="} {
+			if bytes := strings.TrimSuffix(valueOf(value, count), ")"); bytes != "" {
+				d.session.Traffic += name + " " + count + bytes + " "
 			}
 		}
 	}
-	if !backend || session.Age < 0 {
-		return Session{}, malformed(command, "no backend or task line", answer)
-	}
-	return session, nil
+	return nil
 }
+
+// complete tells whether all lines were there that every session has.
+func (d *detail) complete() bool { return d.backend && d.session.Age >= 0 }
 
 // valueOf returns the word behind " name=" in a line, "" if there is none.
 func valueOf(line, name string) string {
