@@ -234,8 +234,8 @@ func (b *builder) binds(d directive) []Bind {
 	b.variables(d)
 	var binds []Bind
 	for address := range strings.SplitSeq(list, ",") {
-		host, port, _ := b.address(d, address)
-		binds = append(binds, Bind{Host: host, Port: port, Pos: d.pos})
+		host, port, unix := b.address(d, address)
+		binds = append(binds, Bind{Host: host, Port: port, Unix: unix, Pos: d.pos})
 	}
 	return binds
 }

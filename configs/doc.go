@@ -21,6 +21,28 @@
 // The layout with a private table and a beacon is recognised by its structure, not by its names: a rule
 // `stick match K table P if { srv_is_up(B/s) }` says that P steers while server s of backend B is up.
 //
+// # Holding
+//
+// During a planned move new connections can wait in HAProxy until the new node may take them. Where they wait is the
+// queue of the new node's own server, so that nothing has to be moved when they are released. A queue needs a server
+// that is full: a frontend on a unix socket, which no client reaches, lets the daemon take the only slot. Its stick
+// rule, `stick match int(3) table P if { fe_name F }`, comes first, so that this one connection goes to the node of
+// key 3 whoever the active is. The sequence, with B the backend (TestRenderedHold runs it on every version at hand):
+//
+//	hold:       weight 0 for every server but old and new; set table P key 3 data.server_id NEW; connect to
+//	            StickyBackend.HoldSocket and read the greeting; set maxconn server B/new 1;
+//	            set table P key 1 data.server_id NEW
+//	release:    set maxconn server B/new 65535 (0 would not wake the queue); when the queue is empty, the former
+//	            limit and weights
+//	bring back: set table P key 1 data.server_id OLD; set server B/new health up;set server B/new state maint in
+//	            one line (a server that is down keeps its queue); then maxconn, state ready and the weights as they were
+//
+// The weights come first because HAProxy by itself hands the queue of a server that goes down to any that is left in
+// load balancing, whatever the stick rules say: without them a third node would get the clients (run on 2.6).
+// Bringing back depends on `option redispatch` and on HAProxy's version: see StickyBackend.HoldReverts. A reload keeps
+// none of it: the new process has the limits of the file, and what waits in the old one passes one by one when the
+// daemon's connection there ends.
+//
 // # Writing
 //
 // config-parser does not write faithfully, so a whole file is rendered from a template, and a file that exists is

@@ -39,6 +39,7 @@ const (
 	RuleReadinessOnDaemon   = "readiness-on-daemon"
 	RuleReadinessOnDatabase = "readiness-on-database"
 	RuleKeyUnknowable       = "key-unknowable"
+	RuleHoldUnusable        = "hold-unusable"
 )
 
 // Finding is one thing that the linter has to say.
@@ -92,6 +93,7 @@ func lint(inputs []input, localPeer string) []Finding {
 	l.peers()
 	l.servers()
 	l.steering()
+	l.hold()
 	l.readiness()
 	order := map[string]int{}
 	for i, in := range inputs {

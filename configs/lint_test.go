@@ -72,7 +72,7 @@ func TestLintRules(t *testing.T) {
 	for _, rule := range []string{
 		RuleSyntax, RuleNoSticky, RuleTableSmall, RuleTableNoPurge, RuleTableHidden, RuleStickyNoPeers, RuleLocalPeer, RulePeerShards,
 		RuleServerIDMissing, RuleServerIDUnequal, RuleMarkedUp, RuleMarkedDown, RuleNoAdminSocket, RuleNoBeacon, RuleNoPrivateTable,
-		RuleReadinessOnDaemon, RuleReadinessOnDatabase, RuleKeyUnknowable,
+		RuleReadinessOnDaemon, RuleReadinessOnDatabase, RuleKeyUnknowable, RuleHoldUnusable,
 	} {
 		if !spoke[rule] {
 			t.Errorf("no file in testdata/lint for rule %s", rule)
@@ -83,7 +83,7 @@ func TestLintRules(t *testing.T) {
 // severityOf is what the files of testdata/lint must get.
 func severityOf(rule, file string) Severity {
 	switch rule {
-	case RuleMarkedDown, RuleNoBeacon, RuleReadinessOnDatabase, RuleTableHidden:
+	case RuleMarkedDown, RuleNoBeacon, RuleHoldUnusable, RuleReadinessOnDatabase, RuleTableHidden:
 		return SeverityWarning
 	case RuleNoPrivateTable:
 		if !strings.Contains(file, "shared") {

@@ -120,7 +120,8 @@ func freePort(t *testing.T) int {
 	return ln.Addr().(*net.TCPAddr).Port
 }
 
-func startLive(t *testing.T, binary string) *live {
+// startLive runs the configuration for all services, after change if there is one.
+func startLive(t *testing.T, binary string, change ...func(*RenderInput)) *live {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "live")
 	if err != nil {
@@ -145,6 +146,9 @@ func startLive(t *testing.T, binary string) *live {
 		s := &l.input.Services[i]
 		s.NodePort, s.Bind = port, "127.0.0.1:"+strconv.Itoa(freePort(t))
 		l.services[s.Backend] = s.Bind
+	}
+	for _, c := range change {
+		c(&l.input)
 	}
 	data, err := Render(l.input)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,6 +41,8 @@ type RenderService struct {
 	Frontend, Backend string
 	// Bind is the address that the frontend listens on, as in a bind line (":3306").
 	Bind string
+	// ProxyBind is another one, for clients that announce the address of theirs (accept-proxy); "" for none.
+	ProxyBind string
 	// NodePort is the port on the database nodes.
 	NodePort int
 	// Sticky backends follow the active node; the others spread connections over all nodes.
@@ -136,6 +139,13 @@ type RenderInput struct {
 	// LocalProxy is the name of the HAProxy that this file is for. Empty makes a file that is the same for all:
 	// then HAProxy takes its name from -L or from the host.
 	LocalProxy string
+	// PeersBind is the address that stands on the local peer's line, at which HAProxy listens for the others: for where
+	// the local proxy's Host is not an address of this machine (a Kubernetes Service). It needs LocalProxy; "" means Host.
+	// HAProxy resolves the name of every peer when it starts, without resolvers or init-addr, and ends if one fails.
+	PeersBind string
+	// Operator makes the text for a PerconaXtraDBCluster's haproxy.configuration, the same for all its HAProxies: see
+	// PerconaOperator. Proxies and LocalProxy must then be empty.
+	Operator bool
 	// Services defaults to AllServices.
 	Services []RenderService
 	// PeersName is the name of the peers section; default mypeers. PeersPort: 10000. SelfPeerPort: 10001, on loopback.
@@ -152,6 +162,9 @@ type RenderInput struct {
 	TableSize string
 	// MaxConn of the whole process: 4096. HAProxy does not start where the limit of open files is below twice that.
 	MaxConn int
+	// HAProxyVersion is the version that will run the file, as `haproxy -v` prints it. It decides on `option
+	// redispatch` in the sticky backends (see StickyBackend.HoldReverts); empty means one before 3.0.
+	HAProxyVersion string
 	// HardStopAfter bounds a reload's old process: 30 s.
 	HardStopAfter time.Duration
 	Check         RenderCheck
@@ -247,7 +260,7 @@ type renderView struct {
 	HeaderLine, HeaderNodes string
 	Order                   []string
 	SelfName                string
-	External                bool
+	External, Redispatch    bool
 	Proxies                 []peerView
 	CheckLines              []string
 	Services                []serviceView
@@ -257,11 +270,13 @@ type peerView struct{ Name, Address string }
 
 type serviceView struct {
 	RenderService
-	Servers []string
+	HoldFrontend, HoldSocket string
+	Servers                  []string
 }
 
 func (in RenderInput) view() renderView {
-	v := renderView{RenderInput: in, HeaderLine: headerLine, HeaderNodes: headerNodes, SelfName: in.LocalProxy}
+	v := renderView{RenderInput: in, HeaderLine: headerLine, HeaderNodes: headerNodes, SelfName: in.LocalProxy,
+		Redispatch: holdRedispatch(in.HAProxyVersion)}
 	if in.LocalProxy == "" {
 		// HAProxy puts its own name among the peers into this variable.
 		v.SelfName = `"${HAPROXY_LOCALPEER}"`
@@ -270,6 +285,9 @@ func (in RenderInput) view() renderView {
 		v.Order = append(v.Order, n.Name)
 	}
 	for _, p := range in.Proxies {
+		if in.PeersBind != "" && p.Name == in.LocalProxy {
+			p.Host = in.PeersBind
+		}
 		v.Proxies = append(v.Proxies, peerView{p.Name, net.JoinHostPort(p.Host, strconv.Itoa(p.Port))})
 	}
 	switch in.Check.Method {
@@ -280,7 +298,7 @@ func (in RenderInput) view() renderView {
 		v.CheckLines = []string{"option external-check", "external-check path " + in.Check.Path, "external-check command " + in.Check.Command}
 	}
 	for _, s := range in.Services {
-		sv := serviceView{RenderService: s}
+		sv := serviceView{RenderService: s, HoldFrontend: holdPrefix + s.Backend, HoldSocket: in.holdSocket(s)}
 		for _, n := range in.inOrder(s.Sticky) {
 			line := in.serverLine(n, s.NodePort)
 			if s.Sticky {
@@ -294,6 +312,11 @@ func (in RenderInput) view() renderView {
 		v.Services = append(v.Services, sv)
 	}
 	return v
+}
+
+// holdSocket is beside the admin socket: whoever can reach one can reach the other.
+func (in RenderInput) holdSocket(s RenderService) string {
+	return path.Join(path.Dir(in.StatsSocket), holdPrefix+s.Backend+".sock")
 }
 
 // backupWord stands at the end of a sticky server's line, so that ReorderActive can write the same line.

@@ -151,43 +151,51 @@ func TestRenderRefuses(t *testing.T) {
 		change func(*RenderInput)
 		want   string
 	}{
-		"no nodes":           {func(in *RenderInput) { in.Nodes = nil }, "nodes: none given"},
-		"node name":          {func(in *RenderInput) { in.Nodes[1].Name = "pxc 2" }, `nodes[1].name: "pxc 2" is not a HAProxy name`},
-		"node host":          {func(in *RenderInput) { in.Nodes[1].Host = "a;b" }, "nodes[1].host"},
-		"no ordinal":         {func(in *RenderInput) { in.Nodes[1].Name = "db" }, `nodes[1].id: "db" does not end in a number; give an id`},
-		"equal ids":          {func(in *RenderInput) { in.Nodes[1].ID = 1 }, "nodes[1].id: pxc-0 and pxc-2 both have id 1"},
-		"negative id":        {func(in *RenderInput) { in.Nodes[1].ID = -1 }, "nodes[1].id: -1"},
-		"node twice":         {func(in *RenderInput) { in.Nodes[1] = RenderNode{Name: "pxc-0", Host: "x", ID: 9} }, "nodes[1].name: pxc-0 is given twice"},
-		"unknown active":     {func(in *RenderInput) { in.Active = "pxc-7" }, `active: "pxc-7" is none of the nodes`},
-		"no proxies":         {func(in *RenderInput) { in.Proxies = nil; in.LocalProxy = "" }, "proxies: none given"},
-		"proxy port":         {func(in *RenderInput) { in.Proxies[0].Port = 70000 }, "proxies[0].port: 70000"},
-		"proxy twice":        {func(in *RenderInput) { in.Proxies[0].Name = "px1" }, "proxies[1].name: px1 is given twice"},
-		"local proxy":        {func(in *RenderInput) { in.LocalProxy = "px9" }, `local proxy: "px9" is none of the proxies`},
-		"no sticky service":  {func(in *RenderInput) { in.Services = []RenderService{Readers()} }, "none of them is sticky"},
-		"no service":         {func(in *RenderInput) { in.Services = []RenderService{} }, "services: none given"},
-		"same bind":          {func(in *RenderInput) { s := Readers(); s.Bind = ":3306"; in.Services = []RenderService{Writers(), s} }, "services[1].bind: :3306 is bound by services[0]"},
-		"reserved name":      {func(in *RenderInput) { s := Writers(); s.Backend = "haproxyd"; in.Services = []RenderService{s} }, `"haproxyd" is the name of the beacon`},
-		"bind without port":  {func(in *RenderInput) { s := Writers(); s.Bind = "10.0.0.1"; in.Services = []RenderService{s} }, "services[0].bind"},
-		"node port":          {func(in *RenderInput) { s := Writers(); s.NodePort = 0; in.Services = []RenderService{s} }, "services[0].node port"},
-		"peers name":         {func(in *RenderInput) { in.PeersName = "self" }, "peers name"},
-		"socket":             {func(in *RenderInput) { in.StatsSocket = "run/x.sock" }, "stats socket"},
-		"socket injection":   {func(in *RenderInput) { in.StatsSocket = "/x level user\n" }, "stats socket"},
-		"socket mode":        {func(in *RenderInput) { in.StatsSocketMode = "999" }, "stats socket mode"},
-		"daemon":             {func(in *RenderInput) { in.Daemon = ":9102" }, "daemon"},
-		"health path":        {func(in *RenderInput) { in.HealthPath = "ready" }, "health path"},
-		"small table":        {func(in *RenderInput) { in.TableSize = "10" }, "table size"},
-		"table size":         {func(in *RenderInput) { in.TableSize = "many" }, "table size"},
-		"check method":       {func(in *RenderInput) { in.Check.Method = "ping" }, "check method"},
-		"check command":      {func(in *RenderInput) { in.Check = RenderCheck{Method: CheckExternal, Command: "check"} }, "check command"},
-		"check user":         {func(in *RenderInput) { in.Check.Method = CheckMySQL }, "check user"},
-		"negative rise":      {func(in *RenderInput) { in.Check.Rise = -1 }, "check rise and fall"},
-		"check port":         {func(in *RenderInput) { in.Check.Port = -1 }, "check port"},
-		"inter":              {func(in *RenderInput) { in.Check.Inter = -time.Second }, "check inter"},
-		"timeout":            {func(in *RenderInput) { in.Timeouts.Client = 60 * 24 * time.Hour }, "timeout client"},
-		"microseconds":       {func(in *RenderInput) { in.Timeouts.Connect = time.Microsecond }, "timeout connect"},
-		"resolvers":          {func(in *RenderInput) { in.Resolvers = &RenderResolvers{} }, "resolvers: give nameservers"},
-		"nameserver":         {func(in *RenderInput) { in.Resolvers = &RenderResolvers{Nameservers: []string{"10.0.0.1"}} }, "resolvers nameservers[0]"},
-		"hold":               {func(in *RenderInput) { in.Resolvers = &RenderResolvers{ResolvConf: true, HoldValid: -1} }, "resolvers hold valid"},
+		"no nodes":          {func(in *RenderInput) { in.Nodes = nil }, "nodes: none given"},
+		"node name":         {func(in *RenderInput) { in.Nodes[1].Name = "pxc 2" }, `nodes[1].name: "pxc 2" is not a HAProxy name`},
+		"node host":         {func(in *RenderInput) { in.Nodes[1].Host = "a;b" }, "nodes[1].host"},
+		"no ordinal":        {func(in *RenderInput) { in.Nodes[1].Name = "db" }, `nodes[1].id: "db" does not end in a number; give an id`},
+		"equal ids":         {func(in *RenderInput) { in.Nodes[1].ID = 1 }, "nodes[1].id: pxc-0 and pxc-2 both have id 1"},
+		"negative id":       {func(in *RenderInput) { in.Nodes[1].ID = -1 }, "nodes[1].id: -1"},
+		"node twice":        {func(in *RenderInput) { in.Nodes[1] = RenderNode{Name: "pxc-0", Host: "x", ID: 9} }, "nodes[1].name: pxc-0 is given twice"},
+		"unknown active":    {func(in *RenderInput) { in.Active = "pxc-7" }, `active: "pxc-7" is none of the nodes`},
+		"no proxies":        {func(in *RenderInput) { in.Proxies = nil; in.LocalProxy = "" }, "proxies: none given"},
+		"proxy port":        {func(in *RenderInput) { in.Proxies[0].Port = 70000 }, "proxies[0].port: 70000"},
+		"proxy twice":       {func(in *RenderInput) { in.Proxies[0].Name = "px1" }, "proxies[1].name: px1 is given twice"},
+		"local proxy":       {func(in *RenderInput) { in.LocalProxy = "px9" }, `local proxy: "px9" is none of the proxies`},
+		"no sticky service": {func(in *RenderInput) { in.Services = []RenderService{Readers()} }, "none of them is sticky"},
+		"no service":        {func(in *RenderInput) { in.Services = []RenderService{} }, "services: none given"},
+		"same bind":         {func(in *RenderInput) { s := Readers(); s.Bind = ":3306"; in.Services = []RenderService{Writers(), s} }, "services[1].bind: :3306 is bound by services[0]"},
+		"reserved name":     {func(in *RenderInput) { s := Writers(); s.Backend = "haproxyd"; in.Services = []RenderService{s} }, `"haproxyd" is the name of the beacon`},
+		"bind without port": {func(in *RenderInput) { s := Writers(); s.Bind = "10.0.0.1"; in.Services = []RenderService{s} }, "services[0].bind"},
+		"node port":         {func(in *RenderInput) { s := Writers(); s.NodePort = 0; in.Services = []RenderService{s} }, "services[0].node port"},
+		"peers name":        {func(in *RenderInput) { in.PeersName = "self" }, "peers name"},
+		"socket":            {func(in *RenderInput) { in.StatsSocket = "run/x.sock" }, "stats socket"},
+		"socket injection":  {func(in *RenderInput) { in.StatsSocket = "/x level user\n" }, "stats socket"},
+		"socket mode":       {func(in *RenderInput) { in.StatsSocketMode = "999" }, "stats socket mode"},
+		"daemon":            {func(in *RenderInput) { in.Daemon = ":9102" }, "daemon"},
+		"health path":       {func(in *RenderInput) { in.HealthPath = "ready" }, "health path"},
+		"small table":       {func(in *RenderInput) { in.TableSize = "10" }, "table size"},
+		"table size":        {func(in *RenderInput) { in.TableSize = "many" }, "table size"},
+		"check method":      {func(in *RenderInput) { in.Check.Method = "ping" }, "check method"},
+		"check command":     {func(in *RenderInput) { in.Check = RenderCheck{Method: CheckExternal, Command: "check"} }, "check command"},
+		"check user":        {func(in *RenderInput) { in.Check.Method = CheckMySQL }, "check user"},
+		"negative rise":     {func(in *RenderInput) { in.Check.Rise = -1 }, "check rise and fall"},
+		"check port":        {func(in *RenderInput) { in.Check.Port = -1 }, "check port"},
+		"inter":             {func(in *RenderInput) { in.Check.Inter = -time.Second }, "check inter"},
+		"timeout":           {func(in *RenderInput) { in.Timeouts.Client = 60 * 24 * time.Hour }, "timeout client"},
+		"microseconds":      {func(in *RenderInput) { in.Timeouts.Connect = time.Microsecond }, "timeout connect"},
+		"resolvers":         {func(in *RenderInput) { in.Resolvers = &RenderResolvers{} }, "resolvers: give nameservers"},
+		"nameserver":        {func(in *RenderInput) { in.Resolvers = &RenderResolvers{Nameservers: []string{"10.0.0.1"}} }, "resolvers nameservers[0]"},
+		"hold":              {func(in *RenderInput) { in.Resolvers = &RenderResolvers{ResolvConf: true, HoldValid: -1} }, "resolvers hold valid"},
+		"long stats socket": {func(in *RenderInput) { in.StatsSocket = "/" + strings.Repeat("s", 95) }, "stats socket: "},
+		"long hold socket":  {func(in *RenderInput) { in.StatsSocket = "/run/" + strings.Repeat("d", 60) + "/s" }, "services[0].backend: its hold socket: "},
+		"hold name": {func(in *RenderInput) {
+			s := Writers()
+			s.Frontend = "haproxyd-hold-x"
+			in.Services = []RenderService{s}
+		}, "begins like a hold frontend"},
+		"haproxy version":    {func(in *RenderInput) { in.HAProxyVersion = "new" }, "haproxy version"},
 		"max conn":           {func(in *RenderInput) { in.MaxConn = -1 }, "max conn"},
 		"negative self port": {func(in *RenderInput) { in.SelfPeerPort = -1 }, "self peer port"},
 	} {
@@ -215,9 +223,18 @@ func genInput(t *rapid.T) RenderInput {
 	if rapid.Bool().Draw(t, "resolvers") {
 		in.Resolvers = &RenderResolvers{ResolvConf: true}
 	}
+	in.HAProxyVersion = rapid.SampledFrom([]string{"", "2.6.12-1+deb12u3", "3.0.11"}).Draw(t, "version")
 	in.LocalProxy = rapid.SampledFrom([]string{"", "px0", "px2"}).Draw(t, "local")
 	in.Active = rapid.SampledFrom(in.Nodes).Draw(t, "active").Name
 	return in
+}
+
+// versionOf is the version that the input is for.
+func versionOf(in RenderInput) string {
+	if in.HAProxyVersion == "" {
+		return "2.6.12"
+	}
+	return in.HAProxyVersion
 }
 
 // Reordering a rendered file is the same as rendering it for the other node; it can be repeated and undone.
@@ -259,7 +276,7 @@ func TestRenderIsReadBack(t *testing.T) {
 		if err := top.Validate(); err != nil {
 			t.Fatal(err)
 		}
-		want := &Steering{Table: "haproxyd-steer", TableSize: 1024, ActiveKey: "1", FenceKey: "2", BeaconBackend: "haproxyd", BeaconServer: "local",
+		want := &Steering{Table: "haproxyd-steer", TableSize: 1024, ActiveKey: "1", FenceKey: "2", HoldKey: "3", BeaconBackend: "haproxyd", BeaconServer: "local",
 			AliveBackend: "haproxyd-alive", AliveServer: "local", BeaconAddr: "127.0.0.1:9102", PeersSection: "self", Pos: top.Steering.Pos}
 		if diff := cmp.Diff(want, top.Steering); diff != "" {
 			t.Fatal(diff)
@@ -274,6 +291,10 @@ func TestRenderIsReadBack(t *testing.T) {
 			t.Fatalf("%d sticky backends, want %d", len(top.Sticky), sticky)
 		}
 		for _, s := range top.Sticky {
+			if s.HoldFrontend != "haproxyd-hold-"+s.Name || s.HoldSocket != "/run/haproxy/haproxyd-hold-"+s.Name+".sock" ||
+				!s.HoldReverts(versionOf(in)) || s.Redispatch != (in.HAProxyVersion != "3.0.11") {
+				t.Fatalf("hold %q at %q, redispatch %t for %q", s.HoldFrontend, s.HoldSocket, s.Redispatch, in.HAProxyVersion)
+			}
 			if s.Servers[0].Name != in.Active || s.Servers[0].Backup || !s.Steered || s.Mode != MatchStore || !cmp.Equal(s.Keys, []string{"1"}) {
 				t.Fatalf("sticky backend %+v with active %s", s, in.Active)
 			}

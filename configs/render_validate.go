@@ -29,6 +29,7 @@ func (in RenderInput) Validate() error {
 	if !strings.HasPrefix(in.StatsSocket, "/") {
 		v.fail("stats socket: %q is not an absolute path", in.StatsSocket)
 	}
+	v.socketPath("stats socket", in.StatsSocket)
 	if mode, err := strconv.ParseUint(in.StatsSocketMode, 8, 32); err != nil || mode > 0o777 {
 		v.fail("stats socket mode: %q is not an octal mode like 660", in.StatsSocketMode)
 	}
@@ -40,6 +41,11 @@ func (in RenderInput) Validate() error {
 	}
 	if n, ok := parseSize(in.TableSize); !ok || n < minTableSize {
 		v.fail("table size: %q is not a size of at least %d (use 100k)", in.TableSize, minTableSize)
+	}
+	if in.HAProxyVersion != "" {
+		if _, ok := parseVersion(in.HAProxyVersion); !ok {
+			v.fail("haproxy version: %q is not a version like 3.0 or 2.6.12", in.HAProxyVersion)
+		}
 	}
 	if in.MaxConn < 1 {
 		v.fail("max conn: %d is not above 0", in.MaxConn)
@@ -68,6 +74,16 @@ func (v *validator) names(field, value string) {
 func (v *validator) word(field, value string) {
 	if value == "" || strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune("\"'\\#$", r) }) {
 		v.fail("%s: %q is not one plain word", field, value)
+	}
+}
+
+// maxBindPath is what HAProxy can bind whatever its pid is: it binds PATH.PID.tmp first, within the 107 bytes of a unix
+// socket's path, and a pid has up to 7 digits (sock_unix_bind_receiver in src/sock_unix.c; 2.6 refuses 98 in any case).
+const maxBindPath = 95
+
+func (v *validator) socketPath(field, path string) {
+	if len(path) > maxBindPath {
+		v.fail("%s: %q has %d bytes, more than the %d that HAProxy can bind; use a shorter directory for the stats socket", field, path, len(path), maxBindPath)
 	}
 }
 
@@ -128,6 +144,12 @@ func (v *validator) nodes(in RenderInput) {
 }
 
 func (v *validator) proxies(in RenderInput) {
+	if in.Operator {
+		if len(in.Proxies) > 0 || in.LocalProxy != "" || in.PeersBind != "" {
+			v.fail("proxies: a text for the operator is the same for all and names none; leave them out")
+		}
+		return
+	}
 	if len(in.Proxies) == 0 {
 		v.fail("proxies: none given; name every HAProxy, this one among them")
 	}
@@ -145,6 +167,15 @@ func (v *validator) proxies(in RenderInput) {
 	if in.LocalProxy != "" && !names[in.LocalProxy] {
 		v.fail("local proxy: %q is none of the proxies", in.LocalProxy)
 	}
+	if in.PeersBind == "" {
+		return
+	}
+	if in.LocalProxy == "" {
+		v.fail("peers bind: it stands on the local proxy's line, so name the local proxy")
+	}
+	if a, err := netip.ParseAddr(in.PeersBind); err != nil || a.Zone() != "" {
+		v.fail("peers bind: %q is not an IP address (the port is the local proxy's)", in.PeersBind)
+	}
 }
 
 func (v *validator) services(in RenderInput) {
@@ -159,6 +190,9 @@ func (v *validator) services(in RenderInput) {
 		sticky = sticky || s.Sticky
 		for what, name := range map[string]string{".frontend": s.Frontend, ".backend": s.Backend} {
 			v.names(field+what, name)
+			if strings.HasPrefix(name, holdPrefix) {
+				v.fail("%s%s: %q begins like a hold frontend; choose another name", field, what, name)
+			}
 			if by, taken := used[name]; taken {
 				v.fail("%s%s: %q is the name of %s", field, what, name, by)
 			}
@@ -169,7 +203,13 @@ func (v *validator) services(in RenderInput) {
 			v.fail("%s.bind: %s is bound by %s", field, s.Bind, by)
 		}
 		binds[s.Bind] = field
+		if s.ProxyBind != "" {
+			v.address(field+".proxy bind", s.ProxyBind, true)
+		}
 		v.port(field+".node port", s.NodePort)
+		if s.Sticky {
+			v.socketPath(field+".backend: its hold socket", in.holdSocket(s))
+		}
 	}
 	if len(in.Services) > 0 && !sticky {
 		v.fail("services: none of them is sticky; there is no active node without one")

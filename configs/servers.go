@@ -36,6 +36,11 @@ func (o options) apply(list optionList) {
 
 func (o options) has(name string) bool { _, ok := o[name]; return ok }
 
+// sendsProxy tells whether any of the forms of send-proxy is on.
+func (o options) sendsProxy() bool {
+	return o.has("send-proxy") || o.has("send-proxy-v2") || o.has("send-proxy-v2-ssl") || o.has("send-proxy-v2-ssl-cn")
+}
+
 // maxTemplate bounds the servers that one server-template line makes here.
 const maxTemplate = 4096
 
@@ -121,7 +126,10 @@ func (b *builder) finish(d directive, name, address string, rest []string, base 
 	own, _ := serverOptions(rest)
 	opts := maps.Clone(base)
 	opts.apply(own)
-	srv := Server{Name: name, Backup: opts.has("backup"), Disabled: opts.has("disabled"), Pos: d.pos, opts: opts}
+	srv := Server{Name: name, Backup: opts.has("backup"), Disabled: opts.has("disabled"), SendProxy: opts.sendsProxy(), Pos: d.pos, opts: opts}
+	if n, err := strconv.Atoi(opts["maxconn"]); err == nil {
+		srv.MaxConn = n
+	}
 	b.variables(d)
 	srv.Host, srv.Port, _ = b.address(d, address)
 	if id, ok := opts["id"]; ok {

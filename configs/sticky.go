@@ -4,31 +4,10 @@ import "strings"
 
 // sticky finds the backends with stick rules, and the steering layout in them.
 func (b *builder) sticky() {
-	type candidate struct {
-		backend        Backend
-		steer, natives []stickRule
-	}
-	var found []candidate
+	var found []stickRules
 	for _, be := range b.t.Backends {
-		c := candidate{backend: be}
-		for _, r := range b.stickRules(be.section) {
-			if r.kind == "store-response" {
-				// It learns from what a server answers; it chooses nothing that could be known before.
-				continue
-			}
-			if _, ok := b.t.table(r.table); !ok {
-				b.fail(r.pos, "add the stick-table, or name one that is there", "the stick rule uses the table %s, which no section declares", r.table)
-				continue
-			}
-			// A rule that only looks up, only while a server is up, is the private table's.
-			if _, _, up, ok := r.beacon(be.section); ok && up && r.kind == "match" {
-				c.steer = append(c.steer, r)
-				continue
-			}
-			c.natives = append(c.natives, r)
-		}
-		if len(c.steer)+len(c.natives) > 0 {
-			found = append(found, c)
+		if rules := b.sorted(be); len(rules.steer)+len(rules.natives) > 0 {
+			found = append(found, rules)
 		}
 	}
 	for _, c := range found {
@@ -36,6 +15,7 @@ func (b *builder) sticky() {
 			b.steering(r, c.backend.section)
 		}
 	}
+	b.holdFrontends(found)
 	if b.t.Steering != nil {
 		b.fence()
 	}
@@ -46,6 +26,48 @@ func (b *builder) sticky() {
 		}
 		b.t.Sticky = append(b.t.Sticky, b.stickyBackend(c.backend, c.natives, len(c.steer) > 0))
 	}
+	b.holds(found)
+}
+
+// stickRules are the stick rules of a backend by their purpose: all of them that choose or store, in file order, and
+// of those the private table's, the hold frontends' and the native ones.
+type stickRules struct {
+	backend                    Backend
+	all, steer, holds, natives []stickRule
+}
+
+func (b *builder) sorted(be Backend) stickRules {
+	out := stickRules{backend: be}
+	for _, r := range b.stickRules(be.section) {
+		if r.kind == "store-response" {
+			// It learns from what a server answers; it chooses nothing that could be known before.
+			continue
+		}
+		if _, ok := b.t.table(r.table); !ok {
+			b.fail(r.pos, "add the stick-table, or name one that is there", "the stick rule uses the table %s, which no section declares", r.table)
+			continue
+		}
+		out.all = append(out.all, r)
+	}
+	private := map[string]bool{}
+	for _, r := range out.all {
+		// A rule that only looks up, only while a server is up, is the private table's.
+		if _, _, up, ok := r.beacon(be.section); ok && up && r.kind == "match" {
+			out.steer = append(out.steer, r)
+			private[r.table] = true
+		}
+	}
+	for _, r := range out.all {
+		name, held := r.frontend()
+		switch _, _, up, ok := r.beacon(be.section); {
+		case ok && up && r.kind == "match":
+		case held && r.kind == "match" && (private[r.table] || strings.HasPrefix(name, holdPrefix)):
+			out.holds = append(out.holds, r)
+		default:
+			out.natives = append(out.natives, r)
+		}
+	}
+	return out
 }
 
 func (b *builder) stickyBackend(be Backend, rules []stickRule, steered bool) StickyBackend {
@@ -54,7 +76,7 @@ func (b *builder) stickyBackend(be Backend, rules []stickRule, steered bool) Sti
 	s := StickyBackend{
 		Name: be.Name, Table: table.Name, TableType: table.Type, TableSize: table.Size, NoPurge: table.NoPurge,
 		PeersSection: table.PeersSection, Key: main.key, Servers: be.Servers, Steered: steered, Pos: main.pos,
-		Mode: MatchStore, Keys: b.t.keysOf(main.key, table, be.Name),
+		Mode: MatchStore, Keys: b.t.keysOf(main.key, table, be.Name), Redispatch: b.redispatch(be.section),
 	}
 	for _, r := range rules {
 		if r.key.Text != main.key.Text || r.table != main.table {

@@ -18,7 +18,7 @@ type Topology struct {
 	Sockets []Socket
 	Peers   []PeersSection
 	// Frontends holds the frontend and listen sections, Backends the backend and listen sections; sections with
-	// `disabled` are in neither.
+	// `disabled` are in neither, and hold frontends, which serve no client, are not among the frontends.
 	Frontends []Frontend
 	Backends  []Backend
 	// Tables are all stick-tables, wherever they are declared.
@@ -35,6 +35,7 @@ type Topology struct {
 	// Preferred is the order in which the nodes were given when the file was rendered; nil if it is not ours.
 	Preferred []string
 
+	holds    []hold
 	inputs   []input
 	sections []*section
 	explicit bool
@@ -79,6 +80,8 @@ type Peer struct {
 type Bind struct {
 	Host string
 	Port int
+	// Unix tells that Host is a path.
+	Unix bool
 	Pos  Position
 }
 
@@ -137,6 +140,12 @@ type Server struct {
 	Backup bool
 	// Disabled tells that the server starts in maint.
 	Disabled bool
+	// SendProxy tells that connections to it begin with a PROXY protocol header, of version 1 or 2: a database that
+	// reads it shows the client's address in its process list, not HAProxy's.
+	SendProxy bool
+	// MaxConn is its configured maxconn, 0 for no limit: what `set maxconn server` must be given to restore it. That
+	// command sets minconn as well, so that a configured minconn is lost until the next reload.
+	MaxConn int
 	// Order counts from 0 in file order.
 	Order int
 	Pos   Position
@@ -199,6 +208,11 @@ type StickyBackend struct {
 	Servers []Server
 	// Steered tells that the private table of Topology.Steering has a rule here.
 	Steered bool
+	// HoldSocket is the path of the unix socket of HoldFrontend, whose connections go to the server of
+	// Steering.HoldKey. Both are "" where new connections cannot be held.
+	HoldFrontend, HoldSocket string
+	// Redispatch tells that `option redispatch` is on; see HoldReverts.
+	Redispatch bool
 	// Pos is the native stick rule's place.
 	Pos Position
 }
@@ -208,9 +222,11 @@ type Steering struct {
 	Table     string
 	TableSize int
 	// ActiveKey is the key whose entry is the active node; FenceKey the one that makes frontends refuse ("" if no
-	// rule does).
+	// rule does); HoldKey the one whose entry is where the daemon's own connections through hold frontends go ("" where
+	// no sticky backend has one).
 	ActiveKey string
 	FenceKey  string
+	HoldKey   string
 	// The beacon tells whether the daemon steers, alive whether it runs at all ("" without a fence rule).
 	BeaconBackend string
 	BeaconServer  string
