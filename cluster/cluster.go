@@ -49,7 +49,8 @@ func New(cfg Config) (*Cluster, error) {
 	}
 	var err error
 	c.register, err = register.New(register.Config{
-		Name: cfg.Name, Dir: cfg.DataDir, InitialVoters: cfg.InitialVoters, MaxVoters: cfg.MaxVoters,
+		Name: cfg.Name, Dir: cfg.DataDir, InitialVoters: cfg.InitialVoters,
+		BootstrapExpect: cfg.BootstrapExpect, MaxVoters: cfg.MaxVoters,
 		Timing: cfg.Timing, Transport: (*transport)(c), Logger: c.log, OnFsync: c.metrics.fsync,
 	})
 	if err != nil {
@@ -257,6 +258,15 @@ func (c *Cluster) Register() RegisterStatus { return c.register.Status() }
 // InitForce makes a first start with those of the initial voters that are alive
 // now. ErrNotEmpty if a cluster exists already, ErrTooEarly.
 func (c *Cluster) InitForce(ctx context.Context) error { return c.register.InitForce(ctx) }
+
+// SetInitialVoters replaces the initial voters, for a first start that has not
+// happened yet.
+func (c *Cluster) SetInitialVoters(names []string) { c.register.SetInitialVoters(names) }
+
+// Remove takes a voter that never comes back out of the voters, by a step that a
+// majority commits; nil, too, when none has that name. ErrAlive when it is alive,
+// ErrNoMajority.
+func (c *Cluster) Remove(ctx context.Context, name string) error { return c.register.Remove(ctx, name) }
 
 // Recover starts a new generation of the cluster with the record known here and
 // the named live members as voters, for the day on which the majority's disks

@@ -41,6 +41,9 @@ type Config struct {
 	// InitialVoters are the names of the voters of a first start. Empty: this
 	// member founds nothing, it waits to be taken in.
 	InitialVoters []string
+	// BootstrapExpect, if not 0, keeps a first start from happening by itself
+	// with fewer initial voters than that; see register.Config.
+	BootstrapExpect int
 	// MaxVoters is the largest number of voters. Default 5.
 	MaxVoters int
 	// Witness marks a member without a HAProxy, for the others to see.
@@ -78,6 +81,9 @@ func (c Config) Validate() error {
 	}
 	if c.MaxVoters < 0 || c.MaxVoters > 9 {
 		errs = append(errs, fmt.Errorf("cluster: at most %d voters make no sense: take 1 to 9", c.MaxVoters))
+	}
+	if c.BootstrapExpect < 0 {
+		errs = append(errs, fmt.Errorf("cluster: %d initial voters cannot be expected: take 0 (off) or more", c.BootstrapExpect))
 	}
 	for i, name := range c.InitialVoters {
 		if name == "" {

@@ -48,6 +48,10 @@ func (m *metrics) register(reg prometheus.Registerer, c *Cluster) error {
 		func(s RegisterStatus) float64 { return number(s.Fresh) })
 	gauge("register_voting", "1 while this member is a voter.",
 		func(s RegisterStatus) float64 { return number(s.Voting) })
+	gauge("register_voters", "Voters of the record, dead or alive.",
+		func(s RegisterStatus) float64 { all, _ := voters(s); return all })
+	gauge("register_voters_live", "Voters of the record that are in the gossip with their disk.",
+		func(s RegisterStatus) float64 { _, live := voters(s); return live })
 	gauge("register_leader", "1 while this member leads the voters.",
 		func(s RegisterStatus) float64 { return number(s.IsLeader) })
 	gauge("register_term", "Term of the register.", func(s RegisterStatus) float64 { return float64(s.Term) })
@@ -83,6 +87,17 @@ func (m *metrics) register(reg prometheus.Registerer, c *Cluster) error {
 			prometheus.Labels{"reason": reason}, value)
 	}
 	return errors.Join(errs...)
+}
+
+func voters(s RegisterStatus) (all, live float64) {
+	for _, v := range s.Voters {
+		if v.Learner {
+			continue
+		}
+		all++
+		live += number(v.Live)
+	}
+	return all, live
 }
 
 func number(v bool) float64 {

@@ -37,6 +37,7 @@ var (
 	ErrBadCommand    = register.ErrBadCommand
 	ErrBehind        = register.ErrBehind
 	ErrTooEarly      = register.ErrTooEarly
+	ErrAlive         = register.ErrAlive
 )
 
 // Agreement is what this member knows of the agreement at the moment of the call.

@@ -27,6 +27,8 @@ var (
 	// ErrLastVoter is returned by [Node.Leave] on the only voter: the record
 	// would be gone with it, so it stays a voter.
 	ErrLastVoter = errors.New("the last voter does not leave")
+	// ErrAlive refuses [Node.Remove] of a member that is alive.
+	ErrAlive = errors.New("it is alive")
 	// ErrNotEmpty refuses [Node.InitForce] where a cluster exists already.
 	ErrNotEmpty = errors.New("a cluster exists already")
 	// ErrMajorityAlive refuses [Node.Recover] while the majority still answers.
@@ -145,8 +147,8 @@ type Member struct {
 	Willing bool `json:"w,omitempty"`
 	// Leaving says that the member is about to stop.
 	Leaving bool `json:"l,omitempty"`
-	// Initial is a hash of the sorted InitialVoters: the first start needs all
-	// of them to mean the same set.
+	// Initial is a hash of the sorted InitialVoters, and of BootstrapExpect: the
+	// first start needs all of them to mean the same.
 	Initial uint64 `json:"i,omitempty"`
 	// Version is the committed record that the member last knew when this was
 	// announced; it may lag.
@@ -263,6 +265,12 @@ type Config struct {
 	// order, with this member's own name if it is one of them. Only looked at
 	// while no cluster exists.
 	InitialVoters []string
+	// BootstrapExpect, if not 0, keeps a first start from happening by itself
+	// with fewer initial voters than that, and until every one of them has
+	// joined. It must be more than half of all the members that there can be at
+	// a first start; then two lists of that length have a member in common, and
+	// cannot both begin. See DESIGN.md.
+	BootstrapExpect int
 	// MaxVoters is the largest number of voters. Default 5.
 	MaxVoters int
 	// Unwilling keeps this member from ever being made a voter.
@@ -295,6 +303,9 @@ func (c Config) Validate() error {
 	}
 	if c.MaxVoters < 0 || c.MaxVoters > 9 {
 		errs = append(errs, fmt.Errorf("register: MaxVoters is %d, want 1 to 9 (0 for the default)", c.MaxVoters))
+	}
+	if c.BootstrapExpect < 0 {
+		errs = append(errs, fmt.Errorf("register: BootstrapExpect is %d, want 0 (off) or more", c.BootstrapExpect))
 	}
 	return errors.Join(append(errs, c.Timing.Validate())...)
 }

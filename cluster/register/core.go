@@ -15,6 +15,8 @@ type CoreConfig struct {
 	Name string
 	// Initial are the names of the voters of a first start.
 	Initial []string
+	// Expect is Config.BootstrapExpect.
+	Expect int
 	// MaxVoters is the largest number of voters; 0 means 5.
 	MaxVoters int
 	// Willing says that this member may be made a voter.
@@ -39,6 +41,7 @@ type hooks struct {
 	skipExpect        bool
 	obeyGeneration    bool
 	applyUncommitted  bool
+	startUnjoined     bool
 	// applied and configured hear of every command and configuration that is
 	// applied. They break nothing.
 	applied    func(c *Core, cmd Command, o outcome)
@@ -125,6 +128,7 @@ type Core struct {
 	requests
 	freshness
 	observer
+	founding
 	membership
 
 	out      Output
@@ -138,16 +142,14 @@ func NewCore(cfg CoreConfig, now time.Duration) (*Core, error) {
 	if cfg.MaxVoters == 0 {
 		cfg.MaxVoters = 5
 	}
-	cfg.Initial = slices.Compact(slices.Sorted(slices.Values(cfg.Initial)))
-	// Of a larger set the first by name begin; the others follow.
-	cfg.Initial = cfg.Initial[:min(len(cfg.Initial), cfg.MaxVoters)]
 	c := &Core{
 		cfg: cfg, timing: cfg.Timing.withDefaults(), now: now, started: now, base: cfg.Random(),
 		confirmedBy: make(map[uint64]bool),
 	}
+	c.setInitial(cfg.Initial)
 	c.requests.init(cfg.Random())
 	c.freshness.init()
-	c.callers = make(map[uint64]string)
+	c.callers, c.joined = make(map[uint64]string), make(map[uint64]bool)
 	c.image.seen = make(map[uint64]uint64)
 	if cfg.Lost != "" {
 		c.counters.LostDisks++
@@ -277,11 +279,20 @@ func (c *Core) ready(rd raft.Ready) {
 		c.startWrite("", func() { c.finish(rd) })
 		return
 	}
+	// A change of the voters is on the disk before anybody hears that it is
+	// committed. Who is taken out forgets its disk when it hears; where there
+	// were two, the other one alone could never commit that change again.
+	if slices.ContainsFunc(rd.CommittedEntries, isConfChange) {
+		c.startWrite("", func() { c.finish(rd) })
+		return
+	}
 	if rd.HardState != nil {
 		c.lazily()
 	}
 	c.finish(rd)
 }
+
+func isConfChange(e *pb.Entry) bool { return e.GetType() != pb.EntryNormal }
 
 // finish does what had to wait until the promises of rd were durable.
 func (c *Core) finish(rd raft.Ready) {

@@ -149,7 +149,7 @@ func (c *Core) tickRaft() {
 			panic(err)
 		}
 	}
-	if c.now >= c.campaignAt && isVoter(c.log.conf, c.disk) {
+	if c.now >= c.campaignAt && isVoter(c.log.conf, c.disk) && len(c.unjoined()) == 0 {
 		c.drawJitter()
 		c.campaignAt = c.now + c.patience() - c.timing.Election + c.timing.Lease
 		c.counters.Campaigns++

@@ -166,14 +166,16 @@ const (
 	opCommand op = iota + 1
 	opRead
 	opLeave
+	opRemove
 )
 
-// request asks the leader. index is what the sender has applied.
+// request asks the leader. index is what the sender has applied, name whom opRemove means.
 type request struct {
 	id      uint64
 	op      op
 	index   uint64
 	command Command
+	name    string
 }
 
 func (r *request) encode() []byte {
@@ -182,6 +184,10 @@ func (r *request) encode() []byte {
 	e.u8(uint8(r.op))
 	e.uvarint(r.index)
 	e.bytes(encodeCommand(r.command))
+	// Only there, so that the other requests are as they were before it.
+	if r.op == opRemove {
+		e.str(r.name)
+	}
 	return e.b
 }
 
@@ -189,10 +195,13 @@ func decodeRequest(b []byte) (request, error) {
 	d := decoder{b: b}
 	r := request{id: d.u64(), op: op(d.u8()), index: d.uvarint()}
 	c, err := decodeCommand(d.bytes())
-	if err != nil || r.op < opCommand || r.op > opLeave {
+	if err != nil || r.op < opCommand || r.op > opRemove {
 		d.fail()
 	}
 	r.command = c
+	if r.op == opRemove {
+		r.name = d.str()
+	}
 	return r, d.done()
 }
 
@@ -206,6 +215,8 @@ const (
 	verdictLastVoter
 	// verdictElsewhere says that the receiver does not lead; leader may help.
 	verdictElsewhere
+	// verdictAlive says that the member that is to be removed is alive.
+	verdictAlive
 )
 
 type reply struct {
@@ -227,7 +238,7 @@ func (r *reply) encode() []byte {
 func decodeReply(b []byte) (reply, error) {
 	d := decoder{b: b}
 	r := reply{id: d.u64(), verdict: verdict(d.u8()), leader: d.u64(), record: d.record()}
-	if r.verdict < verdictDone || r.verdict > verdictElsewhere {
+	if r.verdict < verdictDone || r.verdict > verdictAlive {
 		d.fail()
 	}
 	return r, d.done()

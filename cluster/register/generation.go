@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"slices"
 	"strings"
 	"time"
@@ -26,78 +25,8 @@ func (c *Core) Self() Member {
 		Name: c.name, Disk: c.disk, Cluster: c.cluster, Generation: c.generation,
 		Voter:   c.node != nil && isVoter(c.log.conf, c.disk),
 		Willing: c.cfg.Willing && !c.leaving && c.failed == nil,
-		Leaving: c.leaving, Initial: initialHash(c.cfg.Initial), Version: r.Version,
+		Leaving: c.leaving, Initial: c.initialHash, Version: r.Version,
 	}
-}
-
-// initialHash tells apart sets of initial voters.
-func initialHash(sorted []string) uint64 {
-	h := fnv.New64a()
-	for _, n := range sorted {
-		h.Write([]byte(n))
-		h.Write([]byte{0})
-	}
-	return h.Sum64()
-}
-
-// tickFirstStart begins the cluster when every initial voter is alive, empty
-// and means the same set, and this is the first of them. One disk makes at most
-// one offer, because it writes the cluster down before it makes it; and only
-// one member makes it, because all of them have the same list.
-func (c *Core) tickFirstStart() {
-	if c.cluster != 0 || c.failed != nil || c.leaving || c.writing || c.view != nil {
-		return
-	}
-	voters, why := c.firstVoters()
-	if why != c.waiting {
-		c.waiting, c.out.Changed = why, true
-	}
-	if why == "" && voters[0].Name == c.name {
-		c.begin(voters)
-	}
-}
-
-// firstVoters returns the initial voters in order, or what is missing.
-func (c *Core) firstVoters() ([]Member, string) {
-	if len(c.cfg.Initial) == 0 {
-		return nil, "no initial voters are configured"
-	}
-	live := append(slices.Clone(c.members), c.Self())
-	for _, m := range live {
-		if !m.Empty() {
-			return nil, fmt.Sprintf("%s belongs to a cluster already; waiting to hear of its record or to be admitted", m.Name)
-		}
-	}
-	var voters []Member
-	var missing, other []string
-	for _, name := range c.cfg.Initial {
-		var found []Member
-		for _, m := range live {
-			if m.Name == name {
-				found = append(found, m)
-			}
-		}
-		switch {
-		case len(found) == 0:
-			missing = append(missing, name)
-		case len(found) > 1:
-			return nil, fmt.Sprintf("%s is there %d times", name, len(found))
-		case found[0].Initial != initialHash(c.cfg.Initial):
-			other = append(other, name)
-		default:
-			voters = append(voters, found[0])
-		}
-	}
-	switch {
-	case len(missing) > 0:
-		return nil, "first start: waiting for " + strings.Join(missing, ", ")
-	case len(other) > 0:
-		return nil, "first start: other initial voters are configured on " + strings.Join(other, ", ")
-	}
-	if !slices.Contains(c.cfg.Initial, c.name) {
-		return nil, "first start: waiting for the initial voters"
-	}
-	return voters, ""
 }
 
 // begin makes the cluster; the offers follow when it is durable.
@@ -116,23 +45,6 @@ func configuration(voters []Member) (*pb.ConfState, map[uint64]string) {
 	}
 	slices.Sort(conf.Voters)
 	return conf, names
-}
-
-// deserted says that all the initial voters are alive but too few of them with
-// the disks of the configuration, which have never heard of a leader.
-func (c *Core) deserted() bool {
-	here := map[uint64]bool{c.disk: true}
-	empty := map[string]bool{}
-	for _, m := range c.members {
-		here[m.Disk] = true
-		empty[m.Name] = empty[m.Name] || m.Empty()
-	}
-	for id, name := range c.machine.names {
-		if !here[id] && !empty[name] {
-			return false
-		}
-	}
-	return !majorityOf(c.log.conf, func(id uint64) bool { return here[id] })
 }
 
 // InitForce makes a first start with those initial voters that are alive.

@@ -118,6 +118,7 @@ func (c *Core) resetDisk() {
 	c.dropWaiters()
 	c.closeLog()
 	c.confirmed, c.newerSince = false, 0
+	clear(c.joined)
 	c.image = image{name: c.name, disk: c.newID(), seen: make(map[uint64]uint64)}
 	c.durable = 0
 	clear(c.confirmedBy)
@@ -156,6 +157,7 @@ func (c *Core) switchTo(cluster, generation, origin uint64, log *logStore, m mac
 	c.log, c.machine = log, m
 	c.promises++
 	c.newerConf, c.newerIndex = nil, 0
+	clear(c.joined)
 	// Nothing was promised in this generation before: nothing can be forgotten.
 	c.confirmed = true
 	c.ledAt, c.newerSince = c.now, 0

@@ -23,8 +23,10 @@ type membership struct {
 	// the leadership or of its membership.
 	since map[uint64]time.Duration
 	// asked are the disks that ask to leave, with who waits for it.
-	asked  map[uint64]leaveWait
-	planAt time.Duration
+	asked map[uint64]leaveWait
+	// removals are the names that are to be removed, with who waits for it.
+	removals map[string]removal
+	planAt   time.Duration
 	// planned says what is being done, or why nothing is.
 	planned string
 }
@@ -34,8 +36,16 @@ type leaveWait struct {
 	at time.Duration
 }
 
+// removal ends when no disk of the name is left in the configuration.
+type removal struct {
+	by []waiter
+	at time.Duration
+}
+
 func (m *membership) begin(c *Core) {
-	*m = membership{since: make(map[uint64]time.Duration), asked: make(map[uint64]leaveWait)}
+	*m = membership{
+		since: make(map[uint64]time.Duration), asked: make(map[uint64]leaveWait), removals: make(map[string]removal),
+	}
 	for _, id := range confIDs(c.log.conf) {
 		m.since[id] = c.now
 	}
@@ -81,6 +91,7 @@ func (c *Core) configChanged() {
 				delete(c.asked, disk)
 			}
 		}
+		c.endRemovals()
 		c.planAt = 0
 	}
 	if len(ids) > 0 && !slices.Contains(ids, c.disk) {
@@ -116,6 +127,7 @@ func (c *Core) plan() {
 			delete(c.asked, disk)
 		}
 	}
+	c.endRemovals()
 	if len(c.log.conf.GetVotersOutgoing()) > 0 {
 		c.planned = "finishing a change"
 		return
@@ -160,6 +172,6 @@ func (c *Core) planInput() planInput {
 	c.node.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
 		in.caughtUp[id] = pr.State == tracker.StateReplicate && pr.Match+keptEntries >= commit
 	})
-	in.leaving = sortedKeys(c.asked)
+	in.leaving, in.removing = sortedKeys(c.asked), sortedKeys(c.removals)
 	return in
 }

@@ -77,33 +77,44 @@ func TestPlanChange(t *testing.T) {
 		voters, learners, members []string
 		leaving                   []uint64
 		want                      string
+		removing                  []string
 	}{
-		{"at rest", list{"px0/1", "px1/2", "px2/3"}, nil, list{"px0/1", "px1/2", "px2/3"}, nil, "nothing to change"},
+		{"at rest", list{"px0/1", "px1/2", "px2/3"}, nil, list{"px0/1", "px1/2", "px2/3"}, nil, "nothing to change", nil},
 		{"a lost disk", list{"px0/1", "px1/2", "px2/3!"}, nil, list{"px0/1", "px1/2", "px2/9"}, nil,
-			"learn 9, admitting px2: its disk is a new one"},
+			"learn 9, admitting px2: its disk is a new one", nil},
 		{"a lost disk, caught up", list{"px0/1", "px1/2", "px2/3!"}, list{"px2/9"}, list{"px0/1", "px1/2", "px2/9"}, nil,
-			"vote 9, remove 3, making px2 a voter: its disk is a new one"},
-		{"the old disk still answers", list{"px0/1", "px1/2", "px2/3"}, nil, list{"px0/1", "px1/2", "px2/9"}, nil, "nothing to change"},
-		{"the old disk is still seen", list{"px0/1", "px1/2", "px2/3!"}, nil, list{"px0/1", "px1/2", "px2/3", "px2/9"}, nil, "nothing to change"},
-		{"one more", list{"px0/1", "px1/2"}, nil, list{"px0/1", "px1/2", "px2/3"}, nil, "learn 3, admitting px2: one more voter is wanted"},
+			"vote 9, remove 3, making px2 a voter: its disk is a new one", nil},
+		{"the old disk still answers", list{"px0/1", "px1/2", "px2/3"}, nil, list{"px0/1", "px1/2", "px2/9"}, nil, "nothing to change", nil},
+		{"the old disk is still seen", list{"px0/1", "px1/2", "px2/3!"}, nil, list{"px0/1", "px1/2", "px2/3", "px2/9"}, nil, "nothing to change", nil},
+		{"one more", list{"px0/1", "px1/2"}, nil, list{"px0/1", "px1/2", "px2/3"}, nil, "learn 3, admitting px2: one more voter is wanted", nil},
 		{"enough", list{"px0/1", "px1/2", "px2/3", "px3/4", "px4/5"}, nil,
-			list{"px0/1", "px1/2", "px2/3", "px3/4", "px4/5", "px5/6"}, nil, "nothing to change"},
+			list{"px0/1", "px1/2", "px2/3", "px3/4", "px4/5", "px5/6"}, nil, "nothing to change", nil},
 		{"long dead", list{"px0/1", "px1/2", "px2/3", "px3/4", "px4/5?"}, nil,
 			list{"px0/1", "px1/2", "px2/3", "px3/4", "px5/6"}, nil,
-			"learn 6, admitting px5: it takes the place of px4, silent for 3h0m0s"},
-		{"long dead and nobody else", list{"px0/1", "px1/2", "px2/3?"}, nil, list{"px0/1", "px1/2"}, nil, "nothing to change"},
-		{"leave", list{"px0/1", "px1/2", "px2/3"}, nil, list{"px0/1", "px1/2", "px2/3"}, []uint64{3}, "remove 3, px2 leaves"},
+			"learn 6, admitting px5: it takes the place of px4, silent for 3h0m0s", nil},
+		{"long dead and nobody else", list{"px0/1", "px1/2", "px2/3?"}, nil, list{"px0/1", "px1/2"}, nil, "nothing to change", nil},
+		{"leave", list{"px0/1", "px1/2", "px2/3"}, nil, list{"px0/1", "px1/2", "px2/3"}, []uint64{3}, "remove 3, px2 leaves", nil},
 		{"the leader leaves", list{"px0/1", "px1/2", "px2/3"}, nil, list{"px0/1", "px1/2", "px2/3"}, []uint64{1},
-			"transfer to 2, handing over the lead before leaving"},
-		{"everybody leaves", list{"px0/1", "px1/2", "px2/3"}, nil, list{"px0/1", "px1/2", "px2/3"}, []uint64{1, 2, 3}, "remove 2, px1 leaves"},
+			"transfer to 2, handing over the lead before leaving", nil},
+		{"everybody leaves", list{"px0/1", "px1/2", "px2/3"}, nil, list{"px0/1", "px1/2", "px2/3"}, []uint64{1, 2, 3}, "remove 2, px1 leaves", nil},
 		{"leave with one dead", list{"px0/1", "px1/2", "px2/3!"}, nil, list{"px0/1", "px1/2"}, []uint64{2},
-			"px1 cannot leave now: too few of the other voters are alive"},
-		{"the last one", list{"px0/1"}, nil, list{"px0/1"}, []uint64{1}, "px0 is the last voter"},
+			"px1 cannot leave now: too few of the other voters are alive", nil},
+		{"the last one", list{"px0/1"}, nil, list{"px0/1"}, []uint64{1}, "px0 is the last voter", nil},
 		{"an admission nobody wants any more", list{"px0/1", "px1/2", "px2/3"}, list{"px3/4!"}, list{"px0/1", "px1/2", "px2/3"}, nil,
-			"waiting for px3, which is catching up, to be seen alive"},
+			"waiting for px3, which is catching up, to be seen alive", nil},
+		{"remove a dead one", list{"px0/1", "px1/2", "px2/3!"}, nil, list{"px0/1", "px1/2"}, nil,
+			"remove 3, px2 is removed: an operator says that it never comes back", list{"px2"}},
+		{"remove one that answers", list{"px0/1", "px1/2", "px2/3"}, nil, list{"px0/1", "px1/2", "px2/3"}, nil, "nothing to change", list{"px2"}},
+		{"remove, of two, the dead one", list{"px0/1", "px1/2!"}, nil, list{"px0/1"}, nil,
+			"remove 2, px1 is removed: an operator says that it never comes back", list{"px1"}},
+		{"remove with two more dead", list{"px0/1", "px1/2!", "px2/3!", "px3/4!"}, nil, list{"px0/1"}, nil, "nothing to change", list{"px2"}},
+		{"remove one that is being admitted", list{"px0/1", "px1/2"}, list{"px2/3!"}, list{"px0/1", "px1/2"}, nil,
+			"remove 3, giving up the admission of px2: it is removed", list{"px2"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := describeStep(planChange(planWorld(tc.voters, tc.learners, tc.members, tc.leaving))); got != tc.want {
+			in := planWorld(tc.voters, tc.learners, tc.members, tc.leaving)
+			in.removing = tc.removing
+			if got := describeStep(planChange(in)); got != tc.want {
 				t.Errorf("got  %s\nwant %s", got, tc.want)
 			}
 		})
@@ -140,6 +151,9 @@ func TestPlanChangeIsSafe(t *testing.T) {
 			}
 			if rapid.IntRange(0, 4).Draw(t, "leaving") == 0 {
 				in.leaving = append(in.leaving, disk)
+			}
+			if rapid.IntRange(0, 4).Draw(t, "removing") == 0 {
+				in.removing = append(in.removing, in.names[disk])
 			}
 		}
 		s := planChange(in)

@@ -40,6 +40,8 @@ type Node struct {
 	core    *Core
 	waiting map[uint64]chan Result
 	members []Member
+	// initial replaces the initial voters, nil while they are the configured ones.
+	initial []string
 	nextID  uint64
 	last    Status
 	// seq is the write under way, 0 for none; probing says that it is tried
@@ -70,7 +72,7 @@ func New(cfg Config) (*Node, error) {
 	body, lost, err := d.load(cfg.Name)
 	if err == nil {
 		n.core, err = NewCore(CoreConfig{
-			Name: cfg.Name, Initial: cfg.InitialVoters, MaxVoters: cfg.MaxVoters, Willing: !cfg.Unwilling,
+			Name: cfg.Name, Initial: cfg.InitialVoters, Expect: cfg.BootstrapExpect, MaxVoters: cfg.MaxVoters, Willing: !cfg.Unwilling,
 			Timing: cfg.Timing, Random: random, Body: body, Lost: lost,
 		}, n.now())
 	}
@@ -122,7 +124,12 @@ func (n *Node) Run(ctx context.Context) error {
 		case data := <-n.inbox:
 			n.step(writes, func() { n.core.Step(n.now(), data) })
 		case <-n.gossip:
-			n.step(writes, func() { n.core.SetMembers(n.now(), n.members) })
+			n.step(writes, func() {
+				if n.initial != nil {
+					n.core.SetInitial(n.now(), n.initial)
+				}
+				n.core.SetMembers(n.now(), n.members)
+			})
 		case call := <-n.calls:
 			n.step(writes, call)
 		case w := <-n.written:
@@ -196,6 +203,18 @@ func (n *Node) Receive(data []byte) {
 func (n *Node) SetMembers(members []Member) {
 	n.mu.Lock()
 	n.members = slices.Clone(members)
+	n.mu.Unlock()
+	select {
+	case n.gossip <- struct{}{}:
+	default:
+	}
+}
+
+// SetInitialVoters replaces the initial voters, for a first start that has not
+// happened yet. It does not block.
+func (n *Node) SetInitialVoters(names []string) {
+	n.mu.Lock()
+	n.initial = append([]string{}, names...)
 	n.mu.Unlock()
 	select {
 	case n.gossip <- struct{}{}:
@@ -293,6 +312,14 @@ func (n *Node) Read(ctx context.Context) (Record, error) {
 // still votes.
 func (n *Node) Leave(ctx context.Context) error {
 	_, err := n.ask(ctx, func(id uint64) { n.core.Leave(n.now(), id) })
+	return err
+}
+
+// Remove takes a member that never comes back out of the voters and waits until
+// the majority has agreed; nil, too, when no voter has that name. ErrAlive when it
+// is alive or was heard in the last two seconds; ErrNoMajority.
+func (n *Node) Remove(ctx context.Context, name string) error {
+	_, err := n.ask(ctx, func(id uint64) { n.core.Remove(n.now(), id, name) })
 	return err
 }
 

@@ -22,6 +22,8 @@ type planInput struct {
 	unheard  []uint64
 	caughtUp map[uint64]bool
 	leaving  []uint64
+	// removing are the names that an operator said never come back.
+	removing []string
 	max      int
 	timing   Timing
 }
@@ -51,6 +53,11 @@ func planChange(in planInput) step {
 			return s
 		} else if s.reason != "" {
 			waits = append(waits, s.reason)
+		}
+	}
+	for _, v := range in.voters {
+		if s, ok := in.remove(v); ok {
+			return s
 		}
 	}
 	if len(in.learners) == 0 {
@@ -88,6 +95,9 @@ func (in *planInput) learner(l uint64) (step, bool) {
 	}
 	if slices.Contains(in.leaving, l) {
 		return drop("it leaves")
+	}
+	if slices.Contains(in.removing, name) && in.silent[l] >= liveFor {
+		return drop("it is removed")
 	}
 	if in.silent[l] > in.timing.LearnerPatience {
 		return drop("it is silent")
@@ -203,6 +213,19 @@ func (in *planInput) leave(v uint64) (step, bool) {
 		}
 	}
 	return step{transfer: best, reason: "handing over the lead before leaving"}, best != 0
+}
+
+// remove takes out a voter that never comes back. A dead one less never makes
+// the living a minority that they were not; safe holds all the same.
+func (in *planInput) remove(v uint64) (step, bool) {
+	after := slices.DeleteFunc(slices.Clone(in.voters), func(id uint64) bool { return id == v })
+	if !slices.Contains(in.removing, in.names[v]) || in.silent[v] < liveFor || !in.safe(after) {
+		return step{}, false
+	}
+	return step{
+		changes: []*pb.ConfChangeSingle{change(pb.ConfChangeRemoveNode, v)},
+		reason:  in.names[v] + " is removed: an operator says that it never comes back",
+	}, true
 }
 
 // shrink removes a voter beyond the maximum, a dead one first.

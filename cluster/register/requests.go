@@ -59,13 +59,13 @@ func (c *Core) Propose(now time.Duration, id uint64, cmd Command) {
 		c.result(Result{ID: id, Err: err})
 		return
 	}
-	c.ask(id, opCommand, cmd)
+	c.ask(id, request{op: opCommand, command: cmd})
 }
 
 // Read asks for a linearizable read.
 func (c *Core) Read(now time.Duration, id uint64) {
 	c.now = now
-	c.ask(id, opRead, Command{})
+	c.ask(id, request{op: opRead})
 }
 
 // Leave asks to be taken out of the voters.
@@ -77,7 +77,7 @@ func (c *Core) Leave(now time.Duration, id uint64) {
 	}
 	c.leaving = true
 	c.out.Changed = true
-	c.ask(id, opLeave, Command{})
+	c.ask(id, request{op: opLeave})
 }
 
 // Cancel forgets a request. A command that was sent may still be applied.
@@ -94,9 +94,10 @@ func (c *Core) Cancel(now time.Duration, id uint64) {
 	}
 }
 
-func (c *Core) ask(user uint64, o op, cmd Command) {
+func (c *Core) ask(user uint64, req request) {
 	c.nextID++
-	r := &localRequest{request: request{id: c.nextID, op: o, command: cmd}, user: user}
+	req.id = c.nextID
+	r := &localRequest{request: req, user: user}
 	c.local[r.id] = r
 	c.attempt(r)
 	c.pump()
@@ -159,6 +160,8 @@ func (c *Core) serve(from uint64, r request) {
 		c.serveRead(w)
 	case opLeave:
 		c.serveLeave(w, r.index)
+	case opRemove:
+		c.serveRemove(w, r.name)
 	}
 }
 
@@ -274,6 +277,9 @@ func (c *Core) replied(env *envelope, r reply) {
 		c.result(Result{ID: l.user, Err: &RefusedError{
 			Expect: l.command.Expect, Current: r.record, Open: r.verdict == verdictOpen,
 		}})
+	case verdictAlive:
+		delete(c.local, r.id)
+		c.result(Result{ID: l.user, Err: fmt.Errorf("%s: %w", l.name, ErrAlive)})
 	case verdictLastVoter:
 		delete(c.local, r.id)
 		c.leaving = false
@@ -292,7 +298,7 @@ func (c *Core) left() {
 // dropWaiters forgets what was being served: this member leads no more.
 // Whoever waits asks the next leader, with the same ids.
 func (c *Core) dropWaiters() {
-	for _, id := range sortedStrings(c.waiters) {
+	for _, id := range sortedKeys(c.waiters) {
 		for _, w := range c.waiters[id] {
 			c.dropped(w)
 		}
@@ -312,13 +318,4 @@ func (c *Core) dropped(w waiter) {
 		return
 	}
 	c.reply(w, reply{verdict: verdictElsewhere, leader: c.leader()})
-}
-
-func sortedStrings[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }

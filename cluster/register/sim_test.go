@@ -43,7 +43,9 @@ type simHost struct {
 	pausedAt time.Duration
 	// traced is what was last said of it in a trace.
 	traced string
-	queue  []func()
+	// initial are its own initial voters, if not nil.
+	initial []string
+	queue   []func()
 	// flight are writes that have not ended; more than one only under a mutation.
 	flight []*Write
 	down   bool
@@ -59,6 +61,8 @@ type simOptions struct {
 	forced bool // the first start is made without the last of the voters
 	hooks  hooks
 	keepID bool
+	// expect is every host's BootstrapExpect.
+	expect int
 	// often is a fault that happens much more often than by chance.
 	often func(s *sim, h *simHost)
 }
@@ -73,7 +77,7 @@ type sim struct {
 
 	cut                      map[[2]string]bool
 	loss, dup, slow          float64
-	delay                    time.Duration
+	delay, gossipLag         time.Duration
 	healed                   bool
 	clients                  []*simClient
 	hist                     history
@@ -97,6 +101,7 @@ func newSim(o simOptions) *sim {
 	s := &sim{
 		opt: o, rng: rand.New(rand.NewSource(o.seed)), cut: make(map[[2]string]bool),
 		requests: make(map[uint64]*simOp), loss: 0.01, dup: 0.01, slow: 0.02, delay: 3 * time.Millisecond,
+		gossipLag: 300 * time.Millisecond,
 	}
 	s.hist.init()
 	for i := range o.voters + o.extra {
@@ -175,6 +180,9 @@ func (h *simHost) start() {
 		Name: h.name, Initial: s.initial(), Willing: true, Random: s.rng.Uint64, hooks: s.opt.hooks,
 		Timing: Timing{DeadAfter: 6 * time.Second, LearnerPatience: 4 * time.Second},
 	}
+	if cfg.Expect = s.opt.expect; h.initial != nil {
+		cfg.Initial = h.initial
+	}
 	cfg.Body, cfg.Lost = h.load()
 	if cfg.Body == nil && s.opt.keepID && h.last.cluster != 0 {
 		im := h.last
@@ -232,7 +240,7 @@ func (h *simHost) gossip(life int) {
 			members = append(members, o.core.Self())
 		}
 	}
-	s.at(s.between(time.Millisecond, 300*time.Millisecond), func() {
+	s.at(s.between(time.Millisecond, s.gossipLag), func() {
 		h.do(life, func() { h.core.SetMembers(h.clock(), members) })
 	})
 }

@@ -37,6 +37,8 @@ func (s *sim) faults() {
 		s.tryRecover(h)
 	case n < 94:
 		s.isolateAndRecover(h)
+	case n < 96:
+		s.removeOne(h)
 	default:
 		s.loss = []float64{0, 0.01, 0.05, 0.2}[s.rng.Intn(4)]
 		s.slow = []float64{0, 0.02, 0.1, 0.3}[s.rng.Intn(4)]
@@ -271,6 +273,19 @@ func (s *sim) leave(h *simHost) {
 			s.reboot(h)
 		}
 	})
+}
+
+// removeOne is an operator who takes some other host for dead for good.
+func (s *sim) removeOne(h *simHost) {
+	o := s.hosts[s.rng.Intn(len(s.hosts))]
+	if h.down || h.paused || o == h || !o.down && s.rng.Intn(4) > 0 {
+		return
+	}
+	s.nextReq++
+	id, life := s.nextReq, h.life
+	s.logf("%s is to remove %s", h.name, o.name)
+	h.do(life, func() { h.core.Remove(h.clock(), id, o.name) })
+	s.at(5*time.Second, func() { h.do(life, func() { h.core.Cancel(h.clock(), id) }) })
 }
 
 // tryRecover is an operator who believes that the majority is gone. Within one

@@ -17,7 +17,11 @@ func envInt(name string, def int) int {
 func simFor(seed int64) *sim {
 	voters := []int{1, 2, 3, 3, 3, 3, 4, 5, 7}[seed%9]
 	extra := []int{0, 0, 1, 0, 2, 0}[seed%6]
-	return newSim(simOptions{seed: seed, ops: 500, voters: voters, extra: extra, forced: voters > 1 && seed%5 == 2})
+	expect := 0
+	if voters >= 3 && seed%4 == 1 {
+		expect = voters/2 + 1
+	}
+	return newSim(simOptions{seed: seed, ops: 500, voters: voters, extra: extra, forced: voters > 1 && seed%5 == 2, expect: expect})
 }
 
 // TestSimulation plays seeds until 100,000 operations have run. SIM_SEED

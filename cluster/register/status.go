@@ -79,14 +79,70 @@ func (c *Core) statusFresh(s *Status, now time.Duration) {
 		s.Reason = "no record is known yet"
 	case c.node != nil && !c.confirmed:
 		s.Reason = "waiting for the other voters to confirm that this disk has forgotten nothing"
+	case s.Leader == "" && c.node != nil && len(c.unjoined()) > 0:
+		s.Reason = "first start: waiting for " + c.namesOf(c.unjoined()) + " to join the first record"
 	case s.Leader == "":
-		s.Reason = "no leader is known"
+		s.Reason = "no leader is known" + c.missing()
 	case s.FreshAge < 0:
-		s.Reason = "no answer of a majority yet"
+		s.Reason = "no answer of a majority yet" + c.missing()
 	default:
-		s.Reason = fmt.Sprintf("a majority of the voters was last heard %s ago, more than %s",
-			s.FreshAge.Round(10*time.Millisecond), c.timing.FreshFor)
+		s.Reason = fmt.Sprintf("a majority of the voters was last heard %s ago, more than %s%s",
+			s.FreshAge.Round(10*time.Millisecond), c.timing.FreshFor, c.missing())
 	}
+}
+
+// missing says which voters are not here, if those that are here are no
+// majority, and what to do if they never are again. "" for a majority.
+func (c *Core) missing() string {
+	conf, names := c.knownConf()
+	here, who := map[uint64]bool{c.disk: true}, map[string]bool{c.name: true}
+	for _, m := range c.members {
+		here[m.Disk], who[m.Name] = true, true
+	}
+	if majorityOf(conf, func(id uint64) bool { return here[id] }) {
+		return ""
+	}
+	var gone, lost []string
+	for _, id := range confIDs(conf) {
+		switch name := names[id]; {
+		case here[id] || !isVoter(conf, id):
+		case who[name]:
+			lost = append(lost, name)
+		default:
+			gone = append(gone, name)
+		}
+	}
+	slices.Sort(gone)
+	slices.Sort(lost)
+	text := ""
+	if len(gone) > 0 {
+		text += "; " + isAre(gone) + " not here"
+	}
+	if len(lost) > 0 {
+		text += "; " + isAre(lost) + " here with new disks"
+	}
+	// Who is not here may come back with its disk.
+	if !majorityOf(conf, func(id uint64) bool { return !slices.Contains(lost, names[id]) }) {
+		text += ", so the majority's disks are gone: haproxyctl register recover --voters NAME,... begins a new generation"
+	}
+	return text
+}
+
+func isAre(names []string) string {
+	if len(names) == 1 {
+		return names[0] + " is"
+	}
+	return strings.Join(names, ", ") + " are"
+}
+
+// namesOf lists the names of disks for people.
+func (c *Core) namesOf(disks []uint64) string {
+	var names []string
+	for _, id := range disks {
+		names = append(names, c.nameOf(id))
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
 }
 
 // Failed returns why the member is out of the vote, nil if it is not.

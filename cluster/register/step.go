@@ -62,6 +62,7 @@ func (c *Core) handle(env *envelope) *pb.Message {
 		return nil
 	}
 	if same {
+		c.joined[env.from] = true
 		c.learnPromises(env)
 		if _, ok := c.echoed(env); ok && !c.confirmed {
 			c.confirmedBy[env.from] = true
