@@ -12,7 +12,6 @@ import (
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/control/api"
-	"github.com/haproxy-peers/haproxy-peers/control/decide"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 )
 
@@ -33,7 +32,10 @@ func (d *Daemon) adminHandler() http.Handler {
 	get(api.PathMembers, func() any { return d.members() })
 	get(api.PathRegister, func() any { return d.register() })
 	mux.HandleFunc("GET "+api.PathCheck, d.handleCheck)
+	get(api.PathMove, func() any { return d.move() })
+	get(api.PathExplain, func() any { return d.explain() })
 	mux.HandleFunc("POST "+api.PathActive, handle(d.setActive))
+	mux.HandleFunc("POST "+api.PathMoveCancel, handle(d.cancelMove))
 	mux.HandleFunc("POST "+api.PathExclude, handle(func(ctx context.Context, r api.NodeRequest) (any, error) {
 		return d.exclude(ctx, r.Node, true)
 	}))
@@ -55,6 +57,7 @@ func (d *Daemon) adminHandler() http.Handler {
 	mux.HandleFunc("POST "+api.PathRegisterRecover, handle(func(ctx context.Context, r api.RecoverRequest) (any, error) {
 		return d.registerRecover(ctx, r)
 	}))
+	mux.HandleFunc("POST "+api.PathMembersRemove, handle(d.removeMember))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, &api.Error{Code: api.CodeNotFound, Message: fmt.Sprintf("this daemon has no %s %s: its version is %s", r.Method, r.URL.Path, d.cfg.Version)})
 	})
@@ -132,13 +135,13 @@ func (d *Daemon) change(ctx context.Context, build func(s *started, ag *cluster.
 		if newEpoch {
 			kind = next.Last().Kind
 		}
-		_, err = s.cluster.Propose(ctx, cluster.Command{ID: d.commandID(), Expect: v, NewEpoch: newEpoch, Value: next.Encode()})
+		done, err := s.cluster.Propose(ctx, cluster.Command{ID: d.commandID(), Expect: v, NewEpoch: newEpoch, Value: next.Encode()})
 		var ref *cluster.RefusedError
 		switch {
 		case err == nil:
 			d.m.proposals.WithLabelValues(kind, "committed").Inc()
 			wake(d.wakeV)
-			return nil
+			return d.caughtUp(ctx, s, done.Version) // the answer tells of it
 		case errors.As(err, &ref):
 			d.m.proposals.WithLabelValues(kind, "refused").Inc()
 			if cur := ref.Current; cur.Epoch != v.Epoch || cur.Recovery != v.Recovery {
@@ -163,7 +166,7 @@ func (d *Daemon) change(ctx context.Context, build func(s *started, ag *cluster.
 
 // caughtUp waits until this member knows at least that version.
 func (d *Daemon) caughtUp(ctx context.Context, s *started, v cluster.Version) error {
-	t := time.NewTicker(10 * time.Millisecond)
+	t := time.NewTicker(time.Millisecond)
 	defer t.Stop()
 	for {
 		if ag := s.cluster.Agreement(); ag.Record.Version.Compare(v) >= 0 {
@@ -185,96 +188,6 @@ func (d *Daemon) lost(ag *cluster.Agreement, rec *model.Record) *api.Error {
 		winner.Epoch, winner.Active, last.Reason, last.By)
 	e.Winner = &winner
 	return e
-}
-
-// setActive is `active set`.
-func (d *Daemon) setActive(ctx context.Context, req api.SetRequest) (any, error) {
-	if req.Node == "" {
-		return nil, &api.Error{Code: api.CodeBadRequest, Message: "which node? give its name as in haproxy.cfg"}
-	}
-	switch req.Drain {
-	case "", "immediate":
-	case "graceful", "transactions":
-		return nil, &api.Error{Code: api.CodeNotYet, Message: fmt.Sprintf("--drain %s: not yet in this version; use --drain immediate", req.Drain)}
-	default:
-		return nil, &api.Error{Code: api.CodeBadRequest, Message: fmt.Sprintf("drain %q: give immediate, graceful or transactions", req.Drain)}
-	}
-	if req.Hold {
-		return nil, &api.Error{Code: api.CodeNotYet, Message: "--hold: not yet in this version"}
-	}
-	res := api.SetResponse{DryRun: req.DryRun, To: req.Node}
-	err := d.change(ctx, func(s *started, ag *cluster.Agreement, rec *model.Record) (*model.Record, bool, error) {
-		if req.ExpectEpoch != 0 && req.ExpectEpoch != ag.Record.Epoch {
-			return nil, false, d.lost(ag, rec)
-		}
-		in := d.input(s, ag, rec, time.Now())
-		res.From, res.Epoch, res.Warnings = rec.Active, ag.Record.Epoch, nil
-		res.Votes = decide.Votes(in, req.Node)
-		out, warnings, err := decide.Operator(in, decide.Request{Node: req.Node, Force: req.Force, By: "an operator through " + d.cfg.Name})
-		var no *decide.RefusedError
-		if errors.As(err, &no) {
-			e := refused("%s", no.Error())
-			e.Candidates = no.Candidates
-			return nil, false, e
-		}
-		if err != nil {
-			return nil, false, err
-		}
-		res.Warnings = warnings
-		if out.Propose == nil {
-			return nil, false, nil
-		}
-		if not := d.notSteering(s, ag, in); len(not) > 0 {
-			if !req.Force {
-				return nil, false, refused("not every proxy steers, so the move could leave two writers: %s; --force moves all the same", join(not))
-			}
-			for _, n := range not {
-				res.Warnings = append(res.Warnings, n+": until it follows there may be two writers")
-			}
-		}
-		if req.DryRun {
-			return nil, false, nil
-		}
-		res.Changed = true
-		return out.Propose, out.NewEpoch, nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	if res.Changed {
-		res.Epoch++
-	}
-	res.Active = d.active()
-	return res, nil
-}
-
-// notSteering names the expected proxies whose daemon does not steer: the
-// voters and the live members that have a HAProxy.
-func (d *Daemon) notSteering(s *started, ag *cluster.Agreement, in *decide.Input) []string {
-	var out []string
-	heard := map[string]bool{}
-	for _, v := range in.Voices {
-		heard[v.Member] = true
-		p := v.View.Proxy
-		switch {
-		case p == nil:
-		case v.View.Observe:
-			out = append(out, v.Member+" only observes")
-		case !p.Steering:
-			out = append(out, v.Member+" does not steer ("+orElse(p.Problem, "settling")+")")
-		}
-	}
-	witness := map[string]bool{}
-	for _, m := range s.cluster.Members() {
-		witness[m.Name] = m.Witness
-	}
-	for _, v := range ag.Voters {
-		if !heard[v.Name] && !witness[v.Name] {
-			out = append(out, v.Name+" is not heard")
-		}
-	}
-	slices.Sort(out)
-	return out
 }
 
 func (d *Daemon) exclude(ctx context.Context, node string, excluded bool) (any, error) {

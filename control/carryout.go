@@ -9,39 +9,61 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/plan"
 )
 
-// carryOut executes the plan. Before every command the agreement is asked
-// again: a daemon that was stopped between its look and its write must not
-// write what was true before.
-func (p *proxy) carryOut(ctx context.Context, now time.Time, want desired, l *look) int {
+// carryOut executes the plan. stands is asked again before every command: a
+// daemon that was stopped between its look and its write must not write what was
+// true before.
+func (p *proxy) carryOut(ctx context.Context, now time.Time, want desired, l *look, stands func() bool) int {
 	did := 0
 	for i := range l.result.Actions {
 		a := &l.result.Actions[i]
-		if again := p.want(); !again.mayWrite || again.version != want.version ||
-			!again.fresh.After(p.late) || again.voting && p.now().Sub(again.fresh) > writeWithin || p.now().Sub(now) > p.cfg.VerifiedWithin {
+		if !stands() {
 			return did
 		}
 		if !a.Private && a.Op != plan.OpClose {
 			p.pace.last = now
 		}
-		actx, cancel := context.WithTimeout(ctx, time.Second)
-		err := p.execute(actx, a)
-		cancel()
-		if err != nil {
-			p.m.runtimeErrors.Inc()
-			l.problem = fmt.Sprintf("HAProxy refused to %s: %v", describe(a), err)
-			p.log.Warn("command failed", "command", describe(a), "error", err)
-			p.events.add(now, l.problem)
-			if errors.Is(err, context.DeadlineExceeded) {
-				return did
-			}
-			continue
+		ok, hangs := p.one(ctx, now, a, want, l)
+		if ok {
+			did++
 		}
-		did++
-		p.m.actions.WithLabelValues(a.Op.String()).Inc()
-		p.log.Info("put right", "command", describe(a), "why", a.Why, "active", want.active, "version", want.version.String())
-		p.events.add(now, fmt.Sprintf("%s: %s", describe(a), a.Why))
+		if hangs {
+			return did
+		}
 	}
 	return did
+}
+
+// stands tells whether what was wanted at a look at now may still be written: the
+// agreement says the same, on a majority's word that is fresh. Only the proxy
+// loop calls it.
+func (p *proxy) stands(now time.Time, want desired) bool {
+	again := p.want()
+	return again.mayWrite && again.version == want.version && again.fresh.After(p.late) &&
+		again.heard(p.now()) && p.now().Sub(now) <= p.cfg.VerifiedWithin
+}
+
+// fenceStands is stands for what a proxy without a majority may do: its own fence.
+func (p *proxy) fenceStands(want desired) bool {
+	again := p.want()
+	return again.cut == want.cut && !again.mayWrite
+}
+
+// one executes one command; hangs tells that HAProxy did not answer in time.
+func (p *proxy) one(ctx context.Context, now time.Time, a *plan.Action, want desired, l *look) (ok, hangs bool) {
+	actx, cancel := context.WithTimeout(ctx, time.Second)
+	err := p.execute(actx, a)
+	cancel()
+	if err != nil {
+		p.m.runtimeErrors.Inc()
+		l.problem = fmt.Sprintf("HAProxy refused to %s: %v", describe(a), err)
+		p.log.Warn("command failed", "command", describe(a), "error", err)
+		p.events.add(now, l.problem)
+		return false, errors.Is(err, context.DeadlineExceeded)
+	}
+	p.m.actions.WithLabelValues(a.Op.String()).Inc()
+	p.log.Info("put right", "command", describe(a), "why", a.Why, "active", want.active, "version", want.version.String())
+	p.events.add(now, fmt.Sprintf("%s: %s", describe(a), a.Why))
+	return true, false
 }
 
 func (p *proxy) execute(ctx context.Context, a *plan.Action) error {
@@ -59,7 +81,10 @@ func (p *proxy) execute(ctx context.Context, a *plan.Action) error {
 }
 
 func describe(a *plan.Action) string {
-	if a.Op == plan.OpClose {
+	switch a.Op {
+	case plan.OpDrain, plan.OpReady:
+		return fmt.Sprintf("set %s/%s to %s", a.Backend, a.Server, a.Op)
+	case plan.OpClose:
 		if a.Sessions == 0 {
 			return fmt.Sprintf("close what is on its way to %s/%s", a.Backend, a.Server)
 		}

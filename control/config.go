@@ -4,11 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
+	"github.com/haproxy-peers/haproxy-peers/control/galera"
 )
 
 // Config is what a daemon needs to know. Every duration has a default; zero
@@ -32,10 +35,29 @@ type Config struct {
 	Witness bool
 	// Policy is what may be chosen about decisions.
 	Policy decide.Policy
+	// InitialVoters are the voters of a first start where the peers section does
+	// not name them: one that has the local peer alone. Empty: the peers.
+	InitialVoters []string
 	// RewriteConfig lets the daemon put the active first in a haproxy.cfg that
 	// haproxyctl rendered, after a move, so that a HAProxy that starts before
 	// its daemon starts right. Files that are not ours are never touched.
 	RewriteConfig bool
+
+	// ProbeUser and ProbePasswordFile are what `haproxyctl check` logs in with when
+	// the daemon does not answer; it finds them beside the admin socket.
+	ProbeUser, ProbePasswordFile string
+	// Canary says that the probe commits on every node (galera.CanaryConfig).
+	Canary bool
+	// OnBlind is what a proxy does that cannot reach the active: BlindFence (the
+	// default), BlindFollow or BlindServe.
+	OnBlind string
+	// OnNoMajority is what it does without a majority: NoMajorityNative (the
+	// default) or NoMajorityFence after FenceAfter (default 3 s).
+	OnNoMajority string
+	FenceAfter   time.Duration
+	// Readers is what reader backends do with the active: ReadersAll (the default)
+	// leaves them alone, ReadersExcludeActive drains it there.
+	Readers string
 
 	// Interval between looks at the HAProxy (default 100 ms).
 	Interval time.Duration
@@ -94,6 +116,14 @@ func (c Config) withDefaults() Config {
 	set(&c.PublishEvery, 500*time.Millisecond)
 	set(&c.ReviewWait, time.Second)
 	set(&c.NoMajorityAlert, 10*time.Second)
+	set(&c.FenceAfter, 3*time.Second)
+	c.OnBlind = orElse(c.OnBlind, BlindFence)
+	c.OnNoMajority = orElse(c.OnNoMajority, NoMajorityNative)
+	c.Readers = orElse(c.Readers, ReadersAll)
+	c.Policy.Follow = c.OnBlind == BlindFollow
+	if c.OnNoMajority == NoMajorityFence {
+		c.Policy.FenceAfter = c.FenceAfter
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -123,6 +153,29 @@ func (c *Config) Validate() error {
 	}
 	if c.CloseInterval > c.Interval && c.Interval > 0 {
 		errs = append(errs, fmt.Errorf("close interval %v is longer than interval %v", c.CloseInterval, c.Interval))
+	}
+	oneOf := func(flag, value string, known ...string) {
+		if value != "" && !slices.Contains(known, value) {
+			errs = append(errs, fmt.Errorf("%s %q: give %s", flag, value, strings.Join(known, ", ")))
+		}
+	}
+	oneOf("on-blind", c.OnBlind, BlindFence, BlindFollow, BlindServe)
+	oneOf("on-no-majority", c.OnNoMajority, NoMajorityNative, NoMajorityFence)
+	oneOf("readers", c.Readers, ReadersAll, ReadersExcludeActive)
+	for _, class := range c.Policy.Leave {
+		oneOf("leave", class, string(galera.ClassMaintenance), string(galera.ClassDonor), string(galera.ClassReadOnly))
+	}
+	if c.FenceAfter < 0 || c.FenceAfter > 0 && c.FenceAfter < 2*time.Second {
+		errs = append(errs, fmt.Errorf("fence-after %v: at least 2s, or an election would fence everybody", c.FenceAfter))
+	}
+	if c.Policy.LeaveTimeout < 0 {
+		errs = append(errs, fmt.Errorf("leave-timeout: %v is negative", c.Policy.LeaveTimeout))
+	}
+	if c.Policy.MinStay < 0 {
+		errs = append(errs, fmt.Errorf("min-stay: %v is negative", c.Policy.MinStay))
+	}
+	if c.Policy.MaxLag < 0 {
+		errs = append(errs, fmt.Errorf("max-lag: %d is negative (0: no limit)", c.Policy.MaxLag))
 	}
 	if c.Policy.MaxAutoMoves < 0 {
 		errs = append(errs, fmt.Errorf("max-auto-moves: %d is negative", c.Policy.MaxAutoMoves))

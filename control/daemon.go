@@ -15,6 +15,7 @@ import (
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/configs"
+	"github.com/haproxy-peers/haproxy-peers/control/galera"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 )
 
@@ -37,6 +38,15 @@ type Daemon struct {
 	votes   votes
 	decoded decoded
 	uuid    atomic.Pointer[string] // the record's Galera state UUID
+	// born is when this daemon was made; moveClock counts from a decision's arrival.
+	born      time.Time
+	moveClock moveClock
+	touch     touch
+	local     local
+	moves     moveLog
+	applied   applied
+	sessions  sessionLooks
+	ending    ending
 
 	mu   sync.Mutex
 	turn string // the vote loop's last sentence
@@ -75,6 +85,11 @@ type Deps struct {
 	Prober func(t *configs.Topology, expectUUID func() string) (RunningProber, error)
 	// HAProxy makes a client for an admin socket.
 	HAProxy func(socket string) (HAProxy, error)
+	// Inspector makes the look at a node's sessions; nil where no probe user is
+	// configured.
+	Inspector func(node galera.Target) (Inspector, error)
+	// Pods tells which database pods are about to end; nil outside Kubernetes.
+	Pods Pods
 }
 
 // New returns a daemon that does nothing yet.
@@ -88,9 +103,9 @@ func New(cfg Config, deps Deps) (*Daemon, error) {
 	cfg = cfg.withDefaults()
 	d := &Daemon{
 		cfg: cfg, log: cfg.Logger, m: newMetrics(cfg.Registerer), deps: deps,
-		events: &events{max: 200},
-		wakeV:  make(chan struct{}, 1),
-		wakeP:  make(chan struct{}, 1),
+		events: &events{max: 200}, born: time.Now(),
+		wakeV: make(chan struct{}, 1),
+		wakeP: make(chan struct{}, 1),
 	}
 	d.gate.closed = func() {
 		d.log.Info("waiting for the leader's word before enforcing the record again")
@@ -98,12 +113,19 @@ func New(cfg Config, deps Deps) (*Daemon, error) {
 		d.votes.leaderTerm, d.votes.reviewedTerm = 0, 0 // a leader's own word, too
 		d.votes.mu.Unlock()
 	}
+	d.local.dropped = func(node string) {
+		d.log.Warn("a majority is back: the order for this proxy alone is dropped", "node", node)
+		d.events.add(time.Now(), "a majority is back: the order for "+node+" on this proxy alone is dropped")
+		wake(d.wakeP)
+	}
 	d.files = &configFiles{
 		paths: cfg.Files, local: cfg.Name, log: cfg.Logger, every: 2 * time.Second,
 		mayRewriteNow: func() bool { return cfg.RewriteConfig && !cfg.Observe }, changed: d.topologyChanged,
 	}
 	if !cfg.Witness {
+		undo := newUndo(filepath.Join(cfg.DataDir, "haproxy-changes.json"), cfg.Logger)
 		d.proxy = &proxy{
+			undo: undo, hold: hold{undo: undo}, inspect: d.inspectorOf,
 			cfg: cfg, log: cfg.Logger, now: time.Now, dial: deps.HAProxy, want: d.desired, m: d.m,
 			events: d.events, notify: func() { wake(d.wakeV) }, pause: func() { d.paused(time.Now()) }, files: d.files,
 			memory: newMemory(filepath.Join(cfg.DataDir, "haproxy-seen.json"), cfg.Logger),
@@ -155,6 +177,7 @@ func (d *Daemon) start(ctx context.Context, g *errgroup.Group) error {
 	if err != nil {
 		return err
 	}
+	d.writeHint("")
 	s := &started{cluster: c}
 	g.Go(func() error { return c.Run(ctx) })
 	if d.deps.Prober != nil {
@@ -166,7 +189,16 @@ func (d *Daemon) start(ctx context.Context, g *errgroup.Group) error {
 		g.Go(func() error { return p.Run(ctx) })
 	}
 	d.started.Store(s)
+	if d.deps.Pods != nil {
+		g.Go(func() error { return d.deps.Pods.Run(ctx) })
+	}
 	g.Go(func() error { return d.voteLoop(ctx, s) })
+	if s.prober != nil {
+		g.Go(func() error { return d.measure(ctx, s) })
+	}
+	if d.deps.Inspector != nil {
+		g.Go(func() error { return d.sessions.run(ctx, d) })
+	}
 	if d.proxy != nil {
 		g.Go(func() error { return d.proxy.run(ctx, d.wakeP) })
 	}
@@ -195,9 +227,18 @@ func (d *Daemon) firstTopology(ctx context.Context) *configs.Topology {
 	}
 }
 
-// topologyChanged tells the probe which nodes there are now.
+// topologyChanged tells the probe which nodes there are now, and the cluster who
+// is to begin if nothing has begun yet.
 func (d *Daemon) topologyChanged(t *configs.Topology) {
-	if s := d.started.Load(); s != nil && s.prober != nil {
+	s := d.started.Load()
+	if s == nil {
+		return
+	}
+	// --initial-voters is there because the file names the local peer alone.
+	if names := PeerNames(InitialPeers(t)); len(names) > 0 && len(d.cfg.InitialVoters) == 0 {
+		s.cluster.SetInitialVoters(names)
+	}
+	if s.prober != nil {
 		s.prober.SetNodes(Targets(t))
 	}
 }
@@ -216,37 +257,6 @@ func (d *Daemon) stateUUID() string {
 		return *uuid
 	}
 	return ""
-}
-
-// desired is what the agreement wants of this proxy now. It closes the gate
-// when the majority is lost, and opens it on the leader's word.
-func (d *Daemon) desired() desired {
-	s := d.started.Load()
-	if s == nil {
-		return desired{why: "not started yet"}
-	}
-	ag := s.cluster.Agreement()
-	if !ag.Fresh {
-		d.gate.close()
-	}
-	rec, err := d.record(&ag)
-	if err != nil {
-		return desired{why: err.Error()}
-	}
-	if rec == nil {
-		return desired{why: orElse(ag.Reason, "nothing is decided yet")}
-	}
-	fresh := time.Now().Add(-ag.FreshAge)
-	want := desired{known: true, active: rec.Active, left: rec.Last().From, version: ag.Record.Version, fresh: fresh, voting: ag.Voting}
-	switch {
-	case !ag.Fresh:
-		want.why = "no majority: " + ag.Reason
-	case !d.gate.pass(false, fresh) && !d.gate.pass(d.reviewed(&ag), fresh):
-		want.why = "waiting until the leader has looked at what the HAProxies did meanwhile"
-	default:
-		want.mayWrite = true
-	}
-	return want
 }
 
 func orElse(s, other string) string {

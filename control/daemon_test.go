@@ -82,6 +82,12 @@ func TestReadyToReview(t *testing.T) {
 		}
 		return in
 	}
+	moved := in(true, true, true)
+	moved.Record, moved.Order = &model.Record{Active: "pxc-1"}, []string{"pxc-0", "pxc-1", "pxc-2"}
+	for _, v := range moved.Voices {
+		v.View.Proxy.WentDown = []string{"pxc-1"}
+		v.View.Nodes = []model.NodeView{{Name: "pxc-2", Verdict: model.Unknown, Sessions: 3}}
+	}
 	d, _ := newTestDaemon(t)
 	d.votes.leaderSince = now
 	for _, tt := range []struct {
@@ -95,6 +101,8 @@ func TestReadyToReview(t *testing.T) {
 		{"two of three were native: wait for the third", in(true, true), 0, false},
 		{"but not for long", in(true, true), time.Second, true},
 		{"one of three is no majority", in(true), time.Hour, false},
+		{"the proxies moved to a node that nobody has probed yet", moved, time.Second, false},
+		{"and nobody can", moved, 5 * time.Second, true},
 	} {
 		if got := d.readyToReview(tt.in, now.Add(tt.at)); got != tt.want {
 			t.Errorf("%s: %v", tt.name, got)
@@ -246,8 +254,12 @@ func TestSetActive(t *testing.T) {
 	}{
 		{"no node", api.SetRequest{}, api.CodeBadRequest},
 		{"an unknown drain", api.SetRequest{Node: "pxc-2", Drain: "slowly"}, api.CodeBadRequest},
-		{"not yet", api.SetRequest{Node: "pxc-2", Drain: "transactions"}, api.CodeNotYet},
-		{"hold, not yet", api.SetRequest{Node: "pxc-2", Hold: true}, api.CodeNotYet},
+		{"hold, without hold frontends", api.SetRequest{Node: "pxc-2", Hold: true}, api.CodeRefused},
+		{"keep without a drain", api.SetRequest{Node: "pxc-2", Keep: true}, api.CodeBadRequest},
+		{"a hold longer than MySQL's connect_timeout", api.SetRequest{Node: "pxc-2", Hold: true, MaxHoldMS: 60_000}, api.CodeBadRequest},
+		{"a longest hold without a hold", api.SetRequest{Node: "pxc-2", MaxHoldMS: 1000}, api.CodeBadRequest},
+		{"local-only with a drain", api.SetRequest{Node: "pxc-2", Drain: "graceful", LocalOnly: true}, api.CodeBadRequest},
+		{"local-only with a majority", api.SetRequest{Node: "pxc-2", LocalOnly: true}, api.CodeRefused},
 		{"another epoch than expected", api.SetRequest{Node: "pxc-2", ExpectEpoch: 3}, api.CodeRefused},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -327,5 +339,21 @@ func TestPausedLeaderReviewsAgain(t *testing.T) {
 	d.voteTurn(context.Background(), s, later.Add(d.cfg.ReviewWait+100*time.Millisecond))
 	if !d.desired().mayWrite {
 		t.Error("it never goes on")
+	}
+}
+
+// A haproxy.cfg that is reread says nothing of the first voters where they were named on the command line.
+func TestInitialVotersAreTheFilesOnlyByDefault(t *testing.T) {
+	peers := &configs.Topology{
+		Peers:  []configs.PeersSection{{Name: "mypeers", Peers: []configs.Peer{{Name: "px0"}}}},
+		Sticky: []configs.StickyBackend{{PeersSection: "mypeers"}},
+	}
+	for _, named := range [][]string{nil, {"px0", "px1", "px2"}} {
+		d, f := newTestDaemon(t)
+		d.cfg.InitialVoters = named
+		d.topologyChanged(peers)
+		if told := len(f.initial) > 0; told != (named == nil) {
+			t.Errorf("--initial-voters %v: the cluster was told %v", named, f.initial)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -24,6 +25,8 @@ type fakeCluster struct {
 	members []cluster.Member
 	own     *model.View
 	propose func(cluster.Command) error // nil: compare and set
+	remove  error
+	initial []string // by SetInitialVoters
 }
 
 func (f *fakeCluster) Agreement() cluster.Agreement {
@@ -72,6 +75,17 @@ func (f *fakeCluster) Changed() <-chan struct{}                { return nil }
 func (f *fakeCluster) Register() cluster.RegisterStatus        { return cluster.RegisterStatus{} }
 func (f *fakeCluster) InitForce(context.Context) error         { return nil }
 func (f *fakeCluster) Recover(context.Context, []string) error { return nil }
+func (f *fakeCluster) SetInitialVoters(names []string)         { f.initial = names }
+
+func (f *fakeCluster) Remove(_ context.Context, name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.remove != nil {
+		return f.remove
+	}
+	f.ag.Voters = slices.DeleteFunc(slices.Clone(f.ag.Voters), func(v cluster.VoterInfo) bool { return v.Name == name })
+	return nil
+}
 
 func (f *fakeCluster) set(change func(*cluster.Agreement)) {
 	f.mu.Lock()

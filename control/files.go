@@ -31,7 +31,12 @@ type configFiles struct {
 
 	topo   *configs.Topology
 	layout plan.Layout
-	query  runtimeapi.SnapshotQuery
+	// readers are the backends that spread connections over the nodes.
+	readers []plan.ReaderBackend
+	// sendProxy names the servers (backend/server) that see HAProxy's client as
+	// theirs. It is never changed after it was stored: a drainer keeps it.
+	sendProxy map[string]bool
+	query     runtimeapi.SnapshotQuery
 
 	stamp   string
 	checked time.Time
@@ -93,6 +98,14 @@ func loadTopology(paths []string, local string) (*configs.Topology, error) {
 func (f *configFiles) use(topo *configs.Topology) {
 	f.topo, f.compare = topo, true
 	f.layout = layoutOf(topo)
+	f.readers = readersOf(topo)
+	sendProxy := map[string]bool{}
+	for _, b := range topo.Sticky {
+		for _, s := range b.Servers {
+			sendProxy[b.Name+"/"+s.Name] = s.SendProxy
+		}
+	}
+	f.sendProxy = sendProxy
 	f.query = runtimeapi.SnapshotQuery{Info: true, Servers: true, Stats: true}
 	if s := f.layout.Steer; s != nil {
 		f.query.Tables = append(f.query.Tables, s.Table)
@@ -164,16 +177,47 @@ func (f *configFiles) beaconUp(snap *runtimeapi.Snapshot) bool {
 func layoutOf(t *configs.Topology) plan.Layout {
 	var l plan.Layout
 	if s := t.Steering; s != nil {
-		l.Steer = &plan.Steer{Table: s.Table, ActiveKey: s.ActiveKey, FenceKey: s.FenceKey}
+		l.Steer = &plan.Steer{Table: s.Table, ActiveKey: s.ActiveKey, FenceKey: s.FenceKey, HoldKey: s.HoldKey}
 	}
 	for _, sb := range t.Sticky {
-		b := plan.Backend{Name: sb.Name, Table: sb.Table, Keys: sb.Keys}
+		b := plan.Backend{Name: sb.Name, Table: sb.Table, Keys: sb.Keys, HoldSocket: sb.HoldSocket}
 		for _, s := range sb.Servers {
 			b.Servers = append(b.Servers, plan.Server{Name: s.Name, ID: s.ID, Backup: s.Backup})
 		}
 		l.Backends = append(l.Backends, b)
 	}
 	return l
+}
+
+// readersOf are the backends that spread connections over the nodes.
+func readersOf(t *configs.Topology) []plan.ReaderBackend {
+	var out []plan.ReaderBackend
+	for _, b := range t.Readers() {
+		r := plan.ReaderBackend{Name: b.Name}
+		for _, s := range b.Servers {
+			r.Servers = append(r.Servers, s.Name)
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// proxied returns what tells whether the database sees a session under its
+// client's address, by the configuration of now. Any goroutine may call the result.
+func (f *configFiles) proxied() func(*runtimeapi.Session) bool {
+	sendProxy := f.sendProxy
+	return func(s *runtimeapi.Session) bool { return sendProxy[s.Backend+"/"+s.Server] }
+}
+
+// holdReverts tells whether this HAProxy can give connections that wait for a new
+// node back to the old one: without that no hold is begun.
+func (f *configFiles) holdReverts(version string) bool {
+	for _, b := range f.topo.Sticky {
+		if !b.HoldReverts(version) {
+			return false
+		}
+	}
+	return true
 }
 
 // order is the configured preference of nodes: the one a rendered file keeps in
@@ -221,6 +265,15 @@ func (f *configFiles) rewrite(ctx context.Context, active string, ev *events, lo
 		}
 		log.Info("put the active first in haproxy.cfg", "file", path, "active", active)
 	}
+}
+
+// PeerNames lists the names of peers.
+func PeerNames(peers []configs.Peer) []string {
+	names := make([]string, 0, len(peers))
+	for _, p := range peers {
+		names = append(names, p.Name)
+	}
+	return names
 }
 
 // InitialPeers are the peers that the sticky tables are shared with: their

@@ -129,6 +129,8 @@ func (d *Daemon) ready() (bool, string) {
 		return false, orElse(d.files.problemNow(), "HAProxy was not looked at yet")
 	case !l.reachable:
 		return false, l.problem
+	case l.fenced != "":
+		return false, "fenced: " + l.fenced
 	case l.want.mayWrite && !l.result.Converged:
 		return false, l.result.Reason
 	case l.effective != "":

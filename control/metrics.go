@@ -8,16 +8,17 @@ import (
 // metrics are what the daemon exports of itself. The cluster and the probe
 // register their own.
 type metrics struct {
-	turns            *prometheus.CounterVec
-	actions          *prometheus.CounterVec
-	runtimeErrors    prometheus.Counter
-	restarts         prometheus.Counter
-	proposals        *prometheus.CounterVec
-	twoWriterSeconds prometheus.Counter
-	lookSeconds      prometheus.Histogram
-	badViews         prometheus.Counter
+	turns         *prometheus.CounterVec
+	actions       *prometheus.CounterVec
+	runtimeErrors prometheus.Counter
+	restarts      prometheus.Counter
+	proposals     *prometheus.CounterVec
+	twoWriterMS   prometheus.Counter
+	lookSeconds   prometheus.Histogram
+	badViews      prometheus.Counter
 
 	active    *prometheus.GaugeVec
+	sessions  *prometheus.GaugeVec
 	epoch     prometheus.Gauge
 	agreed    prometheus.Gauge
 	frozen    prometheus.Gauge
@@ -26,7 +27,14 @@ type metrics struct {
 	beacon    prometheus.Gauge
 	reachable prometheus.Gauge
 	elsewhere prometheus.Gauge
+	fenced    prometheus.Gauge
+	held      prometheus.Gauge
+	move      prometheus.Gauge
 	alert     prometheus.Gauge
+	going     *prometheus.GaugeVec
+	cut       prometheus.Counter
+
+	counted map[string]bool // the nodes in sessions; the proxy loop's alone
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -46,12 +54,14 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		restarts:      counter("haproxy_restarts_total", "Restarts and reloads of this HAProxy that were noticed."),
 		proposals: f.NewCounterVec(prometheus.CounterOpts{Namespace: "haproxyd", Name: "proposals_total",
 			Help: "Changes of the record that this member proposed, by kind and result."}, []string{"kind", "result"}),
-		twoWriterSeconds: counter("two_writer_seconds_total", "Time in which this HAProxy had sessions to the active and to another node in sticky backends."),
+		twoWriterMS: counter("two_writer_milliseconds_total", "Time in which two or more nodes took commits through the proxies, from the nodes' wsrep_replicated and all proxies' sessions; the same figure on every member."),
 		lookSeconds: f.NewHistogram(prometheus.HistogramOpts{Namespace: "haproxyd", Name: "look_seconds",
 			Help: "Duration of one look at this HAProxy.", Buckets: prometheus.ExponentialBuckets(0.0001, 4, 8)}),
 		badViews: counter("views_bad_total", "Views of other members that could not be understood."),
 		active: f.NewGaugeVec(prometheus.GaugeOpts{Namespace: "haproxyd", Name: "active",
 			Help: "1 for the decided active node."}, []string{"node"}),
+		sessions: f.NewGaugeVec(prometheus.GaugeOpts{Namespace: "haproxyd", Name: "sessions",
+			Help: "Open sessions of this HAProxy in sticky backends, by node; none while its Runtime API does not answer."}, []string{"node"}),
 		epoch:     gauge("epoch", "Number of the present decision."),
 		agreed:    gauge("agreed", "1 while a majority of the voters is heard."),
 		frozen:    gauge("frozen", "1 while automatic changes are frozen."),
@@ -60,7 +70,13 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		beacon:    gauge("beacon", "1 while /beacon answers 200."),
 		reachable: gauge("haproxy_reachable", "1 while this HAProxy's Runtime API answers."),
 		elsewhere: gauge("sessions_elsewhere", "Open sessions of this HAProxy in sticky backends to nodes that are not the active."),
-		alert:     gauge("alert", "1 while there is something that an operator must see."),
+		fenced:    gauge("fenced", "1 while this proxy must serve nobody and refuses new connections."),
+		held:      gauge("held", "1 while new connections wait for the end of a planned move."),
+		move:      gauge("move", "1 while a planned move is under way, by the record that this member knows."),
+		going: f.NewGaugeVec(prometheus.GaugeOpts{Namespace: "haproxyd", Name: "node_going",
+			Help: "1 while a node is about to end: its pod is being deleted, or it shuts down."}, []string{"node"}),
+		cut:   counter("departures_cut_total", "Nodes that ended, or whose time was over, while sessions were in a transaction on them."),
+		alert: gauge("alert", "1 while there is something that an operator must see."),
 	}
 }
 
@@ -76,5 +92,33 @@ func (m *metrics) observe(l *look) {
 	set(m.converged, l.want.known && l.result.Converged)
 	set(m.beacon, l.beacon)
 	set(m.reachable, l.reachable)
+	set(m.fenced, l.result.Fenced)
+	set(m.held, l.move != nil && l.move.Held)
 	m.elsewhere.Set(float64(l.result.Elsewhere))
+	m.countSessions(l)
+}
+
+// countSessions sets the sessions by node, and drops the figures that this look
+// does not have. A scrape in between never finds a node missing that is there.
+func (m *metrics) countSessions(l *look) {
+	now := map[string]bool{}
+	if l.reachable {
+		for node, n := range l.nodes {
+			m.sessions.WithLabelValues(node).Set(float64(n.sessions))
+			now[node] = true
+		}
+	}
+	for node := range m.counted {
+		if !now[node] {
+			m.sessions.DeleteLabelValues(node)
+		}
+	}
+	m.counted = now
+}
+
+func boolGauge(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }

@@ -43,7 +43,7 @@ func observe(f *configFiles, snap *runtimeapi.Snapshot) (plan.Observed, map[stri
 		if !sticky {
 			continue
 		}
-		servers[s.Name] = plan.ServerNow{ID: s.ID, Running: running(s) && !s.Admin.Drain() && s.UserWeight > 0, Drain: s.Sticks()}
+		servers[s.Name] = plan.ServerNow{ID: s.ID, Running: running(s) && !s.Admin.Drain() && s.UserWeight > 0, Drain: s.Sticks(), Weight: s.UserWeight}
 		n := nodes[s.Name]
 		n.state = worse(n.state, stateOf(s))
 		nodes[s.Name] = n
@@ -55,7 +55,7 @@ func observe(f *configFiles, snap *runtimeapi.Snapshot) (plan.Observed, map[stri
 			continue
 		}
 		if sv, ok := servers[s.Server]; ok {
-			sv.Sessions = s.CurrentSessions
+			sv.Sessions, sv.Queue, sv.Limit = s.CurrentSessions, s.Queue, s.SessionLimit
 			servers[s.Server] = sv
 			n := nodes[s.Server]
 			n.sessions += s.CurrentSessions
@@ -95,9 +95,12 @@ func worse(a, b model.ServerState) model.ServerState {
 // sameProcess notices a restart or reload.
 func (p *proxy) sameProcess(now time.Time, info runtimeapi.Info) {
 	proc := process{Pid: info.Pid, Started: time.Now().Add(-info.Uptime).Round(0)}
+	p.hold.proc = proc
+	p.undo.restarted(proc)
 	if p.proc.Pid != 0 && p.proc.same(proc) {
 		return
 	}
+	p.hold.drop() // or who waits in the old process waits for ever
 	if p.proc.Pid != 0 {
 		p.m.restarts.Inc()
 		p.log.Info("HAProxy was restarted or reloaded", "old_pid", p.proc.Pid, "pid", proc.Pid)

@@ -19,6 +19,21 @@ type Agreement interface {
 	Register() cluster.RegisterStatus
 	InitForce(ctx context.Context) error
 	Recover(ctx context.Context, voters []string) error
+	Remove(ctx context.Context, name string) error
+	SetInitialVoters(names []string)
+}
+
+// Inspector looks at the sessions of one database node: *galera.Inspector. It
+// needs more privileges than the probe.
+type Inspector interface {
+	// Sessions lists the node's client sessions, Session looks at one of them.
+	Sessions(ctx context.Context) ([]galera.ClientSession, error)
+	Session(ctx context.Context, id uint64) (galera.ClientSession, error)
+	// Applied is the node's wsrep_last_committed.
+	Applied(ctx context.Context) (int64, error)
+	// Lacks is the GRANT that the probe's user lacks, "" for none.
+	Lacks(ctx context.Context) (string, error)
+	Close()
 }
 
 // HAProxy is what the proxy loop needs of the Runtime API: *runtimeapi.Client.
@@ -29,6 +44,14 @@ type HAProxy interface {
 	ClearTable(ctx context.Context, table, key string) error
 	ClearSetTable(ctx context.Context, table, key string, serverID int) error
 	ShutdownSessionsServer(ctx context.Context, backend, server string) error
+	Sessions(ctx context.Context) ([]runtimeapi.Session, error)
+	SessionDetail(ctx context.Context, id string) (runtimeapi.Session, error)
+	SessionDetails(ctx context.Context, backend, server string) ([]runtimeapi.Session, error)
+	ShutdownSession(ctx context.Context, id string) error
+	SetServerState(ctx context.Context, backend, server string, mode runtimeapi.ServerMode) error
+	HandOverQueue(ctx context.Context, backend, server string) error
+	SetServerWeight(ctx context.Context, backend, server string, weight int) error
+	SetServerMaxconn(ctx context.Context, backend, server string, maxconn int) error
 }
 
 // Prober is what the vote loop needs of the Galera probe: *galera.Prober. A nil

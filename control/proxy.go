@@ -25,23 +25,6 @@ const verifyRuns = 4
 // move meanwhile.
 const writeWithin = 500 * time.Millisecond
 
-// desired is what the agreement wants of this proxy at a moment.
-type desired struct {
-	known  bool
-	active string
-	// left is the node that the last decision has left, "" for none.
-	left    string
-	version cluster.Version
-	// mayWrite: a fresh majority stands behind it and nothing is waited for.
-	mayWrite bool
-	// fresh is when the majority stood behind this record; voting: a voter hears
-	// that at every heartbeat, others less often.
-	fresh  time.Time
-	voting bool
-	// why says why not, in a sentence.
-	why string
-}
-
 // nodeNow is a node as this HAProxy sees it, over all sticky backends.
 type nodeNow struct {
 	state    model.ServerState
@@ -68,6 +51,9 @@ type look struct {
 	effective string
 	native    bool
 	wentDown  []string
+	fenced    string // why this proxy serves nobody
+	canHold   bool
+	move      *model.MoveView
 }
 
 // proxy is the loop that looks at one HAProxy and puts it right.
@@ -102,6 +88,12 @@ type proxy struct {
 	lastStats []runtimeapi.ServerStat
 	pace      pace // of corrections of the native tables
 	sweep     sweep
+	fence     fence
+	hold      hold
+	undo      *undo
+	progress  progress
+	// inspect makes the drainer's look at a node; nil without a probe user.
+	inspect   func(node string) (Inspector, error)
 	rewritten cluster.Version
 
 	mu     sync.Mutex
@@ -117,6 +109,7 @@ func (p *proxy) run(ctx context.Context, wake <-chan struct{}) error {
 	for {
 		select {
 		case <-ctx.Done():
+			p.farewell(context.WithoutCancel(ctx))
 			return nil
 		case <-wake:
 		case <-timer.C:
@@ -130,6 +123,35 @@ func (p *proxy) run(ctx context.Context, wake <-chan struct{}) error {
 		p.due = p.turned.Add(next)
 		p.mu.Unlock()
 		timer.Reset(next)
+	}
+}
+
+// farewell takes back, on a clean stop, what only a running daemon may keep up: a
+// hold and a fence. Everything else stays as it is.
+func (p *proxy) farewell(ctx context.Context) {
+	if p.client == nil || p.files.topo == nil || p.cfg.Observe {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	p.progress.end()
+	layout := &p.files.layout
+	for p.hold.busy() && ctx.Err() == nil {
+		p.hold.began = time.Time{}
+		snap, err := p.client.Snapshot(ctx, p.files.query)
+		if err == nil {
+			obs, _ := observe(p.files, &snap)
+			err = p.hold.restore(ctx, p.client, layout, &obs)
+		}
+		if err != nil {
+			p.log.Warn("a hold is left for the next start to end", "error", err)
+			break
+		}
+	}
+	if p.fence.why != "" && layout.Steer != nil && layout.Steer.FenceKey != "" {
+		if err := p.client.ClearTable(ctx, layout.Steer.Table, layout.Steer.FenceKey); err != nil {
+			p.log.Warn("the fence is left: it ends when HAProxy notices that this daemon is gone", "error", err)
+		}
 	}
 }
 
@@ -186,7 +208,7 @@ func (p *proxy) turn(ctx context.Context) time.Duration {
 	if err := p.connect(); err != nil {
 		return p.fail(now, err.Error(), 10*p.cfg.Interval)
 	}
-	return p.look(ctx, now, !p.settled(now) || now.Sub(p.lastFull) >= p.cfg.FullEvery)
+	return p.look(ctx, now, !p.settled(now) || p.hold.busy() || now.Sub(p.lastFull) >= p.cfg.FullEvery)
 }
 
 // settled tells whether this HAProxy does what was agreed, as the last looks saw.
@@ -231,105 +253,12 @@ func (p *proxy) look(ctx context.Context, now time.Time, full bool) time.Duratio
 	return p.settle(ctx, now, &snap, full)
 }
 
-// settle compares one look with the agreement, carries out the plan, and stores
-// the look.
-func (p *proxy) settle(ctx context.Context, now time.Time, snap *runtimeapi.Snapshot, full bool) time.Duration {
-	topo := p.files
-	l := &look{
-		at: now, reachable: true, version: snap.Info.Version, pid: snap.Info.Pid,
-		uptime: snap.Info.Uptime, layout: topo.layoutName(), problem: p.differs,
-	}
-	obs, nodes := observe(topo, snap)
-	l.nodes = nodes
-	l.steered = topo.beaconUp(snap)
-
-	want := p.want()
-	if !full && want.version != p.pace.version {
-		return p.look(ctx, now, true) // a new decision: see all of it
-	}
-	if p.differs != "" && want.mayWrite {
-		want.mayWrite, want.why = false, p.differs
-	}
-	if p.cfg.Observe && want.mayWrite {
-		want.mayWrite, want.why = false, "--observe: this daemon never writes"
-	}
-	l.want = want
-	p.memory.look(p.proc, nodes)
-	if want.mayWrite {
-		p.memory.steered()
-		defer p.memory.save() // a disk's time is not the failover's
-	}
-	l.native = !want.mayWrite
-	l.wentDown = p.memory.wentDown()
-
-	in := plan.Input{
-		Layout: topo.layout, Observed: obs, Active: want.active, Steered: l.steered,
-		MayClose: want.mayWrite,
-	}
-	if want.known {
-		// While HAProxy does not see the beacon it is the native tables that route.
-		unsteered := topo.layout.Steer != nil && !l.steered
-		in.NativeDue = unsteered || p.pace.version != want.version || p.pace.due(now)
-		l.result = plan.Make(&in)
-		l.effective = l.result.Effective
-		if !full && (len(l.result.Actions) > 0 || !l.result.Converged || !l.result.NativeRight) {
-			return p.look(ctx, now, true)
-		}
-	} else {
-		l.effective = plan.EffectiveAll(&in)
-	}
-	if want.known && l.result.Elsewhere > 0 && nodes[want.active].sessions > 0 {
-		if since := now.Sub(p.lastGood); since < p.cfg.VerifiedWithin {
-			p.m.twoWriterSeconds.Add(since.Seconds()) // looks are 1 to 100 ms apart
-		}
-	}
-	p.lastGood = now
-
-	did := 0
-	if want.mayWrite {
-		l.result.Actions = append(l.result.Actions, p.sweep.actions(now, want, topo.layout.Backends, &l.result)...)
-		p.pace.look(now, want.version, l.result.NativeRight)
-		did = p.carryOut(ctx, now, want, l)
-	}
-	p.store(now, l, want)
-	if want.mayWrite && l.result.Converged && l.result.NativeRight && p.rewritten != want.version && p.rewriting.CompareAndSwap(false, true) {
-		p.rewritten = want.version
-		go func() {
-			defer p.rewriting.Store(false)
-			p.files.rewrite(ctx, want.active, p.events, p.log)
-		}()
-	}
-	return p.next(now, did, want, l)
-}
-
-// store publishes the look and advances the beacon.
-func (p *proxy) store(now time.Time, l *look, want desired) {
-	p.mu.Lock()
-	prev := p.last
-	p.beacon.step(now, want.mayWrite, l.result.PrivateRight, l.result.NativeRight)
-	l.beacon = p.beacon.on && p.files.layout.Steer != nil
-	if p.files.layout.Steer != nil {
-		// A beacon that HAProxy does not see steers nothing.
-		l.steering = l.beacon && l.steered
-		if l.beacon && !l.steered && l.problem == "" {
-			l.problem = "the beacon is on and HAProxy does not see it (yet): its server for the beacon is down"
-		}
-	} else {
-		l.steering = want.mayWrite && l.result.Converged && l.result.NativeRight
-	}
-	p.last = l
-	p.mu.Unlock()
-	p.m.observe(l)
-	if prev == nil || significant(prev, l) {
-		p.notify()
-	}
-}
-
 // significant tells whether the others should hear of this look at once.
 func significant(a, b *look) bool {
 	if a.reachable != b.reachable || a.steering != b.steering || a.effective != b.effective ||
 		a.want.version != b.want.version || a.result.Converged != b.result.Converged ||
-		a.native != b.native || a.problem != b.problem || len(a.nodes) != len(b.nodes) || len(a.wentDown) != len(b.wentDown) {
+		a.native != b.native || a.problem != b.problem || a.fenced != b.fenced ||
+		(a.result.Elsewhere == 0) != (b.result.Elsewhere == 0) || movesOn(a.move, b.move) || len(a.nodes) != len(b.nodes) || len(a.wentDown) != len(b.wentDown) {
 		return true
 	}
 	for name, n := range a.nodes {
@@ -372,28 +301,4 @@ func (p *proxy) again(now time.Time) time.Duration {
 		return p.cfg.CloseInterval
 	}
 	return 2 * p.cfg.Interval
-}
-
-// next is the time until the next look: at once after a move, close while it
-// is being verified (four looks with nothing to do) and while a new HAProxy
-// process settles, else calm.
-func (p *proxy) next(now time.Time, did int, want desired, l *look) time.Duration {
-	if did > 0 {
-		p.rightRuns = 0
-		if p.busy++; !l.result.Converged && p.busy <= 10 {
-			return time.Millisecond
-		}
-		return p.cfg.CloseInterval // a duel is no reason to spin
-	}
-	p.busy = 0
-	if want.mayWrite && l.result.PrivateRight && l.result.NativeRight && l.result.Converged {
-		p.rightRuns++
-	} else {
-		p.rightRuns = 0
-	}
-	watch := now.Sub(p.restarted) < p.cfg.WatchFor
-	if want.mayWrite && (p.rightRuns < verifyRuns && l.result.Usable || watch) {
-		return p.cfg.CloseInterval
-	}
-	return p.cfg.Interval
 }

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
@@ -26,6 +25,7 @@ type fakeHAProxy struct {
 	hang     bool
 	tables   map[string][]runtimeapi.Entry
 	sessions map[string]int  // backend/server
+	limits   map[string]int  // the same: its maxconn
 	stuck    bool            // closing does nothing
 	stubborn map[string]bool // table: sets have no effect
 	calls    map[string]int
@@ -50,7 +50,7 @@ func (h *fakeHAProxy) Snapshot(ctx context.Context, q runtimeapi.SnapshotQuery) 
 		for i := range 3 {
 			n := fmt.Sprintf("pxc-%d", i)
 			s.Servers = append(s.Servers, runtimeapi.ServerState{Backend: b, Name: n, ID: i + 1, Addr: fmt.Sprintf("10.0.0.%d", i+1), Port: 3306, UserWeight: 1, OpState: runtimeapi.OpRunning})
-			s.Stats = append(s.Stats, runtimeapi.ServerStat{Backend: b, Server: n, CurrentSessions: h.sessions[b+"/"+n]})
+			s.Stats = append(s.Stats, runtimeapi.ServerStat{Backend: b, Server: n, CurrentSessions: h.sessions[b+"/"+n], SessionLimit: h.limits[b+"/"+n]})
 		}
 	}
 	return s, nil
@@ -82,6 +82,33 @@ func (h *fakeHAProxy) ShutdownSessionsServer(_ context.Context, b, s string) err
 	if !h.stuck {
 		h.sessions[b+"/"+s] = 0
 	}
+	return nil
+}
+
+func (h *fakeHAProxy) Sessions(context.Context) ([]runtimeapi.Session, error) { return nil, nil }
+func (h *fakeHAProxy) SessionDetails(context.Context, string, string) ([]runtimeapi.Session, error) {
+	return nil, nil
+}
+func (h *fakeHAProxy) SessionDetail(context.Context, string) (runtimeapi.Session, error) {
+	return runtimeapi.Session{}, runtimeapi.ErrSessionNotFound
+}
+func (h *fakeHAProxy) ShutdownSession(context.Context, string) error { return nil }
+func (h *fakeHAProxy) SetServerState(_ context.Context, b, s string, m runtimeapi.ServerMode) error {
+	return h.count(fmt.Sprintf("state %s/%s %s", b, s, m))
+}
+func (h *fakeHAProxy) HandOverQueue(_ context.Context, b, s string) error {
+	return h.count(fmt.Sprintf("hand over %s/%s", b, s))
+}
+func (h *fakeHAProxy) SetServerWeight(_ context.Context, b, s string, w int) error {
+	return h.count(fmt.Sprintf("weight %s/%s %d", b, s, w))
+}
+func (h *fakeHAProxy) SetServerMaxconn(_ context.Context, b, s string, n int) error {
+	return h.count(fmt.Sprintf("maxconn %s/%s %d", b, s, n))
+}
+func (h *fakeHAProxy) count(call string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.calls[call]++
 	return nil
 }
 
@@ -231,23 +258,6 @@ func TestDrainedServerIsNotBalancedTo(t *testing.T) {
 	obs, _ := observe(d.files, snap)
 	if got := plan.EffectiveAll(&plan.Input{Layout: d.files.layout, Observed: obs}); got != "pxc-1" {
 		t.Errorf("says new connections go to %q; HAProxy sends them to pxc-1", got)
-	}
-}
-
-// Two-writer seconds are seconds, however close the looks are, and closing is no busy loop.
-func TestTwoWriterSecondsAreSeconds(t *testing.T) {
-	d, _, h := withProxy(t, testConfig)
-	h.stuck = true
-	h.sessions["galera-nodes/pxc-1"], h.sessions["galera-nodes/pxc-0"] = 3, 1
-	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
-	defer cancel()
-	_ = d.proxy.run(ctx, d.wakeP)
-	t.Logf("two_writer_seconds after 0.5 s: %v; closes sent in 0.5 s: %d", testutil.ToFloat64(d.m.twoWriterSeconds), h.calls["close galera-nodes/pxc-0"])
-	if got := testutil.ToFloat64(d.m.twoWriterSeconds); got > 0.6 {
-		t.Errorf("%v seconds counted within 0.5", got)
-	}
-	if n := h.calls["close galera-nodes/pxc-0"]; n > 40 {
-		t.Errorf("%d closes in 0.5 s", n)
 	}
 }
 

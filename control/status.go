@@ -61,6 +61,9 @@ func (d *Daemon) activeOf(ag *cluster.Agreement, rec *model.Record) api.Active {
 			continue
 		}
 		a.Proxies++
+		if p.Fenced != "" {
+			a.Fenced = append(a.Fenced, v.Member+": "+p.Fenced)
+		}
 		if p.Steering {
 			a.Steering++
 		}
@@ -72,6 +75,15 @@ func (d *Daemon) activeOf(ag *cluster.Agreement, rec *model.Record) api.Active {
 		}
 	}
 	slices.Sort(a.NotConverged)
+	slices.Sort(a.Fenced)
+	if a.LocalOnly = d.local.now(); a.LocalOnly != "" {
+		a.Reason = fmt.Sprintf("%s was forced on this proxy alone (--local-only); %s", a.LocalOnly, a.Reason)
+	}
+	if rec != nil && rec.Move != nil {
+		m := d.moves.now()
+		m.WaitingFor = d.sentence()
+		a.Move = &m
+	}
 	return a
 }
 
@@ -134,7 +146,11 @@ func (d *Daemon) nodes() []api.Node {
 			n.Opinions = append(n.Opinions, api.Opinion{
 				Member: v.Member, Verdict: string(w.Verdict), Eligible: w.Eligible, Avoid: w.Avoid, Reason: w.Reason,
 				HAProxy: string(w.Server), Sessions: w.Sessions, AgeMS: age.Milliseconds(), Voter: slices.Contains(in.Voters, v.Member),
+				Stuck: w.Stuck, Paused: w.Paused, Seqno: w.Seqno, Lacks: w.Lacks, Going: w.Going.Words(),
 			})
+			if n.Going == "" {
+				n.Going = w.Going.Words()
+			}
 		}
 		slices.SortFunc(n.Opinions, func(a, b api.Opinion) int { return cmp.Compare(a.Member, b.Member) })
 		out = append(out, n)
@@ -165,6 +181,12 @@ func (d *Daemon) members() []api.Member {
 					Reachable: p.Reachable, Version: p.Version, Pid: p.Pid, UptimeS: p.UptimeS, Layout: p.Layout,
 					Beacon: p.Beacon, Steering: p.Steering, Effective: p.Effective, Converged: p.Converged,
 					Epoch: v.Epoch, Elsewhere: p.Elsewhere, Problem: p.Problem,
+					Fenced: p.Fenced, LocalOnly: p.LocalOnly, Held: p.Move != nil && p.Move.Held, Sessions: map[string]int{},
+				}
+				for _, n := range v.Nodes {
+					if n.Sessions > 0 {
+						x.Proxy.Sessions[n.Name] = n.Sessions
+					}
 				}
 			}
 		}
@@ -185,10 +207,9 @@ func (d *Daemon) register() api.Register {
 		Epoch: ag.Record.Epoch, Revision: ag.Record.Revision, Term: ag.Term, Leader: ag.Leader, Agreed: ag.Fresh,
 		Reason: ag.Reason, Membership: st.Membership, File: d.cfg.DataDir, Voters: []api.Voter{}, Notes: registerNotes(&st),
 	}
-	if topo := d.files.topology(); topo != nil {
-		for _, p := range InitialPeers(topo) {
-			r.Initial = append(r.Initial, p.Name)
-		}
+	r.Initial = slices.Clone(d.cfg.InitialVoters)
+	if topo := d.files.topology(); topo != nil && len(r.Initial) == 0 {
+		r.Initial = PeerNames(InitialPeers(topo))
 	}
 	for _, v := range ag.Voters {
 		x := api.Voter{Name: v.Name, Disk: fmt.Sprintf("%016x", v.Disk), Live: v.Live, HeardMS: -1}
@@ -201,16 +222,15 @@ func (d *Daemon) register() api.Register {
 }
 
 // differingPeers says where haproxy.cfg and the membership differ. The record's
-// own configuration counts; nothing is done about it.
+// own configuration counts; nothing is done about it. A file whose peers section
+// does not name the others cannot differ.
 func (d *Daemon) differingPeers(s *started) []string {
 	topo := d.files.topology()
-	if topo == nil {
+	if topo == nil || len(d.cfg.InitialVoters) > 0 {
 		return nil
 	}
-	var peers, out []string
-	for _, p := range InitialPeers(topo) {
-		peers = append(peers, p.Name)
-	}
+	var out []string
+	peers := PeerNames(InitialPeers(topo))
 	live := map[string]bool{}
 	for _, m := range s.cluster.Members() {
 		if m.State == cluster.MemberGone {
@@ -289,14 +309,23 @@ func (d *Daemon) status() api.Status {
 		}
 	}
 	add(d.files.problemNow())
+	if d.deps.Pods != nil {
+		add(d.deps.Pods.Problem())
+	}
 	if !st.Active.Agreed {
 		add("not agreed: " + st.Active.Reason)
 	}
 	d.votes.mu.Lock()
 	add(d.votes.alert)
 	d.votes.mu.Unlock()
+	if st.Active.LocalOnly != "" {
+		add(st.Active.LocalOnly + " was forced on this proxy alone, without a majority")
+	}
 	for _, n := range st.Active.NotConverged {
 		add(n)
+	}
+	if d.proxy != nil {
+		add(d.proxy.undo.unread())
 	}
 	if st.Active.Frozen {
 		add("frozen: no automatic change happens")
@@ -352,6 +381,10 @@ func (d *Daemon) check(address string) (api.Check, error) {
 				continue
 			}
 			n := view.Node(s.Name)
+			if st := d.started.Load(); st == nil || st.prober == nil {
+				// The votes are HAProxy's own checks then, and this is asked by one of them.
+				return api.Check{Node: s.Name, Verdict: string(model.Unknown), Reason: "this daemon does not probe (--probe-user)"}, nil
+			}
 			return api.Check{Node: s.Name, Usable: n.Verdict == model.Healthy, Verdict: string(n.Verdict), Reason: n.Reason}, nil
 		}
 	}

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"slices"
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
@@ -55,6 +56,11 @@ func (s *sweep) actions(now time.Time, want desired, backends []plan.Backend, r 
 		}
 	}
 	return out
+}
+
+// closesAny tells whether sessions to a node are to be closed in any backend.
+func closesAny(actions []plan.Action, server string) bool {
+	return slices.ContainsFunc(actions, func(a plan.Action) bool { return a.Op == plan.OpClose && a.Server == server })
 }
 
 func closes(actions []plan.Action, backend, server string) bool {

@@ -34,8 +34,11 @@ func (d *Daemon) buildView(s *started, ag *cluster.Agreement) *model.View {
 	}
 	if topo := d.files.topology(); topo != nil {
 		for _, node := range order(topo) {
-			view.Nodes = append(view.Nodes, nodeView(node, l, probes, s.prober != nil))
+			n := nodeView(node, l, probes, s.prober != nil)
+			n.Lacks = d.lacks(node, s.prober != nil)
+			view.Nodes = append(view.Nodes, n)
 		}
+		d.addGoing(view, topo, probes, time.Now())
 	}
 	if d.proxy != nil && view.Proxy.Native {
 		for _, n := range view.Nodes {
@@ -47,6 +50,18 @@ func (d *Daemon) buildView(s *started, ag *cluster.Agreement) *model.View {
 	return view
 }
 
+// lacks is what this member needs to tell a node's transactions apart, "" for nothing.
+func (d *Daemon) lacks(node string, probing bool) string {
+	if !probing || d.deps.Inspector == nil {
+		return model.LacksProbe
+	}
+	lacks, known := d.sessions.lacks(node)
+	if !known {
+		return "a look at the privileges of its probe user, which has not succeeded yet"
+	}
+	return lacks
+}
+
 func (d *Daemon) proxyView(l *look) *model.ProxyView {
 	if l == nil {
 		return &model.ProxyView{Native: true, Problem: orElse(d.files.problemNow(), "not looked at yet")}
@@ -56,6 +71,7 @@ func (d *Daemon) proxyView(l *look) *model.ProxyView {
 		Layout: l.layout, Beacon: l.beacon, Steering: l.steering, Effective: l.effective,
 		Converged: l.want.known && l.result.Converged, Elsewhere: l.result.Elsewhere,
 		Problem: l.problem, Native: l.native, WentDown: l.wentDown,
+		Fenced: l.fenced, LocalOnly: l.want.local, CanHold: l.canHold, Move: l.move,
 	}
 	if p.Problem == "" {
 		p.Problem = d.files.problemNow()
@@ -83,7 +99,8 @@ func nodeView(node string, l *look, probes []galera.NodeStatus, probing bool) mo
 		for i := range probes {
 			if p := &probes[i]; p.Node == node {
 				v.Verdict, v.Eligible, v.Avoid = verdict(p.Verdict), p.Eligible, p.Avoid
-				v.Reason, v.UUID = p.Reason, p.StateUUID
+				v.Stuck, v.Alone, v.Paused = p.Stuck, p.StuckAlone, p.FlowPaused
+				v.Reason, v.UUID, v.Class, v.Seqno = p.Reason, p.StateUUID, string(p.Class), max(p.LastCommitted, 0)
 			}
 		}
 	} else {
@@ -116,19 +133,12 @@ func verdict(v galera.Verdict) model.Verdict {
 // publish gossips the view: at once when it says something new, else calmly, and
 // very calmly on a member that does not vote.
 func (d *Daemon) publish(s *started, view *model.View, voting bool, now time.Time) {
-	sig := *view
-	sig.Nodes = append([]model.NodeView(nil), view.Nodes...)
-	for i := range sig.Nodes {
-		sig.Nodes[i].Sessions, sig.Nodes[i].Reason = 0, ""
-	}
-	if view.Proxy != nil {
-		p := *view.Proxy
-		p.UptimeS, p.Elsewhere = 0, 0
-		sig.Proxy = &p
-	}
-	b := sig.Encode()
+	b := significantPart(view)
 	every := d.cfg.PublishEvery
-	if !voting {
+	switch {
+	case view.Proxy != nil && view.Proxy.Move != nil && !view.Proxy.Move.Done && view.Proxy.Move.Epoch == view.Epoch:
+		every = d.cfg.Interval // somebody watches its progress
+	case !voting:
 		every = followerViewWithin / 2
 	}
 	if bytes.Equal(b, d.votes.published) && now.Sub(d.votes.publishedAt) < every {
@@ -136,6 +146,31 @@ func (d *Daemon) publish(s *started, view *model.View, voting bool, now time.Tim
 	}
 	d.votes.published, d.votes.publishedAt = b, now
 	s.cluster.Publish(view.Encode())
+}
+
+// significantPart is what the others should hear of at once, not what counts on
+// by itself. Whether there are sessions matters for the two-writer time, how many
+// does not.
+func significantPart(view *model.View) []byte {
+	sig := *view
+	sig.Nodes = append([]model.NodeView(nil), view.Nodes...)
+	for i := range sig.Nodes {
+		n := &sig.Nodes[i]
+		n.Sessions, n.Reason, n.Seqno = min(n.Sessions, 1), "", 0
+		if n.Going != nil {
+			g := *n.Going
+			g.LeftMS, n.Going = 0, &g
+		}
+	}
+	if view.Proxy != nil {
+		p := *view.Proxy
+		p.UptimeS, p.Elsewhere = 0, 0
+		if p.Move != nil {
+			p.Move = &model.MoveView{Recovery: p.Move.Recovery, Epoch: p.Move.Epoch, Held: p.Move.Held, Done: p.Move.Done, Problem: p.Move.Problem}
+		}
+		sig.Proxy = &p
+	}
+	return sig.Encode()
 }
 
 // recent is latest for the other members. A look that is older than a
@@ -149,6 +184,7 @@ func (p *proxy) recent() *look {
 	}
 	old := *l
 	old.reachable, old.native, old.beacon, old.steering, old.result.Converged = false, true, false, false, false
+	old.fenced, old.move = "", nil
 	old.problem = "HAProxy was not looked at lately: this daemon did not run, or the socket hangs"
 	return &old
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
+	"github.com/haproxy-peers/haproxy-peers/control/step"
 )
 
 // followerViewWithin is how old the view of a member that does not vote may be.
@@ -44,6 +45,10 @@ func (d *Daemon) voteLoop(ctx context.Context, s *started) error {
 	if s.prober != nil {
 		verdicts = s.prober.Changed()
 	}
+	var pods <-chan struct{}
+	if d.deps.Pods != nil {
+		pods = d.deps.Pods.Changed()
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -51,10 +56,11 @@ func (d *Daemon) voteLoop(ctx context.Context, s *started) error {
 		case <-timer.C:
 		case <-d.wakeV:
 		case <-verdicts:
+		case <-pods:
 		case <-s.cluster.Changed():
 		}
 		d.voteTurn(ctx, s, time.Now())
-		timer.Reset(d.cfg.VoteInterval)
+		timer.Reset(d.untilTurn(s))
 	}
 }
 
@@ -90,6 +96,20 @@ func (d *Daemon) voteTurn(ctx context.Context, s *started, now time.Time) {
 	d.publish(s, view, ag.Voting, now)
 
 	in := d.input(s, &ag, rec, now)
+	if rec != nil {
+		d.moves.note(&ag, rec, in.MoveAge)
+		if rec.Move != nil {
+			last := d.moves.now()
+			d.moves.keep(sum(&last, in))
+		}
+		d.watchEnding(&ag, rec, in, view, now)
+	}
+	if rec != nil && rec.Move != nil && rec.Move.Hold && ag.IsLeader && ag.Fresh {
+		d.applied.ask(ctx, d, epochOf(ag.Record.Version), rec.Move.From, rec.Move.To, decide.Drained(in))
+	} else {
+		d.applied.drop()
+		in.Applied = false
+	}
 	if !ag.Fresh {
 		d.noMajority(&ag, now)
 		return
@@ -115,6 +135,9 @@ func (d *Daemon) voteTurn(ctx context.Context, s *started, now time.Time) {
 	out := decide.Decide(in)
 	d.say(now, out.Reason, out.Alert)
 	if out.Propose != nil {
+		if rec != nil && rec.Move != nil && out.Propose.Move == nil && !out.NewEpoch {
+			step.At(ctx, "ending")
+		}
 		d.propose(ctx, s, &ag, out)
 		return
 	}
@@ -134,13 +157,16 @@ func (d *Daemon) followRecord(ag *cluster.Agreement, rec *model.Record, now time
 	}
 	before := v.version
 	v.version = ag.Record.Version
-	d.uuid.Store(&rec.StateUUID)
+	if old := d.uuid.Swap(&rec.StateUUID); old == nil || *old != rec.StateUUID {
+		d.writeHint(rec.StateUUID)
+	}
 	wake(d.wakeP)
 	last := rec.Last()
 	d.m.epoch.Set(float64(ag.Record.Epoch))
 	d.m.active.Reset()
 	d.m.active.WithLabelValues(rec.Active).Set(1)
 	d.m.frozen.Set(boolGauge(rec.Frozen))
+	d.m.move.Set(boolGauge(rec.Move != nil))
 	if before.Epoch != ag.Record.Epoch || before.Recovery != ag.Record.Recovery {
 		d.log.Info("active node", "active", rec.Active, "from", last.From, "version", ag.Record.Version.String(), "reason", last.Reason, "by", last.By)
 		d.events.add(now, fmt.Sprintf("epoch %d: the active is %s (%s)", ag.Record.Epoch, rec.Active, last.Reason))
@@ -198,10 +224,13 @@ func (d *Daemon) readyToReview(in *decide.Input, now time.Time) bool {
 		return false
 	}
 	majority := decide.Majority(len(in.Voters))
+	waited := now.Sub(d.votes.leaderSince)
+	if decide.Unprobed(in) != "" && waited < 5*d.cfg.ReviewWait {
+		return false
+	}
 	if heard == len(in.Voters) || steered >= majority {
 		return true
 	}
-	waited := now.Sub(d.votes.leaderSince)
 	// HAProxies that do not answer tell nothing, however long one waits.
 	return heard >= majority && waited >= d.cfg.ReviewWait || views >= majority && waited >= 5*d.cfg.ReviewWait
 }
@@ -259,8 +288,23 @@ func (d *Daemon) input(s *started, ag *cluster.Agreement, rec *model.Record, now
 	for _, v := range ag.Voters {
 		in.Voters = append(in.Voters, v.Name)
 	}
+	in.MoveAge = d.moveClock.age(epochOf(ag.Record.Version))
+	in.Applied = d.applied.yes(epochOf(ag.Record.Version))
+	in.Silence = map[string]time.Duration{}
+	for _, v := range in.Voters {
+		in.Silence[v] = time.Since(d.born)
+	}
+	for _, m := range s.cluster.Members() {
+		if m.Witness {
+			in.Witnesses = append(in.Witnesses, m.Name)
+		}
+	}
 	for _, v := range s.cluster.Views() {
-		if v.Self || !d.fresh(&v) {
+		if v.Self {
+			continue
+		}
+		in.Silence[v.Name] = v.Age
+		if !d.fresh(&v) {
 			continue
 		}
 		view, err := d.decoded.view(&v)
@@ -289,7 +333,7 @@ func (d *Daemon) propose(ctx context.Context, s *started, ag *cluster.Agreement,
 	}
 	v.proposing = true
 	v.mu.Unlock()
-	kind := "freeze"
+	kind := "settings"
 	if out.NewEpoch {
 		kind = out.Propose.Last().Kind
 	}
@@ -352,11 +396,4 @@ func (d *Daemon) noMajority(ag *cluster.Agreement, now time.Time) {
 	}
 	d.say(now, reason, alert)
 	d.m.agreed.Set(0)
-}
-
-func boolGauge(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
 }

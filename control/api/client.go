@@ -76,6 +76,21 @@ func (c *Client) Set(ctx context.Context, req SetRequest) (SetResponse, error) {
 	return post[SetResponse](ctx, c, PathActive, req)
 }
 
+// Move returns the last planned move, pending or over.
+func (c *Client) Move(ctx context.Context) (Move, error) {
+	return get[Move](ctx, c, PathMove)
+}
+
+// CancelMove rolls a pending move back. It returns once that is committed.
+func (c *Client) CancelMove(ctx context.Context, req CancelRequest) (Move, error) {
+	return post[Move](ctx, c, PathMoveCancel, req)
+}
+
+// Explain tells why the active is what it is, and what would happen if a node died.
+func (c *Client) Explain(ctx context.Context) (Explanation, error) {
+	return get[Explanation](ctx, c, PathExplain)
+}
+
 // History returns the decisions, the newest first.
 func (c *Client) History(ctx context.Context) (History, error) {
 	return get[History](ctx, c, PathHistory)
@@ -89,6 +104,12 @@ func (c *Client) Nodes(ctx context.Context) ([]Node, error) {
 // Members returns the members of the gossip.
 func (c *Client) Members(ctx context.Context) ([]Member, error) {
 	return get[[]Member](ctx, c, PathMembers)
+}
+
+// RemoveMember takes a voter that never comes back out of the voters. It returns
+// once that is committed.
+func (c *Client) RemoveMember(ctx context.Context, name string) (RemoveResponse, error) {
+	return post[RemoveResponse](ctx, c, PathMembersRemove, MemberRequest{Name: name})
 }
 
 // Exclude keeps a node from being chosen automatically.

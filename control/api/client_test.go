@@ -60,6 +60,7 @@ func TestEveryMethodAsksItsPath(t *testing.T) {
 		{func() (any, error) { return c.Unfreeze(ctx, "") }, `{}`, call{"POST", "/v1/unfreeze", `{}`}, Active{}},
 		{func() (any, error) { return c.Register(ctx) }, `{"term":4}`, call{"GET", "/v1/register", ""}, Register{Term: 4}},
 		{func() (any, error) { return c.RegisterInit(ctx, true) }, `{}`, call{"POST", "/v1/register/init", `{"force":true}`}, Register{}},
+		{func() (any, error) { return c.RemoveMember(ctx, "px2") }, `{"changed":true}`, call{"POST", "/v1/members/remove", `{"name":"px2"}`}, RemoveResponse{Changed: true}},
 		{func() (any, error) { return c.RegisterRecover(ctx, []string{"a", "b"}) }, `{}`, call{"POST", "/v1/register/recover", `{"voters":["a","b"]}`}, Register{}},
 		{func() (any, error) { return c.Check(ctx, "[::1]:3306") }, `{"usable":true}`, call{"GET", "/v1/check?address=%5B%3A%3A1%5D%3A3306", ""}, Check{Usable: true}},
 	}

@@ -10,6 +10,7 @@ const (
 	PathHistory         = "/v1/active/history"   // GET History
 	PathNodes           = "/v1/nodes"            // GET []Node
 	PathMembers         = "/v1/members"          // GET []Member
+	PathMembersRemove   = "/v1/members/remove"   // POST MemberRequest -> RemoveResponse
 	PathExclude         = "/v1/exclude"          // POST NodeRequest -> Active
 	PathInclude         = "/v1/include"          // POST NodeRequest -> Active
 	PathFreeze          = "/v1/freeze"           // POST FreezeRequest -> Active
@@ -18,6 +19,9 @@ const (
 	PathRegisterInit    = "/v1/register/init"    // POST InitRequest -> Register
 	PathRegisterRecover = "/v1/register/recover" // POST RecoverRequest -> Register
 	PathCheck           = "/v1/check"            // GET ?address=IP:PORT -> Check
+	PathMove            = "/v1/move"             // GET Move: the last planned move, pending or over
+	PathMoveCancel      = "/v1/move/cancel"      // POST CancelRequest -> Move: roll a pending move back
+	PathExplain         = "/v1/explain"          // GET Explanation
 )
 
 // Active is the agreement and how far it is carried out. Its first ten keys are
@@ -55,16 +59,33 @@ type Active struct {
 	Excluded []string `json:"excluded,omitempty"`
 	// NotConverged names the proxies that do not route to the active, with why.
 	NotConverged []string `json:"not_converged,omitempty"`
+	// Fenced names the proxies that serve nobody, with why.
+	Fenced []string `json:"fenced,omitempty"`
+	// LocalOnly is the node that an operator forced on the proxy of the asked
+	// daemon alone, without a majority.
+	LocalOnly string `json:"local_only,omitempty"`
+	// Move is the pending move, nil when there is none.
+	Move *Move `json:"move,omitempty"`
 }
 
 // SetRequest asks for another active node.
 type SetRequest struct {
 	Node string `json:"node"`
-	// Drain is how sessions to the old node end: "immediate" (the default and,
-	// so far, the only one that is accepted), "graceful" or "transactions".
+	// Drain is how sessions to the old node end: "immediate" (the default: closed
+	// at once), "graceful" (they end by themselves) or "transactions" (each is
+	// closed once it is between transactions).
 	Drain string `json:"drain,omitempty"`
-	// Hold makes new connections wait during the move.
+	// Hold makes new connections wait until nothing is left on the old node and
+	// the new one has applied what the old one committed last.
 	Hold bool `json:"hold,omitempty"`
+	// Keep rolls the move back at the timeout, instead of closing what is left.
+	Keep bool `json:"keep,omitempty"`
+	// TimeoutMS bounds the drain (default 10 s), MaxHoldMS the hold (default 2 s).
+	TimeoutMS int64 `json:"timeout_ms,omitempty"`
+	MaxHoldMS int64 `json:"max_hold_ms,omitempty"`
+	// LocalOnly forces the node on the asked daemon's own proxy, without a
+	// majority; refused while there is one, dropped when one returns.
+	LocalOnly bool `json:"local_only,omitempty"`
 	// Force proceeds although not every proxy steers, or although the votes do
 	// not call the node healthy; a node that the votes call down also freezes.
 	Force bool `json:"force,omitempty"`
@@ -87,6 +108,9 @@ type SetResponse struct {
 	// Warnings are sentences: what the operator should know although it was done.
 	Warnings []string `json:"warnings,omitempty"`
 	Active   Active   `json:"state"`
+	// Move is the planned move that this began (drain other than immediate, or a
+	// hold), and in haproxyctl's output its end.
+	Move *Move `json:"move,omitempty"`
 }
 
 // Decision is one entry of the history.
@@ -128,19 +152,30 @@ type Opinion struct {
 	Sessions int    `json:"sessions"`
 	AgeMS    int64  `json:"age_ms"`
 	Voter    bool   `json:"voter"`
+	// Stuck says why the node's own commits hang, "" if they do not; Paused that
+	// flow control holds the node back; Seqno what it has applied.
+	Stuck  string `json:"stuck,omitempty"`
+	Paused bool   `json:"paused,omitempty"`
+	Seqno  int64  `json:"seqno,omitempty"`
+	// Lacks is the GRANT that the probe's user lacks for drains.
+	Lacks string `json:"lacks,omitempty"`
+	// Going says why the node is about to end, "" if it is not.
+	Going string `json:"going,omitempty"`
 }
 
 // Node is a database node as all members see it.
 type Node struct {
-	Name     string    `json:"name"`
-	Address  string    `json:"address"`
-	Active   bool      `json:"active"`
-	Excluded bool      `json:"excluded"`
-	Healthy  int       `json:"healthy"` // voters that say healthy
-	Down     int       `json:"down"`    // voters that say down
-	Unknown  int       `json:"unknown"` // voters that say neither, or are not heard
-	Eligible bool      `json:"eligible"`
-	Sessions int       `json:"sessions"`
+	Name     string `json:"name"`
+	Address  string `json:"address"`
+	Active   bool   `json:"active"`
+	Excluded bool   `json:"excluded"`
+	Healthy  int    `json:"healthy"` // voters that say healthy
+	Down     int    `json:"down"`    // voters that say down
+	Unknown  int    `json:"unknown"` // voters that say neither, or are not heard
+	Eligible bool   `json:"eligible"`
+	Sessions int    `json:"sessions"`
+	// Going says why the node is about to end, "" if nobody says that it is.
+	Going    string    `json:"going,omitempty"`
 	Opinions []Opinion `json:"opinions"`
 }
 
@@ -178,6 +213,14 @@ type Proxy struct {
 	Epoch     uint64 `json:"epoch"` // the epoch that it is converged to
 	Elsewhere int    `json:"elsewhere"`
 	Problem   string `json:"problem,omitempty"`
+	// Fenced says why this proxy serves nobody, "" while it serves.
+	Fenced string `json:"fenced,omitempty"`
+	// LocalOnly is the node that an operator forced on this proxy alone.
+	LocalOnly string `json:"local_only,omitempty"`
+	// Held: new connections wait for the end of a planned move.
+	Held bool `json:"held,omitempty"`
+	// Sessions are this proxy's open sessions by node.
+	Sessions map[string]int `json:"sessions,omitempty"`
 }
 
 // Register is the replicated record as this member knows it.
@@ -236,6 +279,20 @@ type Check struct {
 // NodeRequest names a node.
 type NodeRequest struct {
 	Node string `json:"node"`
+}
+
+// MemberRequest names a member.
+type MemberRequest struct {
+	Name string `json:"name"`
+}
+
+// RemoveResponse tells what became of the removal of a voter.
+type RemoveResponse struct {
+	Name string `json:"name"`
+	// Changed is false when it was no voter any more.
+	Changed bool `json:"changed"`
+	// Register is the record's configuration afterwards.
+	Register Register `json:"register"`
 }
 
 // FreezeRequest gives the reason, which is shown to everybody.

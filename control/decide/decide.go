@@ -1,7 +1,6 @@
 package decide
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,7 +17,30 @@ type Policy struct {
 	// LastResort allows a donor, desynced or read-only node to be chosen when
 	// nothing else is left.
 	LastResort bool
+	// Leave names the classes of the probe (galera.Class: donor, maintenance,
+	// read-only) for which a serving active is left by a planned move, with
+	// LeaveTimeout for its sessions' transactions to end.
+	Leave        []string
+	LeaveTimeout time.Duration
+	// MinStay is how long after a decision a *serving* active is not left again
+	// automatically. A dead one is left at once.
+	MinStay time.Duration
+	// Follow: where some proxies cannot reach the active, the cluster moves to a
+	// node that everybody reaches.
+	Follow bool
+	// MaxLag is how many write sets a node may be behind the others and still be
+	// chosen (0: no limit).
+	MaxLag int64
+	// FenceAfter, if not 0, is how long a proxy without a majority goes on before
+	// it serves nobody: a failover waits for the proxies that are not heard.
+	FenceAfter time.Duration
 }
+
+// fenceMargin is what a failover waits longer than Policy.FenceAfter, counted from
+// a silent member's last view: that may be 0.75 s older than the last word of the
+// majority that the member has heard, from which it counts itself, and the fence
+// is to be written.
+const fenceMargin = time.Second
 
 // Voice is the fresh view of one member. Members that were not heard lately
 // have none: silence is "unknown", never "down".
@@ -47,6 +69,15 @@ type Input struct {
 	// what the HAProxies did while nobody could decide.
 	Review bool
 	Policy Policy
+	// Witnesses are the members that have no proxy, heard or not.
+	Witnesses []string
+	// Silence is for how long each voter has not been heard; a fresh one has none.
+	Silence map[string]time.Duration
+	// MoveAge is how long this member has known the record's pending move, and
+	// Applied that its To was seen to have applied what its From had committed
+	// when nothing was left there.
+	MoveAge time.Duration
+	Applied bool
 }
 
 // Outcome is the decision of one turn.
@@ -61,66 +92,6 @@ type Outcome struct {
 	Alert string
 }
 
-// Tally is what the voters say of one node.
-type Tally struct {
-	Node                 string
-	Healthy, Down, Quiet int // Quiet: unknown or not heard
-	Eligible, Avoid      int
-	Native               int // proxies that effectively use it now
-}
-
-// Count returns the tally of one node over all voters.
-func Count(in *Input, node string) Tally {
-	t := Tally{Node: node}
-	for _, v := range in.Voters {
-		view := in.voice(v)
-		if view == nil {
-			t.Quiet++
-			continue
-		}
-		n := view.Node(node)
-		switch {
-		case n.Verdict == model.Down:
-			t.Down++
-		case n.Verdict == model.Healthy && otherDatabase(in.Record, n):
-			// A node of another state UUID is another database: down for us,
-			// whatever its own health.
-			t.Down++
-		case n.Verdict == model.Healthy:
-			t.Healthy++
-			if n.Eligible {
-				t.Eligible++
-			}
-			if n.Avoid {
-				t.Avoid++
-			}
-		default:
-			t.Quiet++
-		}
-	}
-	for _, v := range in.Voices {
-		if p := v.View.Proxy; p != nil && p.Effective == node {
-			t.Native++
-		}
-	}
-	return t
-}
-
-// otherDatabase tells whether the node was seen with another state UUID than
-// the record's.
-func otherDatabase(r *model.Record, n model.NodeView) bool {
-	return r != nil && r.StateUUID != "" && n.UUID != "" && n.UUID != r.StateUUID
-}
-
-func (in *Input) voice(member string) *model.View {
-	for _, v := range in.Voices {
-		if v.Member == member {
-			return v.View
-		}
-	}
-	return nil
-}
-
 // Majority is the number of voters that is more than half of all.
 func Majority(voters int) int { return voters/2 + 1 }
 
@@ -129,34 +100,97 @@ func Decide(in *Input) Outcome {
 	if in.Record == nil {
 		return adopt(in)
 	}
-	if in.Record.Frozen {
-		return frozen(in)
-	}
-	if in.Review {
-		if out, ok := native(in); ok {
+	active := Count(in, in.Record.Active)
+	dead := active.Down >= Majority(len(in.Voters))
+	if !in.Record.Frozen {
+		if in.Review {
+			if out, ok := native(in); ok {
+				return out
+			}
+		}
+		if dead {
+			if out := failover(in, active); out.Propose != nil || in.Record.Move == nil {
+				return out
+			}
+		} else if out, ok := unreached(in); ok {
 			return out
 		}
 	}
-	active := Count(in, in.Record.Active)
-	if active.Down < Majority(len(in.Voters)) {
-		return Outcome{Reason: keepReason(in, active)}
+	switch {
+	case in.Record.Move != nil:
+		if out, ok := overtake(in); ok {
+			return out
+		}
+		return pending(in)
+	case in.Record.Frozen:
+		return frozen(in)
 	}
+	if out, ok := depart(in); ok {
+		return out
+	}
+	if out, ok := leave(in); ok {
+		return out
+	}
+	if out, ok := follow(in, active); ok {
+		return out
+	}
+	return Outcome{Reason: keepReason(in, active)}
+}
+
+// failover leaves an active that a majority of all voters calls down.
+func failover(in *Input, active Tally) Outcome {
 	candidates := Candidates(in, active.Healthy)
 	if len(candidates) == 0 {
 		alert := fmt.Sprintf("%s is down for %d of %d voters and no other node is healthy for more of them: it stays the active",
 			in.Record.Active, active.Down, len(in.Voters))
 		return Outcome{Reason: alert, Alert: alert}
 	}
+	if wait := unfenced(in); wait != "" {
+		return Outcome{Reason: fmt.Sprintf("%s is down for %d of %d voters; the failover waits until %s", in.Record.Active, active.Down, len(in.Voters), wait)}
+	}
+	// The sessions of a planned move are still on the old node, and with a hold
+	// those who wait are handed back to it: no other node is as good. It is the
+	// move that ends, not one more automatic one.
+	if m := in.Record.Move; m != nil {
+		i := slices.IndexFunc(candidates, func(t Tally) bool { return t.Node == m.From })
+		if i >= 0 && candidates[i].Eligible == candidates[0].Eligible {
+			return in.move(m.From, model.KindRollback, fmt.Sprintf("the move to %s was rolled back: it is down for %d of %d voters (%s)",
+				m.To, active.Down, len(in.Voters), firstReason(in, m.To)))
+		}
+	}
 	if tooMany(in) {
-		next := in.Record.Clone()
-		next.Frozen = true
-		next.FrozenWhy = fmt.Sprintf("%d automatic moves within an hour: frozen until somebody looks (haproxyctl unfreeze)", in.Policy.MaxAutoMoves)
-		return Outcome{Propose: next, Reason: next.FrozenWhy, Alert: next.FrozenWhy}
+		return freeze(in)
 	}
 	best := candidates[0]
 	reason := fmt.Sprintf("%s is down for %d of %d voters (%s); %s is healthy for %d",
 		in.Record.Active, active.Down, len(in.Voters), firstReason(in, in.Record.Active), best.Node, best.Healthy)
 	return in.move(best.Node, model.KindFailover, reason)
+}
+
+// freeze is what comes instead of one automatic move too many.
+func freeze(in *Input) Outcome {
+	next := in.Record.Clone()
+	next.Frozen = true
+	next.FrozenWhy = fmt.Sprintf("%d automatic moves within an hour: frozen until somebody looks (haproxyctl unfreeze)", in.Policy.MaxAutoMoves)
+	return Outcome{Propose: next, Reason: next.FrozenWhy, Alert: next.FrozenWhy}
+}
+
+// unfenced names the proxies that may still serve the old active: those that are
+// not heard and have not been silent for long enough to have fenced themselves.
+func unfenced(in *Input) string {
+	if in.Policy.FenceAfter <= 0 {
+		return ""
+	}
+	var names []string
+	for _, v := range in.Voters {
+		if in.voice(v) == nil && !slices.Contains(in.Witnesses, v) && in.Silence[v] < in.Policy.FenceAfter+fenceMargin {
+			names = append(names, v)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return strings.Join(names, ", ") + ", not heard, must have fenced itself"
 }
 
 // move builds the outcome that makes node the active.
@@ -177,146 +211,6 @@ func (in *Input) move(node, kind, reason string) Outcome {
 	return Outcome{Propose: next, NewEpoch: true, Reason: reason}
 }
 
-// Candidates returns the nodes that may be chosen instead of the active and are
-// healthy for strictly more voters than floor, the best first.
-func Candidates(in *Input, floor int) []Tally {
-	usable := func(lastResort bool) []Tally {
-		var out []Tally
-		for _, node := range in.Order {
-			if in.Record != nil && (node == in.Record.Active || in.Record.IsExcluded(node)) {
-				continue
-			}
-			t := Count(in, node)
-			votes := t.Eligible
-			if lastResort {
-				votes = t.Healthy
-			}
-			if votes > floor {
-				out = append(out, t)
-			}
-		}
-		return out
-	}
-	out := usable(false)
-	if len(out) == 0 && in.Policy.LastResort {
-		out = usable(true)
-	}
-	slices.SortStableFunc(out, func(a, b Tally) int {
-		if a.Eligible != b.Eligible {
-			return b.Eligible - a.Eligible
-		}
-		if a.Healthy != b.Healthy {
-			return b.Healthy - a.Healthy
-		}
-		return b.Native - a.Native // equal: the stable sort keeps the configured order
-	})
-	return out
-}
-
-// adopt is the first decision: what the HAProxies do already.
-func adopt(in *Input) Outcome {
-	heard := 0
-	for _, v := range in.Voters {
-		if in.voice(v) != nil {
-			heard++
-		}
-	}
-	if heard < Majority(len(in.Voters)) {
-		return Outcome{Reason: fmt.Sprintf("no decision yet: %d of %d voters have told what they see", heard, len(in.Voters))}
-	}
-	// busy counts the proxies whose sessions are mostly there: who has clients
-	// is not moved for the sake of who has none.
-	busy, routes, sessions := map[string]int{}, map[string]int{}, map[string]int{}
-	proxies, answering := 0, 0
-	for _, v := range in.Voices {
-		p := v.View.Proxy
-		if p == nil {
-			continue
-		}
-		proxies++
-		if !p.Reachable {
-			continue
-		}
-		answering++
-		if p.Effective != "" {
-			routes[p.Effective]++
-		}
-		if node, ok := v.View.SessionNode(); ok {
-			busy[node]++
-		}
-		for _, n := range v.View.Nodes {
-			sessions[n.Name] += n.Sessions
-		}
-	}
-	if answering == 0 || answering < Majority(proxies) {
-		return Outcome{Reason: fmt.Sprintf("no decision yet: %d of %d HAProxies answer", answering, proxies)}
-	}
-	best, reason := "", ""
-	for _, node := range in.Order {
-		if sessions[node] == 0 && routes[node] == 0 {
-			continue
-		}
-		if best == "" || cmp.Or(busy[node]-busy[best], routes[node]-routes[best], sessions[node]-sessions[best]) > 0 {
-			best = node
-			reason = fmt.Sprintf("adopted: %d of %d proxies use %s, with %d sessions", routes[node], proxies, node, sessions[node])
-		}
-	}
-	if best == "" {
-		for _, node := range in.Order {
-			if Count(in, node).Eligible >= Majority(len(in.Voters)) {
-				best, reason = node, fmt.Sprintf("adopted: no proxy uses any node, %s is the first healthy one in the configured order", node)
-				break
-			}
-		}
-	}
-	if best == "" {
-		return Outcome{Reason: "no decision yet: no proxy uses any node and none is healthy"}
-	}
-	return in.move(best, model.KindAdopt, reason)
-}
-
-// native is rule 4.
-func native(in *Input) (Outcome, bool) {
-	wentDown := ""
-	// on counts the proxies whose sessions are there, and the idle ones that
-	// would go there; busy those with sessions.
-	proxies, on, busy := 0, map[string]int{}, map[string]int{}
-	for _, v := range in.Voices {
-		p := v.View.Proxy
-		if p == nil {
-			continue
-		}
-		proxies++
-		if slices.Contains(p.WentDown, in.Record.Active) && wentDown == "" {
-			wentDown = v.Member
-		}
-		if !p.Native {
-			continue
-		}
-		if node, ok := v.View.SessionNode(); ok {
-			on[node]++
-			busy[node]++
-		} else if v.View.Sessions() == 0 && p.Effective != "" {
-			on[p.Effective]++
-		}
-	}
-	if wentDown == "" {
-		return Outcome{}, false
-	}
-	for _, node := range in.Order {
-		if node == in.Record.Active || in.Record.IsExcluded(node) || busy[node] == 0 || on[node] < Majority(proxies) {
-			continue
-		}
-		if t := Count(in, node); t.Eligible < Majority(len(in.Voters)) {
-			continue
-		}
-		reason := fmt.Sprintf("adopted: while nothing could be decided %s went down (seen by %s) and %d of %d proxies moved to %s by themselves",
-			in.Record.Active, wentDown, on[node], proxies, node)
-		return in.move(node, model.KindNative, reason), true
-	}
-	return Outcome{}, false
-}
-
 func frozen(in *Input) Outcome {
 	active := Count(in, in.Record.Active)
 	reason := fmt.Sprintf("frozen: %s stays the active", in.Record.Active)
@@ -324,6 +218,9 @@ func frozen(in *Input) Outcome {
 		reason += " (" + why + ")"
 	}
 	out := Outcome{Reason: reason}
+	if alert := frozenDeparture(in); alert != "" {
+		out.Reason, out.Alert = alert, alert
+	}
 	if active.Down >= Majority(len(in.Voters)) {
 		out.Alert = fmt.Sprintf("frozen, and %s is down for %d of %d voters: HAProxy's own checks rule until somebody decides (haproxyctl active set, or unfreeze)",
 			in.Record.Active, active.Down, len(in.Voters))
@@ -343,48 +240,4 @@ func tooMany(in *Input) bool {
 		}
 	}
 	return recent >= in.Policy.MaxAutoMoves
-}
-
-// commonUUID is the state UUID that most voters read on the node.
-func (in *Input) commonUUID(node string) string {
-	count := map[string]int{}
-	best := ""
-	for _, v := range in.Voices {
-		u := v.View.Node(node).UUID
-		if u == "" {
-			continue
-		}
-		count[u]++
-		if best == "" || count[u] > count[best] {
-			best = u
-		}
-	}
-	return best
-}
-
-func keepReason(in *Input, t Tally) string {
-	switch {
-	case t.Healthy == len(in.Voters):
-		return fmt.Sprintf("%s is healthy for all %d voters", t.Node, len(in.Voters))
-	case t.Down == 0:
-		return fmt.Sprintf("%s is healthy for %d of %d voters, unknown to %d", t.Node, t.Healthy, len(in.Voters), t.Quiet)
-	}
-	return fmt.Sprintf("%s is down for %d of %d voters only (%s): no majority, it stays the active",
-		t.Node, t.Down, len(in.Voters), firstReason(in, t.Node))
-}
-
-// firstReason joins the distinct reasons of the voters that call node down.
-func firstReason(in *Input, node string) string {
-	var reasons []string
-	for _, v := range in.Voices {
-		n := v.View.Node(node)
-		if n.Verdict != model.Down || n.Reason == "" || slices.Contains(reasons, n.Reason) {
-			continue
-		}
-		reasons = append(reasons, n.Reason)
-	}
-	if len(reasons) == 0 {
-		return "no reason given"
-	}
-	return strings.Join(reasons, "; ")
 }

@@ -218,6 +218,16 @@ func TestNative(t *testing.T) {
 	if out := Decide(back()); out.Propose == nil || out.Propose.Active != "pxc-2" || out.Propose.Last().Kind != model.KindNative {
 		t.Fatalf("what HAProxy did is not adopted: %+v", out)
 	}
+	// Right after the daemons' start two of three probes have no verdict yet: that is no "no".
+	young := back()
+	young.Voices[0].View.Nodes[2].Verdict, young.Voices[1].View.Nodes[2].Verdict = model.Unknown, model.Unknown
+	if got := Unprobed(young); got != "pxc-2" {
+		t.Errorf("nobody waits for the verdict on pxc-2: %q", got)
+	}
+	young.Record.Frozen = true
+	if got := Unprobed(young) + Unprobed(back()); got != "" {
+		t.Errorf("frozen, or known: waits for %q", got)
+	}
 	tests := map[string]func(*Input){
 		"no review is due":                 func(in *Input) { in.Review = false },
 		"the active was never seen down":   func(in *Input) { in.Voices[0].View.Proxy.WentDown = nil },
@@ -227,6 +237,9 @@ func TestNative(t *testing.T) {
 		"the proxies steered all the time": func(in *Input) { in.Voices[0].View.Proxy.Native = false },
 		"their node is not healthy": func(in *Input) {
 			in.Voices[0].View.Nodes[2], in.Voices[1].View.Nodes[2] = word("pxc-2", 'd'), word("pxc-2", 'd')
+			if got := Unprobed(in); got != "" {
+				t.Errorf("waits for the verdict on %s, which is down", got)
+			}
 		},
 		"their node is excluded": func(in *Input) { in.Record.Excluded = []string{"pxc-2"} },
 		"frozen: never":          func(in *Input) { in.Record.Frozen = true },

@@ -1,9 +1,11 @@
 package decide
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 )
@@ -29,8 +31,17 @@ func (r *RefusedError) Error() string {
 type Request struct {
 	Node  string
 	Force bool
-	// By names who asks, through which member.
-	By string
+	// By names who asks, through which member; Owner is that member.
+	By, Owner string
+	// Drain, Hold, Keep, Timeout and MaxHold are those of model.Move.
+	Drain            string
+	Hold, Keep       bool
+	Timeout, MaxHold time.Duration
+}
+
+// Planned tells whether more is asked for than a decision: a drain or a hold.
+func (r *Request) Planned() bool {
+	return r.Hold || r.Drain != "" && r.Drain != model.DrainImmediate
 }
 
 // Operator checks an operator's wish against the same votes as the automatic
@@ -52,6 +63,9 @@ func Operator(in *Input, req Request) (Outcome, []string, error) {
 	}
 	if req.Node == in.Record.Active {
 		return Outcome{Reason: req.Node + " is the active already"}, nil, nil
+	}
+	if m := in.Record.Move; m != nil && !req.Force {
+		return refuse("the move from %s to %s is not over (see `haproxyctl status`)", m.From, m.To)
 	}
 	if in.Record.IsExcluded(req.Node) && !req.Force {
 		return refuse("%s is excluded (haproxyctl include %s lifts that)", req.Node, req.Node)
@@ -75,17 +89,88 @@ func Operator(in *Input, req Request) (Outcome, []string, error) {
 		return refuse("%s is not healthy for a majority: %d of %d voters would choose it (%s)", req.Node, t.Eligible, len(in.Voters), whyNotEligible(in, req.Node))
 	case t.Eligible < need:
 		warnings = append(warnings, fmt.Sprintf("%s would be chosen by %d of %d voters only (%s): forced", req.Node, t.Eligible, len(in.Voters), whyNotEligible(in, req.Node)))
+		if freeze = departs(in, req.Node) != nil; freeze {
+			warnings = append(warnings, "frozen, or the next turn would leave it again (haproxyctl unfreeze)")
+		}
 	case t.Down > 0:
 		warnings = append(warnings, fmt.Sprintf("%s is down for %d of %d voters (%s)", req.Node, t.Down, len(in.Voters), firstReason(in, req.Node)))
+	}
+	if lags(in, req.Node) && !req.Hold {
+		if !req.Force {
+			return refuse("%s is %d write sets behind: its clients would not find what they have just written; wait, or give --hold", req.Node, Lag(in, req.Node))
+		}
+		warnings = append(warnings, fmt.Sprintf("%s is %d write sets behind: forced, its clients may miss what they have just written", req.Node, Lag(in, req.Node)))
 	}
 	in2 := *in
 	in2.By = req.By
 	out := in2.move(req.Node, model.KindOperator, "asked for by "+req.By)
+	if req.Planned() {
+		more, why := checkMove(in, &req)
+		if why != "" {
+			return refuse("%s", why)
+		}
+		warnings = append(warnings, more...)
+		out.Propose.Move = req.move(in.Record.Active)
+	}
 	if freeze {
 		out.Propose.Frozen = true
 		out.Propose.FrozenWhy = "forced to a node that the votes call down"
+		if t.Down < need {
+			out.Propose.FrozenWhy = "forced to a node that is about to end"
+		}
 	}
 	return out, warnings, nil
+}
+
+// checkMove tells why a planned move cannot be made as it is asked for, or what
+// there is to know about it.
+func checkMove(in *Input, req *Request) (warnings []string, refusal string) {
+	from := in.Record.Active
+	t := Count(in, from)
+	switch dead := t.Down >= Majority(len(in.Voters)); {
+	case dead:
+		// Nothing answers for its sessions, and nothing is committed there any more.
+		warnings = append(warnings, fmt.Sprintf("%s is down for %d of %d voters: nothing is drained or held", from, t.Down, len(in.Voters)))
+		req.Drain, req.Hold = model.DrainImmediate, false
+	case req.Drain == model.DrainTransactions:
+		if lacks := lacking(in, from); len(lacks) > 0 {
+			return nil, fmt.Sprintf("it cannot be told which sessions are in a transaction on %s: %s; or give --drain graceful", from, strings.Join(lacks, "; "))
+		}
+	}
+	if !req.Hold {
+		return warnings, ""
+	}
+	for _, v := range in.Voices {
+		if v.View.Proxy != nil && v.View.Node(from).Lacks == model.LacksProbe {
+			return nil, fmt.Sprintf("--hold must read what %s committed last, and %s has no probe user (--probe-user)", from, v.Member)
+		}
+	}
+	var cannot []string
+	for _, v := range in.Voices {
+		if p := v.View.Proxy; p != nil && !v.View.Observe && !p.CanHold {
+			cannot = append(cannot, v.Member)
+		}
+	}
+	if len(cannot) > 0 {
+		slices.Sort(cannot)
+		return nil, fmt.Sprintf("--hold needs a haproxy.cfg with hold frontends for this very HAProxy (haproxyctl config render --haproxy-version), and %s have none", strings.Join(cannot, ", "))
+	}
+	return warnings, ""
+}
+
+// move is the pending move that is asked for, nil where only a decision is left of it.
+func (r *Request) move(from string) *model.Move {
+	if !r.Planned() {
+		return nil
+	}
+	m := &model.Move{
+		From: from, To: r.Node, Drain: cmp.Or(r.Drain, model.DrainImmediate), Phase: model.PhaseDrain, Hold: r.Hold, Keep: r.Keep,
+		TimeoutMS: r.Timeout.Milliseconds(), Owner: r.Owner, By: r.By,
+	}
+	if r.Hold {
+		m.MaxHoldMS = r.MaxHold.Milliseconds()
+	}
+	return m
 }
 
 // Usable returns the nodes, other than the active and except, that a majority
@@ -117,6 +202,9 @@ func Votes(in *Input, node string) []string {
 		if n.Reason != "" {
 			s += " (" + n.Reason + ")"
 		}
+		if w := n.Going.Words(); w != "" {
+			s += "; it " + w
+		}
 		out = append(out, s)
 	}
 	return out
@@ -128,6 +216,9 @@ func whyNotEligible(in *Input, node string) string {
 		if !slices.Contains(reasons, r) {
 			reasons = append(reasons, r)
 		}
+	}
+	if w := goingReason(in, node); w != "" {
+		add(w)
 	}
 	for _, voter := range in.Voters {
 		view := in.voice(voter)

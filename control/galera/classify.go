@@ -20,14 +20,18 @@ const (
 	erDBAccessDenied    = 1044
 	erAccessDenied      = 1045
 	erUnknownCom        = 1047 // "WSREP has not yet prepared node for application use"
+	erUnknownDatabase   = 1049
 	erServerShutdown    = 1053
 	erHostBlocked       = 1129
 	erHostNotPrivileged = 1130
 	erCantCreateThread  = 1135
 	erTableAccessDenied = 1142
 	erColumnDenied      = 1143
+	erNoSuchTable       = 1146
 	erUnknownVariable   = 1193
 	erTooManyUserConns  = 1203
+	erLockWait          = 1205
+	erDeadlock          = 1213
 	erUserLimitReached  = 1226
 	erSpecificAccess    = 1227
 	erAuthMode          = 1251
@@ -79,7 +83,9 @@ func (e *CredentialsError) Unwrap() error { return e.Err }
 // SilenceError says that the node sent nothing, or not enough, for a time.
 type SilenceError struct {
 	Within time.Duration
-	Err    error
+	// Accepted: a connection was made at that time, so there is a way to the node.
+	Accepted bool
+	Err      error
 }
 
 func (e *SilenceError) Error() string { return fmt.Sprintf("no answer within %v", e.Within) }
@@ -112,7 +118,10 @@ func JudgeError(err error, who Account) Outcome {
 }
 
 func judgeNetworkError(err error) Outcome {
+	var silence *SilenceError
 	switch {
+	case errors.As(err, &silence) && silence.Accepted:
+		return down(ClassSilent, "the node accepts a connection and does not answer ("+err.Error()+")")
 	case isTimeout(err):
 		return down(ClassTimeout, "the node does not answer ("+err.Error()+")")
 	case errors.Is(err, syscall.ECONNREFUSED):

@@ -58,6 +58,13 @@ type Config struct {
 	// ConfirmDeadline is the deadline of such a confirming attempt: a node that hung
 	// for Deadline is down after Deadline + ConfirmDeadline.
 	ConfirmDeadline time.Duration
+	// Canary, if set, commits on every node in order to see whether it can. Nil is none.
+	Canary *CanaryConfig
+	// StuckAfter is how long a node must have committed nothing while another one went
+	// on by StuckBy write sets in order to count as stuck by what can be read.
+	StuckAfter time.Duration
+	// StuckBy see StuckAfter.
+	StuckBy int64
 	// ExpectUUID returns the Galera state UUID of the cluster's record, or "" while
 	// there is none. It is called for every reading, from several goroutines.
 	ExpectUUID func() string
@@ -89,7 +96,7 @@ func (c Config) Validate() error {
 		value time.Duration
 	}{
 		{"interval", c.Interval}, {"deadline", c.Deadline},
-		{"confirm pause", c.ConfirmPause}, {"confirm deadline", c.ConfirmDeadline},
+		{"confirm pause", c.ConfirmPause}, {"confirm deadline", c.ConfirmDeadline}, {"time until a node is stuck", c.StuckAfter},
 	} {
 		if d.value != 0 && d.value < time.Millisecond {
 			errs = append(errs, fmt.Errorf("galera: the probe's %s is %v: it must be at least 1ms", d.name, d.value))
@@ -97,6 +104,12 @@ func (c Config) Validate() error {
 	}
 	if c.Failures < 0 {
 		errs = append(errs, fmt.Errorf("galera: %d failures make a node down: it must be at least 1", c.Failures))
+	}
+	if c.StuckBy < 0 {
+		errs = append(errs, fmt.Errorf("galera: a node is stuck when others went on by %d write sets: it must be at least 1", c.StuckBy))
+	}
+	if c.Canary != nil {
+		errs = append(errs, c.Canary.Validate())
 	}
 	return errors.Join(errs...)
 }
@@ -115,13 +128,19 @@ func (t Target) validate() error {
 	return nil
 }
 
+// stuck is the rule for what can be read. A gap of a deadline and two intervals is
+// more than a node that answers ever makes.
+func (c Config) stuck() stuckRule {
+	return stuckRule{after: c.StuckAfter, by: c.StuckBy, gap: c.Deadline + 2*c.Interval}
+}
+
 func (c Config) withDefaults() Config {
 	for _, d := range []struct {
 		value *time.Duration
 		or    time.Duration
 	}{
 		{&c.Interval, DefaultInterval}, {&c.Deadline, DefaultDeadline},
-		{&c.ConfirmPause, DefaultConfirmPause}, {&c.ConfirmDeadline, DefaultConfirmDeadline},
+		{&c.ConfirmPause, DefaultConfirmPause}, {&c.ConfirmDeadline, DefaultConfirmDeadline}, {&c.StuckAfter, DefaultStuckAfter},
 	} {
 		if *d.value == 0 {
 			*d.value = d.or
@@ -129,6 +148,13 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Failures == 0 {
 		c.Failures = DefaultFailures
+	}
+	if c.StuckBy == 0 {
+		c.StuckBy = DefaultStuckBy
+	}
+	if c.Canary != nil {
+		canary := c.Canary.withDefaults()
+		c.Canary = &canary
 	}
 	c.ConfirmDeadline = min(c.ConfirmDeadline, c.Deadline)
 	if c.ExpectUUID == nil {

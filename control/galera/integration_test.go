@@ -139,7 +139,7 @@ func TestMariaDB(t *testing.T) {
 	t.Run("hung", func(t *testing.T) {
 		m.signal(t, syscall.SIGSTOP)
 		began := time.Now()
-		s, took := await(t, p, soon, "down", is(Down, ClassTimeout))
+		s, took := await(t, p, soon, "down", is(Down, ClassSilent))
 		t.Logf("down after %v: %s", took, s.Reason)
 		if bound := DefaultInterval + DefaultDeadline + 250*time.Millisecond; took > bound {
 			t.Errorf("down after %v, bound %v", took, bound)

@@ -42,6 +42,7 @@ const (
 	// Down.
 	ClassRefused      Class = "refused"
 	ClassTimeout      Class = "timeout"
+	ClassSilent       Class = "silent" // it let a connection be made, and says nothing on it
 	ClassLost         Class = "connection-lost"
 	ClassUnreachable  Class = "unreachable"
 	ClassShutdown     Class = "shutdown"

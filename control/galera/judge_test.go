@@ -166,6 +166,7 @@ func TestJudgeError(t *testing.T) {
 		{io.EOF, KindDown, ClassLost, ""},
 		{io.ErrUnexpectedEOF, KindDown, ClassLost, ""},
 		{&SilenceError{Within: DefaultDeadline, Err: os.ErrDeadlineExceeded}, KindDown, ClassTimeout, "within 1s"},
+		{&SilenceError{Within: DefaultDeadline, Accepted: true, Err: os.ErrDeadlineExceeded}, KindDown, ClassSilent, "accepts a connection and does not answer (no answer within 1s)"},
 		{context.DeadlineExceeded, KindDown, ClassTimeout, ""},
 		{server(1047, "WSREP has not yet prepared node for application use"), KindDown, ClassNotReady, "WSREP has not yet"},
 		{server(1053, "Server shutdown in progress"), KindDown, ClassShutdown, ""},

@@ -30,9 +30,10 @@ type mariadb struct {
 	dead    chan struct{}
 }
 
-// startMariaDB starts a node on loopback ports and creates the probe's user, which
-// has no privileges. It skips the test where the packages are missing.
-func startMariaDB(tb testing.TB) *mariadb {
+// startMariaDB starts a node on loopback ports, with further options, and creates
+// the probe's user, which has no privileges. It skips the test where the packages are
+// missing.
+func startMariaDB(tb testing.TB, options ...string) *mariadb {
 	tb.Helper()
 	if testing.Short() {
 		tb.Skip("a real MariaDB takes seconds to start")
@@ -63,13 +64,13 @@ func startMariaDB(tb testing.TB) *mariadb {
 
 	m := &mariadb{address: freeAddress(tb), dead: make(chan struct{})}
 	_, port, _ := net.SplitHostPort(m.address)
-	m.cmd = exec.Command("mariadbd", append(first, "--datadir="+data, "--socket="+socket,
+	m.cmd = exec.Command("mariadbd", append(append(first, "--datadir="+data, "--socket="+socket,
 		"--bind-address=127.0.0.1", "--port="+port, "--skip-name-resolve", "--log-error="+filepath.Join(dir, "log.err"),
 		"--pid-file="+filepath.Join(dir, "pid"), "--innodb-buffer-pool-size=16M", "--innodb-log-file-size=8M",
 		"--binlog-format=ROW", "--innodb-autoinc-lock-mode=2",
 		"--wsrep-on=ON", "--wsrep-provider="+provider, "--wsrep-cluster-address=gcomm://", "--wsrep-node-address=127.0.0.1",
 		"--wsrep-provider-options=gmcast.listen_addr=tcp://"+freeAddress(tb)+";ist.recv_addr="+freeAddress(tb)+";gcache.size=1M",
-	)...)
+	), options...)...)
 	// The server must not outlive a test that panics. The signal comes when the
 	// thread that started it ends.
 	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

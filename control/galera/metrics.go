@@ -14,6 +14,8 @@ type metrics struct {
 	failures *prometheus.CounterVec   // node, class
 	connects *prometheus.CounterVec   // node
 	pauses   *prometheus.CounterVec   // node
+	commits  *prometheus.HistogramVec // node
+	stuck    *prometheus.GaugeVec     // node
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -39,11 +41,20 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "haproxyd_galera_probe_own_pauses_total",
 			Help: "Probes that were discarded because this process was not running while it waited.",
 		}, []string{"node"}),
+		commits: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "haproxyd_galera_canary_duration_seconds",
+			Help:    "Time of the canary's successful commits on a database node.",
+			Buckets: []float64{.0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}, []string{"node"}),
+		stuck: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "haproxyd_galera_node_stuck",
+			Help: "1 if the node's own commits are seen to hang.",
+		}, []string{"node"}),
 	}
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.duration, m.verdict, m.failures, m.connects, m.pauses} {
+	for _, c := range []prometheus.Collector{m.duration, m.verdict, m.failures, m.connects, m.pauses, m.commits, m.stuck} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("galera: cannot register a metric: %w", err)
 		}
@@ -59,6 +70,16 @@ func (m *metrics) forget(node string) {
 	m.failures.DeletePartialMatch(labels)
 	m.connects.DeletePartialMatch(labels)
 	m.pauses.DeletePartialMatch(labels)
+	m.commits.DeletePartialMatch(labels)
+	m.stuck.DeletePartialMatch(labels)
+}
+
+func (m *metrics) stuckNow(node string, stuck bool) {
+	value := 0.0
+	if stuck {
+		value = 1
+	}
+	m.stuck.WithLabelValues(node).Set(value)
 }
 
 // nodeMetrics are those of one node, with their labels looked up once.
@@ -68,6 +89,7 @@ type nodeMetrics struct {
 	duration prometheus.Observer
 	connects prometheus.Counter
 	pauses   prometheus.Counter
+	commits  prometheus.Observer
 }
 
 func (m *metrics) of(node string) nodeMetrics {
@@ -76,6 +98,7 @@ func (m *metrics) of(node string) nodeMetrics {
 		duration: m.duration.WithLabelValues(node),
 		connects: m.connects.WithLabelValues(node),
 		pauses:   m.pauses.WithLabelValues(node),
+		commits:  m.commits.WithLabelValues(node),
 	}
 }
 

@@ -26,7 +26,7 @@ type node struct {
 	session *session
 	metrics nodeMetrics
 	log     *slog.Logger
-	publish func(func(*NodeStatus)) // changes the status under the prober's lock
+	publish func(func(*record)) // changes the status under the prober's lock
 
 	state   State
 	last    Outcome
@@ -59,16 +59,19 @@ func nextPace(cfg *Config, s State, last Outcome) pace {
 		return pace{wait: max(unknownPause, cfg.Interval), deadline: cfg.Deadline}
 	case last.Kind == KindDown && s.Verdict != Down:
 		p := pace{wait: cfg.ConfirmPause, deadline: cfg.ConfirmDeadline}
-		if last.Class == ClassTimeout {
+		if hangs(last.Class) {
 			p.wait = 0
 		}
 		return p
 	}
 	return pace{
 		wait: cfg.Interval, onGrid: true, deadline: cfg.Deadline,
-		patient: last.Kind == KindDown && last.Class == ClassTimeout,
+		patient: last.Kind == KindDown && hangs(last.Class),
 	}
 }
+
+// hangs tells whether an attempt ended for want of an answer.
+func hangs(c Class) bool { return c == ClassTimeout || c == ClassSilent }
 
 // run probes until ctx is done, and leaves no connection behind.
 func (n *node) run(ctx context.Context) {
@@ -98,10 +101,12 @@ func (n *node) run(ctx context.Context) {
 // attempt makes one reading, on the connection that is there or on a new one.
 func (n *node) attempt(ctx context.Context, p pace) (Reading, time.Duration, error) {
 	var stale error
+	// A connection of before proves nothing of the way to the node now.
+	accepted := n.session == nil
 	if n.session == nil {
 		var err error
-		if stale, err = n.connect(ctx, p); err != nil {
-			return Reading{}, 0, silence(err, p.deadline)
+		if accepted, stale, err = n.connect(ctx, p); err != nil {
+			return Reading{}, 0, silence(err, p.deadline, accepted)
 		}
 	} else {
 		n.session.wire.begin(p.deadline)
@@ -114,23 +119,23 @@ func (n *node) attempt(ctx context.Context, p pace) (Reading, time.Duration, err
 	if err != nil {
 		n.session.abort()
 		n.session = nil
-		return Reading{}, 0, silence(err, p.deadline)
+		return Reading{}, 0, silence(err, p.deadline, accepted)
 	}
 	n.session.wire.silent = nil
 	return reading, time.Since(asked), nil
 }
 
-// connect makes a session. stale is an error that makes a good reading on it
-// worthless (see dialer.dial).
-func (n *node) connect(ctx context.Context, p pace) (stale, err error) {
+// connect makes a session. accepted: it got as far as a connection. stale is an error
+// that makes a good reading on it worthless (see dialer.dial).
+func (n *node) connect(ctx context.Context, p pace) (accepted bool, stale, err error) {
 	conn, spent, stale, err := n.dialer.dial(ctx, p.deadline)
 	if err != nil {
-		return nil, err
+		return false, nil, err
 	}
 	n.metrics.connects.Inc()
 	w, err := newWire(conn)
 	if err != nil {
-		return nil, err
+		return true, nil, err
 	}
 	if p.patient {
 		w.begin(patience * n.cfg.Deadline)
@@ -139,18 +144,19 @@ func (n *node) connect(ctx context.Context, p pace) (stale, err error) {
 		w.begin(max(p.deadline-spent, grace))
 	}
 	n.session, err = openSession(ctx, w, n.target.Address, login{account: n.account(), tls: n.cfg.TLS})
-	return stale, err
+	return true, stale, err
 }
 
 func (n *node) account() Account {
 	return Account{User: n.cfg.User, PasswordFile: n.cfg.PasswordFile}
 }
 
-// silence adds to a timeout how long the node was given.
-func silence(err error, given time.Duration) error {
+// silence adds to a timeout how long the node was given, and whether it accepted a
+// connection meanwhile.
+func silence(err error, given time.Duration, accepted bool) error {
 	var name *NameError
 	if isTimeout(err) && !errors.As(err, &name) {
-		return &SilenceError{Within: given, Err: err}
+		return &SilenceError{Within: given, Accepted: accepted, Err: err}
 	}
 	return err
 }
@@ -167,10 +173,11 @@ func (n *node) conclude(r Reading, rtt time.Duration, err error) {
 	n.last, n.state = o, Next(n.state, o, n.cfg.Failures)
 	now := time.Now()
 	n.metrics.observe(o, now.Sub(n.started))
-	n.publish(func(s *NodeStatus) {
+	n.publish(func(s *record) {
 		s.State, s.At = n.state, now
 		if err == nil {
 			s.Reading, s.RTT = r, rtt
+			s.track.add(r, now.Add(-rtt), n.cfg.stuck())
 		}
 	})
 	if n.state.Verdict != before.Verdict {
@@ -188,7 +195,7 @@ func (n *node) conclude(r Reading, rtt time.Duration, err error) {
 // connection wait.
 func (n *node) stillSilent() {
 	now := time.Now()
-	n.publish(func(s *NodeStatus) { s.At = now })
+	n.publish(func(s *record) { s.At = now })
 }
 
 // wait lets the time until the next attempt pass. With a connection it ends early

@@ -23,6 +23,41 @@ type NodeStatus struct {
 	At time.Time
 	// RTT is the time that the last good reading took, without connecting.
 	RTT time.Duration
+	// FlowPaused: flow control held the node's commits back for most of the time between
+	// the last two readings. That is so on all nodes of a cluster at once.
+	FlowPaused bool
+
+	// Stuck is a sentence if the node's own commits hang, "" if nothing is known of
+	// that. Only a healthy node is ever stuck. On its own it is no reason to leave
+	// the node: when the cluster is paused, all are stuck.
+	Stuck string
+	// StuckSince is when that began, zero if it did not.
+	StuckSince time.Time
+	// StuckAlone: the node is stuck and another one of its history went on meanwhile,
+	// so it is the node and moving helps. That is this member's own view: it is
+	// what a member should vote with.
+	StuckAlone bool
+	// Commits: the canary has committed on the node within 2 Interval + Deadline and does
+	// not hang now. False says nothing if there is no canary, or if this process was
+	// stopped.
+	Commits bool
+	// CanaryAt is when the canary last committed; zero if it never did.
+	CanaryAt time.Time
+	// CanaryWrites counts, as of CanaryAt, the commits of all members' canaries through
+	// this node since the table was made. Each is one of Reading.Replicated: the
+	// difference of the growths is what others wrote.
+	CanaryWrites int64
+	// Lacks says why the canary cannot commit, and the statements that would help. A
+	// node is not stuck then, but unknown.
+	Lacks string
+}
+
+// record is a status and what goes into it.
+type record struct {
+	NodeStatus
+	track track
+	hang  hang
+	proof time.Time // see othersCommit
 }
 
 // Prober probes the nodes. Its methods may be called from any goroutine.
@@ -38,7 +73,8 @@ type Prober struct {
 	mu      sync.Mutex
 	running bool
 	order   []Target
-	status  map[Target]*NodeStatus
+	records []*record // in that order
+	status  map[Target]*record
 }
 
 // New returns a prober that begins with Run. Its error is that of
@@ -58,7 +94,7 @@ func New(cfg Config) (*Prober, error) {
 		changed: make(chan struct{}, 1),
 		renew:   make(chan struct{}, 1),
 		dialer:  func(address string) (*dialer, error) { return newDialer(address, lookupIP) },
-		status:  make(map[Target]*NodeStatus),
+		status:  make(map[Target]*record),
 	}
 	p.SetNodes(cfg.Nodes)
 	return p, nil
@@ -71,7 +107,7 @@ func (p *Prober) SetNodes(targets []Target) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	named := make(map[string]bool, len(targets))
-	status := make(map[Target]*NodeStatus, len(targets))
+	status := make(map[Target]*record, len(targets))
 	p.order = p.order[:0:0]
 	for _, t := range targets {
 		if err := t.validate(); err != nil || named[t.Name] {
@@ -81,10 +117,14 @@ func (p *Prober) SetNodes(targets []Target) {
 		named[t.Name] = true
 		p.order = append(p.order, t)
 		if status[t] = p.status[t]; status[t] == nil {
-			status[t] = &NodeStatus{Node: t.Name, Address: t.Address, State: Start()}
+			status[t] = &record{NodeStatus: NodeStatus{Node: t.Name, Address: t.Address, State: Start()}}
 		}
 	}
 	p.status = status
+	p.records = p.records[:0:0]
+	for _, t := range p.order {
+		p.records = append(p.records, status[t])
+	}
 	notify(p.renew)
 	notify(p.changed)
 }
@@ -94,15 +134,16 @@ func (p *Prober) SetNodes(targets []Target) {
 func (p *Prober) Status() []NodeStatus {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all := make([]NodeStatus, len(p.order))
-	for i, t := range p.order {
-		all[i] = *p.status[t]
+	p.assess()
+	all := make([]NodeStatus, len(p.records))
+	for i, r := range p.records {
+		all[i] = r.NodeStatus
 	}
 	return all
 }
 
-// Changed receives a value when a node's verdict, or whether it may be chosen,
-// has changed, at once. Several changes may be one value.
+// Changed receives a value when a node's verdict, whether it may be chosen, or
+// whether it is stuck has changed, at once. Several changes may be one value.
 func (p *Prober) Changed() <-chan struct{} { return p.changed }
 
 // Run probes until ctx is done. It returns ErrRunning if it runs already, and nil
@@ -155,14 +196,43 @@ func (p *Prober) probe(ctx context.Context, t Target) {
 	n := &node{
 		target: t, cfg: &p.cfg, dialer: d, log: log, state: Start(), epoch: p.epoch,
 		metrics: p.metrics.of(t.Name),
-		publish: func(change func(*NodeStatus)) { p.publish(t, change) },
+		publish: func(change func(*record)) { p.publish(t, change) },
 	}
 	n.metrics.verdict(Unknown)
+	var commits sync.WaitGroup
+	if p.cfg.Canary != nil {
+		commits.Go(func() { p.commit(ctx, n) })
+	}
 	n.run(ctx)
+	commits.Wait()
 	p.forget(t)
 }
 
-func (p *Prober) publish(t Target, change func(*NodeStatus)) {
+// commit runs the canary beside a node's probe until ctx is done.
+func (p *Prober) commit(ctx context.Context, n *node) {
+	d, err := p.dialer(n.target.Address) // of its own: a dialer has a memory
+	if err != nil {
+		return // the probe says so
+	}
+	c := &canary{
+		target: n.target, cfg: p.cfg.Canary, login: login{account: n.account(), tls: p.cfg.TLS}, dialer: d,
+		epoch: gridEpoch(p.epoch, p.cfg.Canary.Interval), log: n.log, metrics: n.metrics, publish: n.publish,
+		verdict: func() Verdict { return p.verdict(n.target) },
+	}
+	c.run(ctx)
+}
+
+// verdict is what the probe says of a node now.
+func (p *Prober) verdict(t Target) Verdict {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s := p.status[t]; s != nil {
+		return s.Verdict
+	}
+	return Unknown
+}
+
+func (p *Prober) publish(t Target, change func(*record)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.status[t]
@@ -175,6 +245,19 @@ func (p *Prober) publish(t Target, change func(*NodeStatus)) {
 		s.OtherCluster != before.OtherCluster || s.Class != before.Class {
 		notify(p.changed)
 	}
+	p.assess()
+}
+
+// assess renews what depends on the time and on the other nodes, and tells whoever
+// waits if that changed whether a node is stuck.
+func (p *Prober) assess() {
+	if !assess(p.records, time.Now(), p.cfg.stuck(), p.cfg.Canary) {
+		return
+	}
+	for _, r := range p.records {
+		p.metrics.stuckNow(r.Node, r.Stuck != "")
+	}
+	notify(p.changed)
 }
 
 func (p *Prober) begin() bool {

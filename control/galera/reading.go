@@ -40,7 +40,21 @@ type Reading struct {
 	ConfID        int64  // wsrep_cluster_conf_id; -1 outside a primary component
 	StateUUID     string // wsrep_cluster_state_uuid
 	LastCommitted int64  // wsrep_last_committed, a seqno; -1 if undefined
-	Version       string // version
+	// Replicated is wsrep_replicated: the write sets that this node has sent, DDL and
+	// those that then failed certification among them. Measured (Galera 26.4.23): it
+	// counts a commit when the group has ordered it, so not while flow control holds
+	// it back; it stays where nothing is written (a rollback, an UPDATE of no row, a
+	// write set of another node) and over FLUSH STATUS, and begins at 0 with the
+	// server's process. A canary's commits count too, see NodeStatus.CanaryWrites.
+	Replicated int64
+	// FlowPausedNs is wsrep_flow_control_paused_ns, in ns since the server's start.
+	// Measured: during a pause it grows as the clock does, on every node of the
+	// cluster, and not only at the pause's end; FLUSH STATUS resets the share
+	// (wsrep_flow_control_paused), but not this. wsrep_flow_control_active, which
+	// Percona calls wsrep_flow_control_status, is not asked: it holds for one
+	// moment, and a busy cluster pauses for moments all the time.
+	FlowPausedNs int64
+	Version      string // version
 	// Refused is true if the node answered a plain SELECT with error 1047, as it
 	// does to its applications.
 	Refused bool
@@ -90,6 +104,10 @@ func (p *parser) set(name, value []byte) (err error) {
 		p.r.ConfID, err = number(name, value)
 	case "wsrep_last_committed":
 		p.r.LastCommitted, err = number(name, value)
+	case "wsrep_replicated":
+		p.r.Replicated, err = number(name, value)
+	case "wsrep_flow_control_paused_ns":
+		p.r.FlowPausedNs, err = number(name, value)
 	case "wsrep_cluster_state_uuid":
 		p.r.StateUUID = reuse(p.prev.StateUUID, value)
 	case "wsrep_reject_queries":

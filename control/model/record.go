@@ -22,6 +22,11 @@ const (
 	KindFailover = "failover" // the votes called the active down
 	KindNative   = "native"   // HAProxies moved by themselves while nothing was decided
 	KindOperator = "operator" // somebody asked for it
+	KindPlanned  = "planned"  // the active is to be left before it ends (donor, maintenance)
+	KindRollback = "rollback" // a planned move was undone
+	KindFollow   = "follow"   // a node that every proxy reaches, by policy
+	// KindDeparture: the active is about to end (its pod is deleted, it shuts down).
+	KindDeparture = "departure"
 )
 
 // Record is the content of the replicated record: everything that must survive
@@ -43,6 +48,8 @@ type Record struct {
 	StateUUID string `json:"state_uuid,omitempty"`
 	// History are the last decisions, newest first; the first one is the present.
 	History []Decision `json:"history,omitempty"`
+	// Move is the planned move of this epoch that is not over, nil without one.
+	Move *Move `json:"move,omitempty"`
 }
 
 // Decision tells how one epoch came about.
@@ -76,18 +83,23 @@ func (r *Record) Clone() *Record {
 	c.Excluded = slices.Clone(r.Excluded)
 	c.AutoMoves = slices.Clone(r.AutoMoves)
 	c.History = slices.Clone(r.History)
+	if r.Move != nil {
+		m := *r.Move
+		c.Move = &m
+	}
 	return &c
 }
 
-// WithActive returns a copy in which d is the newest decision.
+// WithActive returns a copy in which d is the newest decision and no move is
+// pending.
 func (r *Record) WithActive(d Decision) *Record {
 	c := r.Clone()
-	c.Active = d.Active
+	c.Active, c.Move = d.Active, nil
 	c.History = append([]Decision{d}, c.History...)
 	if len(c.History) > MaxHistory {
 		c.History = c.History[:MaxHistory]
 	}
-	if d.Kind == KindFailover {
+	if d.Kind == KindFailover || d.Kind == KindPlanned || d.Kind == KindFollow {
 		c.AutoMoves = append(c.AutoMoves, d.At)
 		if n := len(c.AutoMoves); n > MaxAutoMoves {
 			c.AutoMoves = c.AutoMoves[n-MaxAutoMoves:]

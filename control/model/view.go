@@ -43,7 +43,30 @@ type NodeView struct {
 	Sessions int `json:"c,omitempty"`
 	// UUID is the node's wsrep_cluster_state_uuid, if the probe could read it.
 	UUID string `json:"u,omitempty"`
+	// Class is the probe's reason in one stable word (galera.Class): policy
+	// names the classes that are left by a planned move.
+	Class string `json:"k,omitempty"`
+	// Seqno is wsrep_last_committed: what the node has applied. 0: not read.
+	Seqno int64 `json:"q,omitempty"`
+	// Stuck says why the node's own commits hang although it answers, "" if they
+	// do not. Alone: another node's proceed meanwhile, so it is the node, and only
+	// then it is a vote.
+	Stuck string `json:"x,omitempty"`
+	Alone bool   `json:"y,omitempty"`
+	// Paused: Galera's flow control holds the node back.
+	Paused bool `json:"f,omitempty"`
+	// Lacks is the privilege that the probe's user lacks there, as the GRANT
+	// that would give it, for what needs more than a probe.
+	Lacks string `json:"g,omitempty"`
+	// Going: the node is about to end, nil if nobody has said so.
+	Going *Going `json:"z,omitempty"`
+	// Revision names the template that the node's pod was made from (a StatefulSet's
+	// controller-revision-hash), "" where it is not known.
+	Revision string `json:"w,omitempty"`
 }
+
+// LacksProbe is NodeView.Lacks of a member that does not probe.
+const LacksProbe = "a probe user (--probe-user)"
 
 // View is what a member tells the others: its word on every node, and what its
 // own proxy does.
@@ -82,6 +105,15 @@ type ProxyView struct {
 	// WentDown lists nodes that this HAProxy or this member's probe saw down
 	// since the member last steered.
 	WentDown []string `json:"wd,omitempty"`
+	// Fenced says why this proxy serves nobody, "" while it serves.
+	Fenced string `json:"fen,omitempty"`
+	// LocalOnly is the node that an operator forced on this proxy alone, without
+	// a majority.
+	LocalOnly string `json:"lo,omitempty"`
+	// CanHold: new connections can be made to wait here (the layout has what it needs).
+	CanHold bool `json:"ch,omitempty"`
+	// Move is how far this proxy is with a planned move.
+	Move *MoveView `json:"mv,omitempty"`
 }
 
 // Layouts of a proxy's configuration.

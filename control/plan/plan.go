@@ -14,6 +14,8 @@ const (
 	OpClearSet           // clear table T key K;set table T key K data.server_id N
 	OpClear              // clear table T key K
 	OpClose              // shutdown sessions server B/S
+	OpDrain              // set server B/S state drain
+	OpReady              // set server B/S state ready
 )
 
 // String names the operation for logs and metrics.
@@ -27,6 +29,10 @@ func (o Op) String() string {
 		return "clear"
 	case OpClose:
 		return "close"
+	case OpDrain:
+		return "drain"
+	case OpReady:
+		return "ready"
 	}
 	return fmt.Sprintf("op(%d)", int(o))
 }
@@ -57,14 +63,21 @@ type Input struct {
 	MayClose bool
 	// NativeDue: the pace allows a correction of the native tables now.
 	NativeDue bool
+	// Fence says why this proxy must serve nobody, "" if it may serve.
+	Fence string
+	// Draining is the node whose sessions a planned move lets end by themselves
+	// or between transactions, "" for none: they are no stragglers.
+	Draining string
 }
 
 // Result is the comparison and the commands.
 type Result struct {
 	Actions []Action
 	// PrivateRight: the private entry names the active, with no leftover name,
-	// and no fence is up. True where there is no private table.
+	// and a fence is up just when it must be. True where there is no private table.
 	PrivateRight bool
+	// Fenced: this proxy refuses new connections, as it must.
+	Fenced bool
 	// NativeRight: every key of every sticky backend has an entry for the active.
 	NativeRight bool
 	// Converged: every key effectively routes to the active.
@@ -115,21 +128,77 @@ func Make(in *Input) Result {
 			r.native(in, b, key, active)
 		}
 	}
-	r.stragglers(in, there)
+	if in.Fence != "" {
+		r.fence(in)
+		wrong = append([]string{"fenced: " + in.Fence}, wrong...)
+	} else {
+		r.stragglers(in, there)
+	}
 	r.Reason = strings.Join(wrong, "; ")
 	return r
+}
+
+// fence ends every session of a proxy that must serve nobody, those to the active
+// too: it is not reached from here, and its clients would hang.
+func (r *Result) fence(in *Input) {
+	r.Converged = false // it routes nobody
+	for i := range in.Layout.Backends {
+		b := &in.Layout.Backends[i]
+		for _, s := range b.Servers {
+			n := in.Observed.Servers[b.Name][s.Name].Sessions
+			if n == 0 {
+				continue
+			}
+			if s.Name != in.Active {
+				r.Elsewhere += n
+			}
+			r.Actions = append(r.Actions, Action{
+				Op: OpClose, Backend: b.Name, Server: s.Name, Sessions: n,
+				Why: fmt.Sprintf("%d sessions to %s while this proxy is fenced", n, s.Name),
+			})
+		}
+	}
+}
+
+// LiftFence returns what takes away a fence that has no cause: where nothing is
+// decided, nothing else may be written.
+func LiftFence(in *Input) []Action {
+	if in.Fence != "" || !in.FenceUp() {
+		return nil
+	}
+	s := in.Layout.Steer
+	return []Action{{Op: OpClear, Table: s.Table, Key: s.FenceKey, Private: true, Why: "a fence without a cause"}}
+}
+
+// FenceUp tells whether this HAProxy refuses new connections by its fence.
+func (in *Input) FenceUp() bool {
+	s := in.Layout.Steer
+	if s == nil || s.FenceKey == "" {
+		return false
+	}
+	_, up := in.Observed.entry(s.Table, s.FenceKey)
+	return up
 }
 
 // private plans the private table: the active's key, and no fence.
 func (r *Result) private(in *Input) []string {
 	s := in.Layout.Steer
 	var wrong []string
-	if _, fenced := in.Observed.entry(s.Table, s.FenceKey); fenced && s.FenceKey != "" {
+	id, ok := steerID(in)
+	fenced := in.FenceUp()
+	switch {
+	case s.FenceKey == "":
+	case in.Fence == "" && fenced:
 		r.PrivateRight = false
 		wrong = append(wrong, "a fence without a cause")
-		r.Actions = append(r.Actions, Action{Op: OpClear, Table: s.Table, Key: s.FenceKey, Private: true, Why: "a fence without a cause"})
+		r.Actions = append(r.Actions, LiftFence(in)...)
+	case in.Fence != "" && !fenced:
+		r.PrivateRight = false
+		// The number means nothing: that the key is there is the fence.
+		r.Actions = append(r.Actions, Action{Op: OpSet, Table: s.Table, Key: s.FenceKey, ServerID: max(id, 1), Private: true, Why: in.Fence})
+	case in.Fence != "":
+		r.Fenced = true
 	}
-	id, ok := steerID(in)
 	if !ok {
 		r.PrivateRight = false
 		return append(wrong, fmt.Sprintf("%s has no common id in the sticky backends", in.Active))
@@ -197,6 +266,9 @@ func (r *Result) stragglers(in *Input, there map[string]bool) {
 			n := in.Observed.Servers[b.Name][s.Name].Sessions
 			if s.Name == in.Active || n == 0 {
 				continue
+			}
+			if s.Name == in.Draining {
+				continue // they end in a way of their own
 			}
 			r.Elsewhere += n
 			if in.MayClose && usable && there[b.Name] {

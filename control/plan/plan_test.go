@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -240,5 +241,85 @@ func apply(o *Observed, a Action) {
 		o.Tables[a.Table][a.Key] = e
 	case OpClearSet:
 		o.Tables[a.Table][a.Key] = Entry{ServerID: a.ServerID}
+	}
+}
+
+// A proxy that must serve nobody: the key is there, all sessions end, also those
+// to the active, and that is right and no reason to write anything again.
+func TestFence(t *testing.T) {
+	in := &Input{
+		Layout: Layout{Steer: steer, Backends: []Backend{backend("galera-nodes", "1")}},
+		Observed: Observed{
+			Tables: map[string]map[string]Entry{
+				"haproxyd-steer": {"1": {ServerID: 2}}, "galera-nodes": {"1": {ServerID: 2, ServerKey: "pxc-1"}},
+			},
+			Servers: running("galera-nodes"),
+		},
+		Active: "pxc-1", Steered: true, MayClose: true, NativeDue: true, Fence: "pxc-1 cannot be reached from here",
+	}
+	in.Observed.Servers["galera-nodes"]["pxc-1"] = ServerNow{ID: 2, Sessions: 3}
+	in.Observed.Servers["galera-nodes"]["pxc-0"] = ServerNow{ID: 1, Running: true, Sessions: 1}
+	r := Make(in)
+	want := []Action{
+		{Op: OpSet, Table: "haproxyd-steer", Key: "2", ServerID: 2, Private: true, Why: in.Fence},
+		{Op: OpClose, Backend: "galera-nodes", Server: "pxc-0", Sessions: 1, Why: "1 sessions to pxc-0 while this proxy is fenced"},
+		{Op: OpClose, Backend: "galera-nodes", Server: "pxc-1", Sessions: 3, Why: "3 sessions to pxc-1 while this proxy is fenced"},
+	}
+	if diff := cmp.Diff(want, r.Actions); diff != "" {
+		t.Errorf("actions (-want +got):\n%s", diff)
+	}
+	if r.Converged || r.Fenced || r.Elsewhere != 1 {
+		t.Errorf("before the write: %+v", r)
+	}
+	in.Observed.Tables["haproxyd-steer"]["2"] = Entry{ServerID: 2}
+	in.Observed.Servers["galera-nodes"]["pxc-1"], in.Observed.Servers["galera-nodes"]["pxc-0"] = ServerNow{ID: 2}, ServerNow{ID: 1, Running: true}
+	if r = Make(in); len(r.Actions) != 0 || !r.Fenced || !r.PrivateRight || r.Converged {
+		t.Errorf("fenced, nothing to do: %+v", r)
+	}
+}
+
+func TestDrainingSessionsAreNoStragglers(t *testing.T) {
+	in := &Input{
+		Layout:   Layout{Backends: []Backend{backend("galera-nodes", "1")}},
+		Observed: Observed{Tables: map[string]map[string]Entry{"galera-nodes": {"1": {ServerID: 2}}}, Servers: running("galera-nodes")},
+		Active:   "pxc-1", MayClose: true, Draining: "pxc-0",
+	}
+	in.Observed.Servers["galera-nodes"]["pxc-0"] = ServerNow{ID: 1, Running: true, Sessions: 5}
+	in.Observed.Servers["galera-nodes"]["pxc-2"] = ServerNow{ID: 3, Running: true, Sessions: 1}
+	r := Make(in)
+	if len(r.Actions) != 1 || r.Actions[0].Server != "pxc-2" || r.Elsewhere != 1 {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestReaders(t *testing.T) {
+	backends := []ReaderBackend{{Name: "r", Servers: []string{"pxc-0", "pxc-1", "pxc-2"}}}
+	up, ours, theirs, down := ReaderNow{Running: true}, ReaderNow{Drained: true, Ours: true}, ReaderNow{Drained: true}, ReaderNow{}
+	for _, tt := range []struct {
+		name   string
+		now    [3]ReaderNow
+		active string
+		want   string
+	}{
+		{"the active drains", [3]ReaderNow{up, up, up}, "pxc-1", "drain pxc-1"},
+		{"nothing to do", [3]ReaderNow{up, ours, up}, "pxc-1", ""},
+		{"a move: the former one is back first", [3]ReaderNow{up, ours, up}, "pxc-2", "ready pxc-1,drain pxc-2"},
+		{"the active is all that is left", [3]ReaderNow{down, up, down}, "pxc-1", ""},
+		{"all others went down: it comes back", [3]ReaderNow{down, ours, down}, "pxc-1", "ready pxc-1"},
+		{"the only other one is an operator's drain: nobody is left", [3]ReaderNow{theirs, up, down}, "pxc-1", ""},
+		{"an operator's drain of the former active stays", [3]ReaderNow{up, theirs, up}, "pxc-0", "drain pxc-0"},
+		{"an operator's drain of the active is not ours to lift", [3]ReaderNow{down, theirs, down}, "pxc-1", ""},
+		{"the former one alone makes room for the active to drain", [3]ReaderNow{ours, up, down}, "pxc-1", "ready pxc-0,drain pxc-1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			now := map[string]map[string]ReaderNow{"r": {"pxc-0": tt.now[0], "pxc-1": tt.now[1], "pxc-2": tt.now[2]}}
+			var got []string
+			for _, a := range Readers(backends, now, tt.active) {
+				got = append(got, a.Op.String()+" "+a.Server)
+			}
+			if s := strings.Join(got, ","); s != tt.want {
+				t.Errorf("got %q, want %q", s, tt.want)
+			}
+		})
 	}
 }

@@ -13,7 +13,14 @@ type Backend struct {
 	Table   string   // the stick-table, usually of the same name
 	Keys    []string // the keys a connection can have, as `show table` prints them
 	Servers []Server
+	// HoldSocket is the unix socket of the frontend through which a connection can
+	// be made to the server that the private table's hold key names; "" if the
+	// configuration has none.
+	HoldSocket string
 }
+
+// Server returns the server of that name, and whether there is one.
+func (b *Backend) Server(name string) (Server, bool) { return b.server(name) }
 
 func (b *Backend) server(name string) (Server, bool) {
 	for _, s := range b.Servers {
@@ -29,6 +36,7 @@ type Steer struct {
 	Table     string
 	ActiveKey string
 	FenceKey  string // empty: the configuration has no fence
+	HoldKey   string // empty: the configuration cannot hold connections
 }
 
 // Layout is what the configuration makes possible.
@@ -49,6 +57,9 @@ type ServerNow struct {
 	Running  bool // usable for new connections, by load balancing and by stickiness
 	Drain    bool // up, for connections that stick to it only
 	Sessions int
+	// Queue counts the connections that wait for it, Limit is its maxconn (0: no
+	// limit), Weight the one in force.
+	Queue, Limit, Weight int
 }
 
 // Observed is one look at a HAProxy.

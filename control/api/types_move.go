@@ -1,0 +1,92 @@
+package api
+
+// The states of a Move.
+const (
+	MovePending    = "pending"     // sessions are drained, or new connections held
+	MoveClosing    = "closing"     // the time is over: what is left is being closed
+	MoveDone       = "done"        // over: nothing is left on the old node
+	MoveRolledBack = "rolled_back" // undone: the old node is the active again
+	MoveOvertaken  = "overtaken"   // another decision came before its end
+)
+
+// Move is a planned move, pending or over, summed up over all proxies.
+type Move struct {
+	// Epoch is the one that made To the active.
+	Recovery uint64 `json:"recovery"`
+	Epoch    uint64 `json:"epoch"`
+	State    string `json:"state"`
+	From     string `json:"from"`
+	To       string `json:"to"`
+	Drain    string `json:"drain"`
+	Hold     bool   `json:"hold"`
+	Keep     bool   `json:"keep"`
+	// TimeoutMS is the bound after which what is left is closed or the move rolled back.
+	TimeoutMS int64 `json:"timeout_ms"`
+	// ElapsedMS counts from when the asked daemon saw the move, to its end.
+	ElapsedMS int64 `json:"elapsed_ms"`
+	// Moved is the number of sessions that were open on From when it began: Drained
+	// were closed between transactions, Finished ended by themselves, Killed were
+	// closed because the time was over, Left are open now.
+	Moved    int `json:"moved"`
+	Drained  int `json:"drained"`
+	Finished int `json:"finished"`
+	Killed   int `json:"killed"`
+	Left     int `json:"left"`
+	// InTransaction of the sessions that are left are inside a transaction, the
+	// longest of them for LongestMS. Unmatched could not be found in From's process list.
+	InTransaction int   `json:"in_transaction"`
+	LongestMS     int64 `json:"longest_ms"`
+	Unmatched     int   `json:"unmatched,omitempty"`
+	// LongestWaitMS is how long the last session was waited for, HeldMS how long new
+	// connections waited.
+	LongestWaitMS int64 `json:"longest_wait_ms"`
+	HeldMS        int64 `json:"held_ms"`
+	// WaitingFor says in a sentence what the move waits for now, "" when it is over.
+	WaitingFor string `json:"waiting_for,omitempty"`
+	// Reason says why it ended as it did.
+	Reason string `json:"reason,omitempty"`
+	// Cut says how many sessions were in a transaction when From ended, or when the
+	// time was over before its end; "" where none was, and in moves by other causes.
+	Cut     string      `json:"cut,omitempty"`
+	Proxies []MoveProxy `json:"proxies"`
+}
+
+// MoveProxy is one proxy's part in a move.
+type MoveProxy struct {
+	Member        string `json:"member"`
+	Held          bool   `json:"held"`
+	Moved         int    `json:"moved"`
+	Drained       int    `json:"drained"`
+	Finished      int    `json:"finished"`
+	Killed        int    `json:"killed"`
+	Left          int    `json:"left"`
+	InTransaction int    `json:"in_transaction"`
+	Done          bool   `json:"done"`
+	Problem       string `json:"problem,omitempty"`
+}
+
+// CancelRequest rolls the pending move of this epoch back; 0 means whichever is pending.
+type CancelRequest struct {
+	Epoch uint64 `json:"epoch,omitempty"`
+}
+
+// Explanation tells why the active is what it is, and what would happen.
+type Explanation struct {
+	Active string `json:"active"`
+	Epoch  uint64 `json:"epoch"`
+	// Why are sentences: the decision and what stands behind it now.
+	Why []string `json:"why"`
+	// Votes are sentences: what each voter says of the active.
+	Votes []string `json:"votes"`
+	// IfDown tells what would happen if each node died now, in the configured order.
+	IfDown []WhatIf `json:"if_down"`
+}
+
+// WhatIf is what would happen if a node died now.
+type WhatIf struct {
+	Node string `json:"node"`
+	// Active is the node that would take the writes then, "" for none.
+	Active string `json:"active"`
+	Moves  bool   `json:"moves"`
+	Reason string `json:"reason"`
+}

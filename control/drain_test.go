@@ -1,0 +1,144 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/control/model"
+	"github.com/haproxy-peers/haproxy-peers/control/plan"
+)
+
+// draining is one proxy's progress with a transactions drain from a to b.
+type draining struct {
+	g       progress
+	want    desired
+	now     time.Time
+	started int
+	ended   int
+	refuse  error
+}
+
+func newDraining() *draining {
+	return &draining{now: time.Now(), want: desired{
+		known: true, mayWrite: true, active: "b", version: cluster.Version{Epoch: 7, Revision: 1},
+		move: &model.Move{From: "a", To: "b", Drain: model.DrainTransactions, Phase: model.PhaseDrain, TimeoutMS: 10_000},
+	}}
+}
+
+// look says that n sessions to the old node are open.
+func (d *draining) look(n int, converged, held bool) *model.MoveView {
+	d.now = d.now.Add(20 * time.Millisecond)
+	layout := &plan.Layout{Backends: []plan.Backend{{Name: "w"}}}
+	obs := &plan.Observed{Servers: map[string]map[string]plan.ServerNow{"w": {"a": {Sessions: n}}}}
+	d.g.look(d.now, d.want, layout, obs, converged, held, "", func() (context.CancelFunc, error) {
+		if d.refuse != nil {
+			return nil, d.refuse
+		}
+		d.started++
+		return func() { d.ended++ }, nil
+	})
+	return d.g.report()
+}
+
+func TestProgressCounts(t *testing.T) {
+	d := newDraining()
+	epoch := cluster.Version{Epoch: 7}
+	if v := d.look(10, false, false); v.Began != 10 || d.started != 0 {
+		t.Errorf("drained before new connections go elsewhere: %+v, %d", v, d.started)
+	}
+	d.look(10, true, false)
+	for range 4 {
+		d.g.drained(epoch)
+	}
+	d.g.drained(cluster.Version{Epoch: 6}) // a drainer of another move
+	if v := d.look(5, true, false); v.Drained != 4 || v.Finished != 1 || v.Killed != 0 || v.Left != 5 || v.Done {
+		t.Errorf("4 drained, 1 ended by itself, 5 left: %+v", v)
+	}
+	// The time is over; the drainer closed one more since the last look.
+	d.g.drained(epoch)
+	d.want.move.Phase = model.PhaseClose
+	if v := d.look(2, true, false); v.Drained != 5 || v.Killed != 2 || v.Finished != 1 {
+		t.Errorf("a drained session was counted as killed too: %+v", v)
+	}
+	if d.ended != 1 {
+		t.Errorf("the drainer goes on after the time is over: %d", d.ended)
+	}
+	v := d.look(0, true, false)
+	if v.Done {
+		t.Error("one look without a session is not enough: another may be on its way")
+	}
+	if v = d.look(0, true, false); !v.Done || v.Began != v.Drained+v.Finished+v.Killed {
+		t.Errorf("%+v", v)
+	}
+	if v = d.look(1, true, false); v.Done {
+		t.Error("done with a session that came late")
+	}
+}
+
+// A proxy that may not write does what nobody knows: it has neither done its part
+// of the move nor holds it anybody.
+func TestProgressWithoutAMajorityIsNotDone(t *testing.T) {
+	d := newDraining()
+	d.want.move.Hold, d.want.move.MaxHoldMS = true, 2000
+	for range 3 {
+		d.look(0, true, true)
+	}
+	if v := d.g.report(); !v.Done || !v.Held {
+		t.Fatalf("%+v", v)
+	}
+	d.want.mayWrite, d.want.why = false, "no majority"
+	if v := d.look(0, true, true); v.Done || v.Held || v.Problem != "no majority" {
+		t.Errorf("the leader would end the move on this: %+v", v)
+	}
+	d.want.mayWrite = true
+	if v := d.look(0, true, true); v.Done {
+		t.Error("done on the looks from before")
+	}
+}
+
+// Whatever ends a move, its report does not go on saying that connections wait.
+func TestProgressHeldEndsWithTheMove(t *testing.T) {
+	for _, epoch := range []uint64{7, 8} {
+		d := newDraining()
+		d.look(3, true, true)
+		d.want.move, d.want.version.Epoch = nil, epoch
+		if v := d.look(3, true, false); v.Held || v.Epoch != 7 {
+			t.Errorf("epoch %d: %+v", epoch, v)
+		}
+		if d.ended != 1 {
+			t.Errorf("epoch %d: the drainer goes on", epoch)
+		}
+	}
+}
+
+// What keeps the drainer from its work is said, and tried again.
+func TestProgressTriesTheDrainerAgain(t *testing.T) {
+	d := newDraining()
+	d.refuse = errors.New("the password file cannot be read")
+	d.look(3, true, false)
+	if v := d.look(3, true, false); v.Problem != d.refuse.Error() {
+		t.Errorf("%+v", v)
+	}
+	d.refuse = nil
+	d.look(3, true, false)
+	if v := d.look(3, true, false); v.Problem != "" || d.started != 1 {
+		t.Errorf("%+v, started %d times", v, d.started)
+	}
+}
+
+// A leader of a version that knows of no moves ends none: the proxies close what
+// is left by themselves.
+func TestDrainEndsByItself(t *testing.T) {
+	w := newDraining().want
+	w.moveAge = w.move.Bound() + drainGrace - time.Millisecond
+	if w.draining() != "a" {
+		t.Error("not draining while a leader may still end it")
+	}
+	w.moveAge += time.Millisecond
+	if w.draining() != "" {
+		t.Error("draining for ever")
+	}
+}

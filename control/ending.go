@@ -1,0 +1,88 @@
+package control
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/control/api"
+	"github.com/haproxy-peers/haproxy-peers/control/decide"
+	"github.com/haproxy-peers/haproxy-peers/control/model"
+)
+
+// endWithin is how long after sessions have vanished the node's own end may be
+// seen: it closes them first, and two probes must fail.
+const endWithin = 2 * time.Second
+
+// ending watches what an active that is about to end takes with it: the sessions
+// that were in a transaction when its end, or the end of its time, came. Only the vote
+// loop has one.
+type ending struct {
+	epoch cluster.Version
+	node  string
+	// inTrx sessions were in a transaction when any was last seen, at seen; drained
+	// had been closed between transactions until then.
+	inTrx, drained int
+	seen           time.Time
+	closing, told  bool
+}
+
+// look takes the sums of the pending move, or with pending false of the last one,
+// and whether its old node is down. It returns a sentence, once a move at most,
+// if transactions were cut.
+func (e *ending) look(now time.Time, epoch cluster.Version, m *api.Move, departure, pending, closing, down bool) string {
+	if pending && departure && e.epoch != epoch {
+		*e = ending{epoch: epoch, node: m.From}
+	}
+	if e.node == "" || e.told || m.Epoch != e.epoch.Epoch || m.Recovery != e.epoch.Recovery {
+		return ""
+	}
+	if closing && !e.closing {
+		e.closing = true
+		if n := max(m.InTransaction, e.recent(now)); n > 0 {
+			e.told = true
+			return fmt.Sprintf("%s is about to end and %s in a transaction when the time was over: cut", e.node, were(n))
+		}
+	}
+	if down {
+		// Those whose transaction ended in time were drained then.
+		if n := e.recent(now) - (m.Drained - e.drained); n > 0 {
+			e.told = true
+			return fmt.Sprintf("%s has ended and %s in a transaction: cut", e.node, were(n))
+		}
+	}
+	if m.InTransaction > 0 {
+		e.inTrx, e.drained, e.seen = m.InTransaction, m.Drained, now
+	}
+	return ""
+}
+
+func (e *ending) recent(now time.Time) int {
+	if now.Sub(e.seen) > endWithin {
+		return 0
+	}
+	return e.inTrx
+}
+
+func were(n int) string {
+	if n == 1 {
+		return "1 session was"
+	}
+	return fmt.Sprintf("%d sessions were", n)
+}
+
+// watchEnding reports what the active's end has cut.
+func (d *Daemon) watchEnding(ag *cluster.Agreement, rec *model.Record, in *decide.Input, view *model.View, now time.Time) {
+	m := d.moves.now()
+	sum(&m, in)
+	pending := rec.Move != nil
+	text := d.ending.look(now, epochOf(ag.Record.Version), &m, rec.Last().Kind == model.KindDeparture, pending,
+		pending && rec.Move.Phase == model.PhaseClose, view.Node(m.From).Verdict == model.Down)
+	if text == "" {
+		return
+	}
+	d.log.Warn("transactions were cut", "node", m.From, "epoch", m.Epoch, "reason", text)
+	d.events.add(now, text)
+	d.m.cut.Inc()
+	d.moves.cut(text)
+}

@@ -1,0 +1,45 @@
+package control
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/control/api"
+	"github.com/haproxy-peers/haproxy-peers/control/decide"
+)
+
+// explain tells why the active is what it is, and what would happen.
+func (d *Daemon) explain() api.Explanation {
+	e := api.Explanation{Why: []string{}, Votes: []string{}, IfDown: []api.WhatIf{}}
+	s := d.started.Load()
+	if s == nil {
+		e.Why = append(e.Why, orElse(d.files.problemNow(), "the daemon has not started yet"))
+		return e
+	}
+	ag := s.cluster.Agreement()
+	rec, err := d.record(&ag)
+	if err != nil {
+		e.Why = append(e.Why, err.Error())
+		return e
+	}
+	in := d.input(s, &ag, rec, time.Now())
+	in.Review = false
+	if rec != nil {
+		last := rec.Last()
+		e.Active, e.Epoch = rec.Active, ag.Record.Epoch
+		e.Why = append(e.Why, fmt.Sprintf("epoch %d, by %s at %s: %s", last.Epoch, last.By, last.At.Format(time.RFC3339), last.Reason))
+		e.Votes = append(e.Votes, decide.Votes(in, rec.Active)...)
+	}
+	if !ag.Fresh {
+		e.Why = append(e.Why, "no majority now, nothing would be decided: "+ag.Reason)
+	}
+	e.Why = append(e.Why, "now: "+decide.Decide(in).Reason)
+	for _, node := range in.Order {
+		w := decide.IfDown(in, node)
+		if !ag.Fresh {
+			w.Moves, w.Active, w.Reason = false, "", "nothing is decided without a majority: HAProxy works natively"
+		}
+		e.IfDown = append(e.IfDown, api.WhatIf(w))
+	}
+	return e
+}

@@ -1,0 +1,93 @@
+package control
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/control/model"
+	"github.com/haproxy-peers/haproxy-peers/control/plan"
+)
+
+// What a proxy does that cannot reach the active (Config.OnBlind).
+const (
+	BlindFence  = "fence"  // it serves nobody
+	BlindFollow = "follow" // the same, and the cluster moves to a node that everybody reaches
+	BlindServe  = "serve"  // it goes elsewhere, alone: two writers
+)
+
+// What a proxy does without a majority (Config.OnNoMajority).
+const (
+	NoMajorityNative = "native" // HAProxy's own checks and stickiness rule
+	NoMajorityFence  = "fence"  // after Config.FenceAfter it serves nobody
+)
+
+// fenceWhy tells why this proxy must serve nobody, "" if it may serve.
+//
+// A proxy that cannot reach the agreed active would, by HAProxy's own rules,
+// send its clients to another node: a second writer that the others never hear
+// of. It is fenced on its own probe's word or its HAProxy's, whatever the vote
+// says: the vote is about the node, this is about the way to it.
+func fenceWhy(cfg *Config, want *desired, nodes map[string]nodeNow, layout *plan.Layout) string {
+	switch {
+	case cfg.Observe || layout.Steer == nil || layout.Steer.FenceKey == "":
+		return ""
+	case want.cut != "":
+		return want.cut
+	case !want.mayWrite || want.frozen || want.local != "" || cfg.OnBlind == BlindServe:
+		return ""
+	case want.blind != "":
+		return fmt.Sprintf("%s cannot be reached from here: %s", want.active, want.blind)
+	}
+	switch n := nodes[want.active]; n.state {
+	case model.ServerDown:
+		return fmt.Sprintf("this HAProxy calls %s down", want.active)
+	case model.ServerMaint:
+		return fmt.Sprintf("an operator put %s into maintenance in this HAProxy", want.active)
+	}
+	return ""
+}
+
+// fence is what the proxy loop remembers of a fence.
+type fence struct {
+	why  string
+	left int
+	next time.Time
+}
+
+// actions sweeps, right after a fence went up, every server: connections that
+// HAProxy retries or redispatches are counted nowhere (see sweep).
+func (f *fence) actions(now time.Time, why string, backends []plan.Backend, r *plan.Result) []plan.Action {
+	if (f.why == "") != (why == "") {
+		f.left, f.next = sweeps, now
+	}
+	f.why = why
+	if why == "" || f.left == 0 || now.Before(f.next) {
+		return nil
+	}
+	f.left--
+	f.next = now.Add(sweepEvery)
+	var out []plan.Action
+	for i := range backends {
+		for _, s := range backends[i].Servers {
+			if !closes(r.Actions, backends[i].Name, s.Name) {
+				out = append(out, plan.Action{Op: plan.OpClose, Backend: backends[i].Name, Server: s.Name, Why: "this proxy is fenced"})
+			}
+		}
+	}
+	return out
+}
+
+// fenceOnly keeps what a proxy without a majority may do: put up or take away
+// its own fence, and close sessions behind it.
+func fenceOnly(actions []plan.Action, layout *plan.Layout, fenced bool) []plan.Action {
+	var out []plan.Action
+	for _, a := range actions {
+		switch {
+		case a.Op == plan.OpClose && fenced:
+			out = append(out, a)
+		case layout.Steer != nil && layout.Steer.FenceKey != "" && a.Table == layout.Steer.Table && a.Key == layout.Steer.FenceKey:
+			out = append(out, a)
+		}
+	}
+	return out
+}

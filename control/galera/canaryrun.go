@@ -1,0 +1,311 @@
+package galera
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+const (
+	// canaryPatience is how long one hanging commit is waited for. Measured: a commit that
+	// hangs is ended neither by KILL nor by the end of its connection, its thread
+	// stays on the server until the node commits again. So the canary keeps waiting on
+	// the connection that it has, and leaves at most one thread per minute behind.
+	canaryPatience = time.Minute
+	// reconnectPause is the least time between two connections.
+	reconnectPause = 3 * time.Second
+	// lacksPause is the time between attempts while the canary cannot commit for a reason
+	// that an administrator must remove.
+	lacksPause = 5 * time.Second
+)
+
+// hang is the canary's word on a node that does not commit.
+type hang struct {
+	why   string    // a sentence, "" if it does not hang
+	since time.Time // when the first commit began that did not come back
+}
+
+// canary commits on one node; its goroutine alone uses it.
+type canary struct {
+	target  Target
+	cfg     *CanaryConfig
+	login   login
+	dialer  *dialer
+	epoch   time.Time
+	log     *slog.Logger
+	metrics nodeMetrics
+	verdict func() Verdict
+	publish func(func(*record))
+
+	session   *session
+	account   string    // CURRENT_USER(), quoted
+	connected time.Time // the last attempt
+	hang      hang
+	waited    time.Duration // by the commits since hang.since, while this process was running
+	lacks     string
+}
+
+// run commits until ctx is done, and leaves no connection behind.
+func (c *canary) run(ctx context.Context) {
+	defer func() { c.drop(true) }()
+	for ctx.Err() == nil {
+		pause := c.turn(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+		case <-timer.C:
+		}
+	}
+}
+
+// turn makes one commit, if the node is one that should take it, and returns the time
+// until the next. All nodes' turns begin together, so that their results can be
+// compared.
+func (c *canary) turn(ctx context.Context) time.Duration {
+	next := func() time.Duration { return c.cfg.Interval - time.Since(c.epoch)%c.cfg.Interval }
+	if c.verdict() != Healthy {
+		c.drop(true)
+		c.conclude(hang{}, "")
+		return next()
+	}
+	if c.session == nil && time.Since(c.connected) < reconnectPause {
+		return next()
+	}
+	began := time.Now()
+	writes, err := c.commit(ctx, began)
+	if ctx.Err() != nil {
+		return 0
+	}
+	if err == nil {
+		now := time.Now()
+		c.metrics.commits.Observe(now.Sub(began).Seconds())
+		c.publish(func(r *record) { r.CanaryAt, r.CanaryWrites = now, writes })
+		c.conclude(hang{}, "")
+		return next()
+	}
+	return max(next(), c.failed(err, began))
+}
+
+// commit makes one commit and returns how many commits all members' canaries have made
+// through this node.
+func (c *canary) commit(ctx context.Context, began time.Time) (writes int64, err error) {
+	defer recoverAsProtocolError(&err)
+	if c.session == nil {
+		if err := c.connect(ctx); err != nil {
+			return 0, err
+		}
+	}
+	w := c.session.wire
+	before := c.waited
+	w.begin(canaryPatience)
+	w.silent = func() {
+		c.waited = before + canaryPatience - w.left
+		c.overdue(began)
+		if c.verdict() == Down {
+			w.left = 0 // its end is known, and its threads end with it or do not matter
+		}
+	}
+	writes, err = c.session.sum(c.cfg.commit(c.target.Name))
+	return writes, c.session.cause(err)
+}
+
+func (c *canary) connect(ctx context.Context) error {
+	c.connected = time.Now()
+	conn, _, _, err := c.dialer.dial(ctx, c.cfg.Deadline)
+	if err != nil {
+		return err
+	}
+	w, err := newWire(conn)
+	if err != nil {
+		return err
+	}
+	w.begin(c.cfg.Deadline)
+	s, err := openSession(ctx, w, c.target.Address, c.login)
+	if err != nil {
+		return err
+	}
+	if c.account, err = s.prepare(c.cfg.setup()); err != nil {
+		s.abort()
+		return s.cause(err)
+	}
+	c.session = s
+	return nil
+}
+
+// overdue publishes a hang once the canary has waited long enough.
+func (c *canary) overdue(began time.Time) {
+	if c.waited < c.cfg.Deadline {
+		return
+	}
+	since := c.hang.since
+	if c.hang.why == "" {
+		since = began
+	}
+	c.conclude(hang{
+		why:   fmt.Sprintf("its own commits hang: the canary's has waited %.1f s", c.waited.Seconds()),
+		since: since,
+	}, "")
+}
+
+// failed draws the conclusion of an error and returns how long to pause at least.
+func (c *canary) failed(err error, began time.Time) time.Duration {
+	var server *mysql.MySQLError
+	if !errors.As(err, &server) {
+		stuck := c.hang
+		c.drop(false)
+		if !isTimeout(err) || c.verdict() != Healthy {
+			// The connection is gone, and with it what is known.
+			stuck = hang{}
+		}
+		c.conclude(stuck, "")
+		return 0
+	}
+	switch server.Number {
+	case erLockWait:
+		// Nobody else locks this row: a global lock holds the commit back, or an
+		// earlier commit of ours that still hangs.
+		c.waited = max(c.waited, c.cfg.Deadline)
+		c.overdue(began)
+		return 0
+	case erDeadlock:
+		c.conclude(hang{}, "") // DDL went first: the node goes on
+		return 0
+	case erUnknownDatabase, erNoSuchTable:
+		if err = c.create(); err == nil {
+			return 0
+		}
+		if !errors.As(err, &server) {
+			c.drop(false)
+			c.conclude(hang{}, "")
+			return 0
+		}
+		c.conclude(hang{}, lacksTable(c.cfg, c.account, server))
+	default:
+		c.conclude(hang{}, lacks(c.cfg, c.account, server))
+	}
+	return lacksPause
+}
+
+// create makes schema and table.
+func (c *canary) create() (err error) {
+	defer recoverAsProtocolError(&err)
+	for _, statement := range []string{c.cfg.createSchema(), c.cfg.createTable()} {
+		// DDL waits for everything before it on every node.
+		c.session.wire.begin(canaryPatience)
+		c.session.wire.silent = nil
+		if _, err := c.session.conn.(driver.ExecerContext).ExecContext(context.Background(), statement, nil); err != nil {
+			return c.session.cause(err)
+		}
+	}
+	c.log.Info("the canary's table was made", "table", c.cfg.table())
+	return nil
+}
+
+// conclude publishes what is known now.
+func (c *canary) conclude(h hang, lacks string) {
+	if h.why == "" {
+		c.waited = 0
+	}
+	if (h.why == "") != (c.hang.why == "") {
+		if h.why != "" {
+			c.log.Warn("a node does not commit", "reason", h.why)
+		} else {
+			c.log.Info("the canary no longer waits for a node", "since", c.hang.since)
+		}
+	}
+	if lacks != "" && lacks != c.lacks {
+		c.log.Error("the canary cannot commit", "reason", lacks)
+	}
+	if h == c.hang && lacks == c.lacks {
+		return
+	}
+	c.hang, c.lacks = h, lacks
+	c.publish(func(r *record) { r.hang, r.Lacks = h, lacks })
+}
+
+// drop closes the connection that is there: with a word, or without where the node
+// may be deaf.
+func (c *canary) drop(politely bool) {
+	if c.session == nil {
+		return
+	}
+	if politely {
+		c.session.close()
+	} else {
+		c.session.abort()
+	}
+	c.session = nil
+}
+
+// lacks words what an administrator must do so that the canary can commit.
+func lacks(cfg *CanaryConfig, account string, e *mysql.MySQLError) string {
+	said := fmt.Sprintf("(error %d: %.200s)", e.Number, e.Message)
+	switch e.Number {
+	case erDBAccessDenied, erTableAccessDenied, erColumnDenied, erSpecificAccess:
+		return "the canary lacks a privilege: run " + cfg.grant(account) + " " + said
+	}
+	return "the canary cannot commit " + said
+}
+
+// lacksTable is lacks for a table that is missing and cannot be made.
+func lacksTable(cfg *CanaryConfig, account string, e *mysql.MySQLError) string {
+	return fmt.Sprintf("the canary's table is missing and could not be made: run %s; %s; or %s (error %d: %.200s)",
+		cfg.createSchema(), cfg.createTable(), cfg.grant(account), e.Number, e.Message)
+}
+
+// sum runs the canary's statements, whose last result is one number.
+func (s *session) sum(text string) (int64, error) {
+	value, err := s.lastValue(text)
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseInt(string(s.bytes(value)), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%w: a count of %.40q", ErrIncomplete, s.bytes(value))
+	}
+	return n, nil
+}
+
+// prepare sets the session up and returns the account that the server took the login
+// for, as GRANT wants it.
+func (s *session) prepare(setup string) (account string, err error) {
+	value, err := s.lastValue(setup + ";SELECT CURRENT_USER()")
+	return quoteAccount(string(s.bytes(value))), err
+}
+
+// lastValue runs statements and returns the first value of the last row.
+func (s *session) lastValue(text string) (value driver.Value, err error) {
+	rows, err := s.conn.(driver.QueryerContext).QueryContext(context.Background(), text, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }() // an error has been seen, or everything was read
+	results := rows.(driver.RowsNextResultSet)
+	for {
+		row := make([]driver.Value, len(rows.Columns()))
+		for len(row) > 0 {
+			if err := rows.Next(row); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				return nil, err
+			}
+			value = row[0]
+		}
+		if err := results.NextResultSet(); errors.Is(err, io.EOF) {
+			return value, nil
+		} else if err != nil {
+			return nil, err
+		}
+	}
+}

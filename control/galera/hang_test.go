@@ -1,0 +1,307 @@
+package galera
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"regexp"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/e2e/lab"
+)
+
+// startLab is a real cluster of three nodes with a way to each of them from here, or
+// skips the test with the reason why this machine cannot.
+func startLab(t *testing.T) (context.Context, *lab.Lab, []Target) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("a real cluster takes seconds to start")
+	}
+	cfg := lab.Config{Proxies: 1, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	if err := lab.Requirements(cfg); err != nil {
+		t.Skip(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	t.Cleanup(cancel)
+	l, err := lab.New(ctx, cfg)
+	must(t, err)
+	t.Cleanup(func() { must(t, l.Close()) })
+	var targets []Target
+	for _, n := range l.DB {
+		way := startMiddleTo(t, func() (net.Conn, error) { return l.Client.Dial(ctx, "tcp", n.Address()) }, 0)
+		targets = append(targets, Target{n.Name, way.listener.Addr().String()})
+	}
+	return ctx, l, targets
+}
+
+// startProbers runs a prober of the lab's nodes until the test ends.
+func startProbers(t *testing.T, targets []Target, canary *CanaryConfig) *Prober {
+	t.Helper()
+	p, err := New(Config{
+		User: lab.ProbeUser, PasswordFile: passwordFile(t, lab.Password), Nodes: targets, Canary: canary,
+		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	})
+	must(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		must(t, <-done)
+	})
+	return p
+}
+
+// awaitAll waits for the nodes' statuses to be so, and returns how long that took.
+func awaitAll(t *testing.T, p *Prober, bound time.Duration, what string, so func([]NodeStatus) bool) time.Duration {
+	t.Helper()
+	began := time.Now()
+	timeout := time.After(bound)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !so(p.Status()) {
+		select {
+		case <-p.Changed():
+		case <-tick.C:
+		case <-timeout:
+			t.Fatalf("not %s within %v: %s", what, bound, told(p.Status()))
+		}
+	}
+	return time.Since(began)
+}
+
+func told(all []NodeStatus) (text string) {
+	for _, s := range all {
+		text += fmt.Sprintf("\n%s: %s, commits %t, stuck %q alone %t, paused %t, lacks %q, replicated %d of them %d",
+			s.Node, s.Reason, s.Commits, s.Stuck, s.StuckAlone, s.FlowPaused, s.Lacks, s.Replicated, s.CanaryWrites)
+	}
+	return text
+}
+
+func allCommit(all []NodeStatus) bool {
+	return !slices.ContainsFunc(all, func(s NodeStatus) bool {
+		return !s.Commits || s.Stuck != "" || s.StuckAlone || !s.StuckSince.IsZero() || s.Lacks != "" || s.FlowPaused
+	})
+}
+
+// onlyStuck is for one node that is stuck while the others commit.
+func onlyStuck(node string) func([]NodeStatus) bool {
+	return func(all []NodeStatus) bool {
+		return !slices.ContainsFunc(all, func(s NodeStatus) bool {
+			return (s.Stuck != "") != (s.Node == node) || s.StuckAlone != (s.Node == node) ||
+				s.Node != node && !s.Commits
+		})
+	}
+}
+
+// TestCanary tells, on a real cluster, a node whose own commits hang from a cluster
+// that is paused.
+func TestCanary(t *testing.T) {
+	ctx, l, targets := startLab(t)
+	p := startProbers(t, targets, &CanaryConfig{Member: "px0"})
+	startProbers(t, targets, &CanaryConfig{Member: "px1"}) // beside it: they must not disturb each other
+
+	t.Run("privileges", func(t *testing.T) {
+		awaitAll(t, p, soon, "without privileges", func(all []NodeStatus) bool {
+			return !slices.ContainsFunc(all, func(s NodeStatus) bool { return s.Lacks == "" })
+		})
+		s := p.Status()[0]
+		t.Log(s.Lacks)
+		if s.Stuck != "" || s.Commits || !healthy(s) {
+			t.Error(told(p.Status()))
+		}
+		// What it asks for helps.
+		grant := regexp.MustCompile("GRANT .* TO '[^']*'@'[^']*'").FindString(s.Lacks)
+		must(t, l.DB[0].Exec(ctx, grant))
+		took := awaitAll(t, p, soon, "committing", allCommit)
+		t.Logf("committing after %v", took)
+	})
+
+	t.Run("counters", func(t *testing.T) {
+		awaitAll(t, p, soon, "counting", func(all []NodeStatus) bool {
+			return !slices.ContainsFunc(all, func(s NodeStatus) bool { return s.CanaryWrites < 4 })
+		})
+		before := p.Status()
+		const writes = 50
+		for range writes {
+			must(t, l.DB[1].Exec(ctx, "INSERT INTO lab.commits VALUES ('x','x',1,UUID_SHORT(),'x')"))
+		}
+		last := before[1].CanaryAt
+		awaitAll(t, p, soon, "counted", func(all []NodeStatus) bool {
+			return !slices.ContainsFunc(all, func(s NodeStatus) bool { return s.CanaryAt.Sub(last) < 1500*time.Millisecond })
+		})
+		for i, s := range p.Status() {
+			others := s.Replicated - before[i].Replicated - (s.CanaryWrites - before[i].CanaryWrites)
+			want := int64(0)
+			if i == 1 {
+				want = writes
+			}
+			// Each member's latest commit may be in one of the two, and where this one's own was late, the other's two.
+			if others < want-3 || others > want+3 {
+				t.Errorf("%s wrote %d, want %d: %s", s.Node, others, want, told([]NodeStatus{before[i], s}))
+			}
+		}
+	})
+
+	t.Run("own commits hang", func(t *testing.T) {
+		for _, inject := range []func(context.Context) (*lab.Fault, error){l.DB[0].BlockCommits, l.DB[0].Lag} {
+			fault, err := inject(ctx)
+			must(t, err)
+			took := awaitAll(t, p, 4*time.Second, "stuck", onlyStuck("db0"))
+			t.Logf("stuck after %v: %s", took, told(p.Status()[:1]))
+			if s := p.Status()[0]; s.Verdict != Healthy || time.Since(s.StuckSince) < DefaultCanaryDeadline {
+				t.Errorf("stuck since %v: %+v", time.Since(s.StuckSince), s.State)
+			}
+			// It stays so, and no more than one commit of each member waits there.
+			since := time.Now()
+			awaitAll(t, p, soon, "stuck for long", func(all []NodeStatus) bool {
+				if !onlyStuck("db0")(all) {
+					t.Fatalf("no longer: %s", told(all))
+				}
+				return time.Since(since) > 4*time.Second
+			})
+			rows, err := l.DB[0].Query(ctx, "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER=? AND COMMAND<>'Sleep'", lab.ProbeUser)
+			must(t, err)
+			if n, _ := strconv.Atoi(rows[0][0]); n > 4 { // two probes may be there too
+				t.Errorf("%d statements wait", n)
+			}
+			must(t, fault.Undo(ctx))
+			t.Logf("committing %v after the end", awaitAll(t, p, soon, "committing", allCommit))
+		}
+	})
+
+	t.Run("slow for everybody", func(t *testing.T) {
+		// What db0 has not committed until just now would be its own fault.
+		steady := time.Now()
+		awaitAll(t, p, soon, "committing for a while", func(all []NodeStatus) bool {
+			if !allCommit(all) {
+				steady = time.Now()
+			}
+			return time.Since(steady) > 3*time.Second
+		})
+		fault, err := l.DB[2].SlowEverybody(ctx)
+		must(t, err)
+		alone := func(all []NodeStatus) bool {
+			return slices.ContainsFunc(all, func(s NodeStatus) bool { return s.StuckAlone })
+		}
+		took := awaitAll(t, p, 4*time.Second, "all stuck", func(all []NodeStatus) bool {
+			if alone(all) {
+				t.Fatalf("alone: %s", told(all))
+			}
+			return !slices.ContainsFunc(all, func(s NodeStatus) bool { return s.Stuck == "" || !s.FlowPaused || s.Verdict != Healthy })
+		})
+		t.Logf("all stuck after %v: %s", took, told(p.Status()))
+		began := time.Now()
+		awaitAll(t, p, soon, "all stuck for long", func(all []NodeStatus) bool {
+			if alone(all) || slices.ContainsFunc(all, func(s NodeStatus) bool { return s.Stuck == "" || s.Commits }) {
+				t.Fatalf("no longer all: %s", told(all))
+			}
+			return time.Since(began) > 2500*time.Millisecond
+		})
+		must(t, fault.Undo(ctx))
+		awaitAll(t, p, soon, "committing", func(all []NodeStatus) bool {
+			if alone(all) {
+				t.Fatalf("alone at the end: %s", told(all))
+			}
+			return allCommit(all)
+		})
+	})
+}
+
+// TestCanaryTable is about an account that may write and not create.
+func TestCanaryTable(t *testing.T) {
+	m := startMariaDB(t)
+	m.do(t, "GRANT SELECT, INSERT, UPDATE ON `my_own`.* TO "+probeUser)
+	p := startProber(t, Config{Canary: &CanaryConfig{Schema: "my_own", Member: `it's "me" \`}}, m.address)
+	s, _ := await(t, p, soon, "without a table", func(s NodeStatus) bool { return s.Lacks != "" })
+	t.Log(s.Lacks)
+	contains(t, s.Lacks, "GRANT CREATE, SELECT, INSERT, UPDATE ON `my_own`.* TO '"+probeUser+"'@'%'")
+	for _, create := range []string{"CREATE SCHEMA IF NOT EXISTS [^;]*", "CREATE TABLE IF NOT EXISTS [^;]*"} {
+		m.do(t, regexp.MustCompile(create).FindString(s.Lacks))
+	}
+	await(t, p, soon, "committing", func(s NodeStatus) bool { return s.Commits && s.Lacks == "" && s.CanaryWrites > 0 })
+	var node, member string
+	must(t, m.admin.QueryRow("SELECT node, member FROM my_own.canary").Scan(&node, &member))
+	if node != "n" || member != `it's "me" \` {
+		t.Errorf("the row is %q, %q", node, member)
+	}
+	m.do(t, "SET GLOBAL read_only=ON")
+	s, _ = await(t, p, soon, "read-only", func(s NodeStatus) bool { return s.Lacks != "" })
+	contains(t, s.Lacks, "error 1290")
+	if s.Stuck != "" {
+		t.Error(s.Stuck)
+	}
+}
+
+// TestStuckByReadings is about what can be read without a canary.
+func TestStuckByReadings(t *testing.T) {
+	ctx, l, targets := startLab(t)
+	p := startProbers(t, targets, nil)
+	load := func(t *testing.T) (stop func()) {
+		t.Helper()
+		wctx, cancel := context.WithCancel(ctx)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			tick := time.NewTicker(20 * time.Millisecond)
+			defer tick.Stop()
+			for wctx.Err() == nil {
+				_ = l.DB[1].Exec(wctx, "INSERT INTO lab.commits VALUES ('x','x',1,UUID_SHORT(),'x')")
+				select {
+				case <-wctx.Done():
+				case <-tick.C:
+				}
+			}
+		}()
+		return func() { cancel(); <-done }
+	}
+	stuck := func(all []NodeStatus) (nodes []string) {
+		for _, s := range all {
+			if s.Stuck != "" && s.StuckAlone {
+				nodes = append(nodes, s.Node)
+			}
+		}
+		return nodes
+	}
+	for name, c := range map[string]struct {
+		make func(context.Context) (*lab.Fault, error)
+		want []string
+	}{
+		"lag":            {l.DB[2].Lag, []string{"db2"}},
+		"block commits":  {l.DB[2].BlockCommits, []string{"db2"}},
+		"slow everybody": {l.DB[2].SlowEverybody, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stop := load(t)
+			defer stop()
+			began := time.Now()
+			awaitAll(t, p, soon, "watched under load", func(all []NodeStatus) bool {
+				if len(stuck(all)) > 0 {
+					t.Fatalf("stuck: %s", told(all))
+				}
+				return all[0].Verdict == Healthy && time.Since(began) > DefaultStuckAfter+time.Second
+			})
+			fault, err := c.make(ctx)
+			must(t, err)
+			began = time.Now()
+			took := awaitAll(t, p, soon, "as it should be", func(all []NodeStatus) bool {
+				if c.want == nil {
+					if len(stuck(all)) > 0 {
+						t.Fatalf("stuck: %s", told(all))
+					}
+					return time.Since(began) > 2*DefaultStuckAfter
+				}
+				return slices.Equal(stuck(all), c.want)
+			})
+			t.Logf("after %v: %s", took, told(p.Status()))
+			must(t, fault.Undo(ctx))
+			awaitAll(t, p, soon, "not stuck", func(all []NodeStatus) bool {
+				return len(stuck(all)) == 0 && !slices.ContainsFunc(all, func(s NodeStatus) bool { return s.FlowPaused || !healthy(s) })
+			})
+		})
+	}
+}

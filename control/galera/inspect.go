@@ -1,0 +1,288 @@
+package galera
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+)
+
+// DefaultInspectTimeout is the default of [InspectorConfig].Timeout.
+const DefaultInspectTimeout = 500 * time.Millisecond
+
+// Errors of an [Inspector].
+var (
+	// ErrNoSession says that a session is gone.
+	ErrNoSession = errors.New("the session is gone")
+	// ErrInspectorClosed is returned after Close.
+	ErrInspectorClosed = errors.New("the inspector is closed")
+)
+
+// InspectorConfig says which node to look at and as whom.
+type InspectorConfig struct {
+	// Address is HOST:PORT of the node.
+	Address string
+	// User is the account to log in with. It needs the privilege PROCESS.
+	User string
+	// PasswordFile holds its password, without which it is empty; see
+	// [Config].PasswordFile.
+	PasswordFile string
+	// TLS, if set, encrypts the connection. Nil means plain text.
+	TLS *tls.Config
+	// Timeout bounds each question, connecting included, in time during which this
+	// process was running. Zero means DefaultInspectTimeout.
+	Timeout time.Duration
+	// Logger gets a line for every new connection. Nil discards it.
+	Logger *slog.Logger
+}
+
+// Inspector looks at the client sessions of one node, on demand, over one connection
+// of its own. It may be used by several goroutines; questions are asked one after
+// the other.
+type Inspector struct {
+	cfg    InspectorConfig
+	dialer *dialer
+	ctx    context.Context // ends with Close; the connection outlives a call
+	cancel context.CancelFunc
+
+	mu sync.Mutex // guards what follows, and the connection
+	c  *inspection
+	// sources are those of the last connection.
+	sources sources
+	seen    bool
+}
+
+// NewInspector makes an inspector. It connects with the first question.
+func NewInspector(cfg InspectorConfig) (*Inspector, error) {
+	if cfg.User == "" {
+		return nil, ErrNoUser
+	}
+	if err := (Target{Name: cfg.Address, Address: cfg.Address}).validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Timeout < 0 {
+		return nil, fmt.Errorf("galera: the inspector's timeout is %v: it must be positive", cfg.Timeout)
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = DefaultInspectTimeout
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	d, err := newDialer(cfg.Address, lookupIP)
+	if err != nil {
+		return nil, err
+	}
+	i := &Inspector{cfg: cfg, dialer: d}
+	i.ctx, i.cancel = context.WithCancel(context.Background())
+	return i, nil
+}
+
+// Close ends a question that is being asked and closes the connection.
+func (i *Inspector) Close() {
+	i.cancel()
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.drop()
+}
+
+// Sessions lists the client sessions of the node, in no order. The error is a
+// [PrivilegeError] if the account may not see those of others.
+func (i *Inspector) Sessions(ctx context.Context) (sessions []ClientSession, err error) {
+	err = i.do(ctx, func(c *inspection) error {
+		sessions, err = c.list()
+		return err
+	})
+	return sessions, err
+}
+
+// Session looks at one session of the last list, right before it is closed, in one
+// round trip. ErrNoSession says that it is gone.
+//
+// Where performance_schema does not follow transactions, a session is idle only if it
+// was so in the last list and has run no statement since (QUERY_ID): that is cheaper
+// than to ask InnoDB again, and says as much.
+func (i *Inspector) Session(ctx context.Context, id uint64) (s ClientSession, err error) {
+	err = i.do(ctx, func(c *inspection) error {
+		s, err = c.lookAt(id)
+		return err
+	})
+	return s, err
+}
+
+// Applied is the seqno that the node has applied up to now (wsrep_last_committed),
+// -1 if undefined. It needs no privilege.
+func (i *Inspector) Applied(ctx context.Context) (seqno int64, err error) {
+	err = i.do(ctx, func(c *inspection) error {
+		found := false
+		err := queryRows(c.conn, "SHOW SESSION STATUS LIKE 'wsrep_last_committed'", func(_ int, row []value) (err error) {
+			found = true
+			seqno, err = number(row[0], row[1])
+			return err
+		})
+		if err == nil && !found {
+			return ErrNotGalera
+		}
+		return err
+	})
+	return seqno, err
+}
+
+// Sees tells in sentences what is seen of sessions on this server and what is not,
+// and what to do to see it. Both are empty before the first connection.
+func (i *Inspector) Sees() (seen, unseen []string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if !i.seen {
+		return nil, nil
+	}
+	return i.sources.seen(), slices.Clone(i.sources.unseen)
+}
+
+// do asks a question, on a new connection if the one that is there turns out to be
+// broken. After an error the connection is given up: an answer of several results
+// may lie in it.
+func (i *Inspector) do(ctx context.Context, ask func(*inspection) error) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for {
+		if err := i.ended(ctx); err != nil {
+			return err
+		}
+		reused := i.c != nil
+		err := i.once(ctx, ask)
+		if err == nil || errors.Is(err, ErrNoSession) {
+			return err
+		}
+		i.drop()
+		if ended := i.ended(ctx); ended != nil {
+			return ended
+		}
+		// Everything but silence may be over with a new connection: a privilege granted
+		// since, a plugin uninstalled, a connection killed.
+		if !reused || isTimeout(err) {
+			return i.explain(err)
+		}
+	}
+}
+
+func (i *Inspector) ended(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if i.ctx.Err() != nil {
+		return ErrInspectorClosed
+	}
+	return nil
+}
+
+// once asks on the connection that is there or on a new one, within the timeout and
+// until ctx ends.
+func (i *Inspector) once(ctx context.Context, ask func(*inspection) error) error {
+	budget := i.cfg.Timeout
+	if end, ok := ctx.Deadline(); ok {
+		budget = min(budget, time.Until(end))
+	}
+	if i.c == nil {
+		return silence(i.connect(ctx, budget, ask), budget, false)
+	}
+	i.c.wire.begin(budget)
+	return silence(i.within(ctx, i.c.session, func() error { return ask(i.c) }), budget, false)
+}
+
+// within runs f and stops the wire if ctx ends meanwhile.
+func (i *Inspector) within(ctx context.Context, s *session, f func() error) error {
+	undo := context.AfterFunc(ctx, s.wire.stop)
+	err := f()
+	if !undo() && err == nil {
+		err = ctx.Err() // the wire is stopped for good
+	}
+	if err != nil {
+		return s.cause(err)
+	}
+	return nil
+}
+
+func (i *Inspector) connect(ctx context.Context, budget time.Duration, ask func(*inspection) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(i.ctx, cancel)()
+	conn, spent, stale, err := i.dialer.dial(ctx, budget)
+	if err == nil && stale != nil {
+		_ = conn.Close()
+		err = stale
+	}
+	if err != nil {
+		return err
+	}
+	w, err := newWire(conn)
+	if err != nil {
+		return err
+	}
+	w.begin(max(budget-spent, grace))
+	undo := context.AfterFunc(ctx, w.stop)
+	s, err := openSession(i.ctx, w, i.cfg.Address, login{account: i.account(), tls: i.cfg.TLS})
+	undo()
+	if err != nil {
+		return err
+	}
+	c := &inspection{session: s}
+	i.c = c
+	return i.within(ctx, s, func() error {
+		if err := c.prepare(); err != nil {
+			return err
+		}
+		i.sources, i.seen = c.sources, true
+		i.cfg.Logger.Debug("connected to look at the sessions of a node", "address", i.cfg.Address,
+			"seen", c.sources.seen(), "unseen", c.sources.unseen)
+		return ask(c)
+	})
+}
+
+func (i *Inspector) account() Account {
+	return Account{User: i.cfg.User, PasswordFile: i.cfg.PasswordFile}
+}
+
+// drop gives the connection up.
+func (i *Inspector) drop() {
+	if i.c == nil {
+		return
+	}
+	if i.c.wire.err == nil && !i.c.wire.stopped.Load() {
+		i.c.close()
+	} else {
+		i.c.abort()
+	}
+	i.c = nil
+}
+
+// explain makes one line of an error.
+func (i *Inspector) explain(err error) error {
+	var reason string
+	var lacking *PrivilegeError
+	switch {
+	case errors.As(err, &lacking):
+		reason = lacking.Error()
+	case errors.Is(err, errSourcesChanged):
+		reason = err.Error()
+	default:
+		reason = JudgeError(err, i.account()).Reason
+	}
+	return &inspectError{address: i.cfg.Address, reason: reason, err: err}
+}
+
+// inspectError is an error of a question.
+type inspectError struct {
+	address, reason string
+	err             error
+}
+
+func (e *inspectError) Error() string {
+	return fmt.Sprintf("galera: cannot look at the sessions of the node at %s: %s", e.address, e.reason)
+}
+
+func (e *inspectError) Unwrap() error { return e.err }

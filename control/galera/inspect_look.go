@@ -1,0 +1,190 @@
+package galera
+
+import (
+	"errors"
+	"time"
+)
+
+// errSourcesChanged says that performance_schema was turned off meanwhile.
+var errSourcesChanged = errors.New("performance_schema does not follow transactions any more: ask again")
+
+// inspection is a connection of an inspector, and what is known by it.
+type inspection struct {
+	*session
+	sources sources
+	lacks   *PrivilegeError
+	hidden  map[uint64]bool // see look
+	// known are the sessions of the last list.
+	known map[uint64]knownSession
+}
+
+// knownSession is what the last list knew of a session.
+type knownSession struct {
+	process
+	last ClientSession
+}
+
+// prepare finds out what the account is and may see.
+func (c *inspection) prepare() error {
+	if err := queryRows(c.conn, inspectSetup, nil); err != nil {
+		return err
+	}
+	account := ""
+	err := queryRows(c.conn, "SELECT CURRENT_USER()", func(_ int, row []value) error {
+		account = quoteAccount(row[0].text())
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if c.lacks, err = checkProcess(c.conn, account); err != nil {
+		return err
+	}
+	c.sources, err = findSources(c.conn, account)
+	return err
+}
+
+// list looks at all sessions.
+func (c *inspection) list() (sessions []ClientSession, err error) {
+	if c.lacks != nil {
+		return nil, c.lacks
+	}
+	text, results := c.sources.list()
+	l := look{
+		hidden:       c.hidden,
+		transactions: make(map[uint64]transaction),
+		locks:        make(map[uint64]string),
+		temporary:    make(map[uint64]bool),
+	}
+	session := make(map[uint64]uint64) // by thread of performance_schema
+	err = queryRows(c.conn, text, func(result int, row []value) error {
+		switch id := row[0].number(); results[result] {
+		case resultProcesses:
+			l.processes = append(l.processes, readProcess(row))
+		case resultConsumers:
+			if id != allConsumers {
+				return errSourcesChanged
+			}
+		case resultThreads:
+			session[id] = row[1].number()
+			l.transactions[session[id]] = transaction{followed: c.sources.transactions && row[2].text() == instrumented}
+		case resultTransactions:
+			// A thread that began after the threads were read is not in the process list either.
+			if t := l.transactions[session[id]]; t.followed {
+				l.transactions[session[id]] = t.in(row[1:])
+			}
+		case resultLocks:
+			if c.sources.locks == psMetadataLocks {
+				id = session[id]
+			}
+			l.locks[id] = max(l.locks[id], row[1].text())
+		case resultTemporary:
+			l.temporary[id] = true
+		case resultInnoDB:
+			l.innodb, l.fresh = activeTransactions(row[2])
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.hidden = l.stillHidden()
+	l.hidden = c.hidden
+	c.known = make(map[uint64]knownSession, len(l.processes))
+	sessions = make([]ClientSession, len(l.processes))
+	for i, p := range l.processes {
+		sessions[i] = l.judge(p)
+		c.known[p.id] = knownSession{process: p, last: sessions[i]}
+	}
+	return sessions, nil
+}
+
+func readProcess(row []value) process {
+	return process{
+		id: row[0].number(), user: row[1].text(), host: row[2].text(), command: row[3].text(),
+		time: row[4].times(float64(time.Second)), queryID: row[5].number(),
+	}
+}
+
+// instrumented is INSTRUMENTED of a thread that performance_schema follows.
+const instrumented = "YES"
+
+// in returns t with what STATE and TIMER_WAIT say, which is in picoseconds.
+func (t transaction) in(row []value) transaction {
+	if t.active = row[0].text() == "ACTIVE"; t.active {
+		t.age = row[1].times(1e-3)
+	}
+	return t
+}
+
+// lookAt looks at one session.
+func (c *inspection) lookAt(id uint64) (ClientSession, error) {
+	if c.lacks != nil {
+		return ClientSession{}, c.lacks
+	}
+	known, ok := c.known[id]
+	if c.sources.transactions && ok && c.hidden != nil && !c.hidden[id] {
+		s, followed, err := c.lookFresh(known)
+		if followed || err != nil {
+			return s, err
+		}
+	}
+	var p process
+	err := queryRows(c.conn, c.sources.one(id), func(_ int, row []value) error {
+		p = readProcess(row)
+		return nil
+	})
+	switch {
+	case err != nil:
+		return ClientSession{}, err
+	case p.id == 0:
+		return ClientSession{}, ErrNoSession
+	}
+	return c.compare(p, known, ok), nil
+}
+
+// lookFresh looks at one session in performance_schema, which need not follow it.
+func (c *inspection) lookFresh(known knownSession) (s ClientSession, followed bool, err error) {
+	l := look{fresh: true, hidden: c.hidden}
+	p := process{id: known.id, user: known.user, host: known.host}
+	found := false
+	err = queryRows(c.conn, c.sources.oneFresh(known.id), func(_ int, row []value) error {
+		found = true
+		p.command, p.time = row[0].text(), row[1].times(float64(time.Second))
+		t := transaction{followed: row[2].text() == instrumented}.in(row[3:])
+		l.transactions = map[uint64]transaction{p.id: t}
+		if row[5] != nil {
+			l.locks = map[uint64]string{p.id: row[5].text()}
+		}
+		l.temporary = map[uint64]bool{p.id: row[6].number() > 0}
+		followed = t.followed
+		return nil
+	})
+	if err != nil || !found {
+		// Not there is not followed: the process list says whether it is gone.
+		return ClientSession{}, false, err
+	}
+	return l.judge(p), followed, nil
+}
+
+// compare judges a session by what the last list said of it: that holds while it
+// has run nothing.
+func (c *inspection) compare(p process, known knownSession, listed bool) ClientSession {
+	s := ClientSession{ID: p.id, User: p.user, Host: p.host, Busy: true}
+	if p.command == sleeping {
+		s.Idle = p.time
+	}
+	switch {
+	case p.command != sleeping:
+		s.Why = "runs a statement"
+	case !c.sources.queryID:
+		s.Why = "cannot be told to be idle on this server"
+	case !listed:
+		s.Why = "is new since the last list"
+	case p.queryID != known.queryID || known.command != sleeping:
+		s.Why = "has run a statement since the last list"
+	default:
+		s.Busy, s.Why, s.TrxAge = known.last.Busy, known.last.Why, known.last.TrxAge
+	}
+	return s
+}

@@ -1,0 +1,93 @@
+package galera
+
+import (
+	"context"
+	"time"
+)
+
+// OnceConfig says whom [Once] asks, and how.
+type OnceConfig struct {
+	// Address is HOST:PORT.
+	Address string
+	// Account is whom to log in as. Without a user only the server's greeting is read.
+	Account Account
+	// ExpectUUID is the Galera state UUID of the cluster's record; "" accepts any.
+	ExpectUUID string
+	// Within bounds all of it, connecting and logging in included. Zero means
+	// DefaultDeadline.
+	Within time.Duration
+}
+
+// Glance is what a single attempt at a node saw.
+type Glance struct {
+	// Greeted: a server greeted and did not refuse the connection at once. It is what
+	// is left to go by when the outcome is unknown, because the probe's own account is
+	// missing or wrong.
+	Greeted bool
+	Outcome
+}
+
+// Once connects to a node, reads it once and leaves again. It is for those who look
+// at a node so rarely that a connection is not worth keeping. What the node does
+// wrong is in the outcome; the error is ErrOwnPause, that of ctx, or that the address
+// is no HOST:PORT.
+func Once(ctx context.Context, cfg OnceConfig) (Glance, error) {
+	if cfg.Within == 0 {
+		cfg.Within = DefaultDeadline
+	}
+	d, err := newDialer(cfg.Address, lookupIP)
+	if err != nil {
+		return Glance{}, err
+	}
+	greeted, r, err := once(ctx, d, cfg)
+	g := Glance{Greeted: greeted}
+	switch {
+	case ctx.Err() != nil:
+		return Glance{}, ctx.Err()
+	case isAny(err, ErrOwnPause):
+		return Glance{}, err
+	case err != nil:
+		g.Outcome = JudgeError(silence(err, cfg.Within, false), cfg.Account)
+	case cfg.Account.User == "":
+		g.Outcome = unknown(ClassNotProbed, "nobody has logged in to ask for its state")
+	default:
+		g.Outcome = Judge(r, cfg.ExpectUUID)
+	}
+	return g, nil
+}
+
+// once does the work. The reading is empty when there is no user to log in as.
+func once(ctx context.Context, d *dialer, cfg OnceConfig) (greeted bool, r Reading, err error) {
+	conn, spent, _, err := d.dial(ctx, cfg.Within)
+	if err != nil {
+		return false, r, err
+	}
+	w, err := newWire(conn)
+	if err != nil {
+		return false, r, err
+	}
+	w.begin(max(cfg.Within-spent, grace))
+	unbind := context.AfterFunc(ctx, w.stop)
+	defer unbind()
+	packet, err := readGreeting(w)
+	if err != nil {
+		_ = w.Close()
+		return false, r, err
+	}
+	greeted = packet[packetHeader] == protocolVersion
+	if greeted && cfg.Account.User == "" {
+		return true, r, w.Close()
+	}
+	// An error instead of a greeting is read, and worded, by the driver.
+	w.unread = packet
+	s, err := openSession(ctx, w, cfg.Address, login{account: cfg.Account})
+	if err != nil {
+		return greeted, r, err
+	}
+	if r, err = s.read(); err != nil {
+		s.abort()
+		return greeted, r, err
+	}
+	s.close()
+	return greeted, r, nil
+}

@@ -1,0 +1,14 @@
+package control
+
+import "github.com/haproxy-peers/haproxy-peers/control/api"
+
+// writeHint leaves what `haproxyctl check` needs to probe by itself.
+func (d *Daemon) writeHint(uuid string) {
+	if d.cfg.ProbeUser == "" {
+		return
+	}
+	h := api.CheckHint{User: d.cfg.ProbeUser, PasswordFile: d.cfg.ProbePasswordFile, StateUUID: uuid}
+	if err := api.WriteCheckHint(d.cfg.AdminSocket, h); err != nil {
+		d.log.Warn("haproxyctl check will not know the probe's account while this daemon is down", "error", err)
+	}
+}

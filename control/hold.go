@@ -1,0 +1,358 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/control/plan"
+	"github.com/haproxy-peers/haproxy-peers/control/step"
+	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
+)
+
+const (
+	// holdMaxconn lets nobody pass while one connection, the placeholder, is open.
+	holdMaxconn = 1
+	// wideMaxconn wakes a server's queue. 0, no limit, does not (run on 2.6, 3.0,
+	// 3.2): who waits then goes on waiting until a session ends.
+	wideMaxconn = 65535
+	// holdGrace is how long after its bound a proxy ends a hold by itself, where
+	// no word of the move's end has reached it.
+	holdGrace = 250 * time.Millisecond
+	// placeholderWithin bounds the making of a placeholder connection.
+	placeholderWithin = 300 * time.Millisecond
+	// placeAgain is the pause before another try to place a hold. Each is a
+	// connection that never logs in, and a database blocks a host that makes too
+	// many of these (max_connect_errors).
+	placeAgain = 100 * time.Millisecond
+)
+
+// hold makes new connections wait in the *new* node's queue in HAProxy.
+//
+// The new server's maxconn is 1, and a connection of this daemon, the
+// placeholder, takes that one place; it reaches the new node through a frontend
+// of its own, by the private table's hold key, before any client is sent there.
+// Then the active's key is set as in every move. So nobody passes, unlike with a
+// maxconn of 1 on the old server, where one at a time still does; the old node's
+// sessions end undisturbed; and letting all go is one command, with no server in
+// maintenance and nobody balanced elsewhere.
+//
+// The third servers get weight 0 meanwhile: whether the hold is given back or the
+// new node dies, HAProxy then has only the old one to hand the queue to (5 of 5
+// went to a third one without that; run on 2.6).
+//
+// The proxy loop alone uses it. What it changes is on disk first (undo).
+type hold struct {
+	undo *undo
+	proc process
+	of   cluster.Version
+	to   string
+	// began is when it was placed, zero while there is none.
+	began time.Time
+	// tried is the last try to place it.
+	tried time.Time
+	// failed is what came of it.
+	failed error
+	conns  map[string]net.Conn // the placeholders, by backend
+	// differs: haproxy.cfg is not what runs, so a server that it does not name may
+	// be there all the same.
+	differs bool
+}
+
+// canHold tells whether the configuration has what a hold needs.
+func canHold(l *plan.Layout) bool {
+	if l.Steer == nil || l.Steer.HoldKey == "" {
+		return false
+	}
+	for i := range l.Backends {
+		if l.Backends[i].HoldSocket == "" {
+			return false
+		}
+	}
+	return true
+}
+
+// wantsHold tells whether the agreement wants new connections to wait now.
+func (w *desired) wantsHold() bool {
+	return w.mayWrite && w.local == "" && w.move != nil && w.move.Hold && w.move.To == w.active &&
+		w.moveAge < w.move.Bound()+holdGrace
+}
+
+// busy tells whether there is something that every look must see in full.
+func (h *hold) busy() bool {
+	return !h.began.IsZero() || len(h.undo.of(changeMaxconn, changeWeight, changeMaint)) > 0
+}
+
+// turn takes one look. It returns whether new connections wait, and what is
+// wrong if they should and do not. stands is asked before every command but those
+// that take back what was done: it tells whether want is still what is agreed.
+func (h *hold) turn(ctx context.Context, now time.Time, stands func() bool, c HAProxy, l *plan.Layout, want desired, obs *plan.Observed) (bool, error) {
+	epoch := cluster.Version{Recovery: want.version.Recovery, Epoch: want.version.Epoch}
+	switch {
+	case want.wantsHold() && !h.began.IsZero() && h.of == epoch && h.placed(l, obs):
+		step.At(ctx, "held")
+		return true, nil
+	case want.wantsHold():
+		if !canHold(l) {
+			return false, fmt.Errorf("this haproxy.cfg has no hold frontends")
+		}
+		if h.of == epoch && now.Sub(h.tried) < placeAgain {
+			return false, h.failed
+		}
+		h.tried, h.failed = now, nil
+		if err := h.place(ctx, now, stands, c, l, want, epoch, obs); err != nil {
+			h.failed = fmt.Errorf("cannot hold new connections: %w", err)
+		}
+		return false, h.failed // the next look tells whether it holds
+	case !h.busy():
+		return false, nil
+	}
+	if !h.began.IsZero() {
+		step.At(ctx, "releasing")
+		if err := h.give(ctx, stands, c, l, want, obs); err != nil {
+			return false, err
+		}
+		h.began = time.Time{}
+		return false, nil
+	}
+	return false, h.restore(ctx, c, l, obs)
+}
+
+// placed tells whether the look shows every backend's new server full.
+func (h *hold) placed(l *plan.Layout, obs *plan.Observed) bool {
+	for i := range l.Backends {
+		if !h.full(l.Backends[i].Name, obs) {
+			return false
+		}
+	}
+	return true
+}
+
+// full tells whether nobody can pass to the new server of a backend.
+func (h *hold) full(backend string, obs *plan.Observed) bool {
+	now := obs.Servers[backend][h.to]
+	return now.Limit == holdMaxconn && now.Sessions >= 1
+}
+
+func (h *hold) place(ctx context.Context, now time.Time, stands func() bool, c HAProxy, l *plan.Layout, want desired, epoch cluster.Version, obs *plan.Observed) error {
+	if h.of != epoch || h.began.IsZero() {
+		h.drop()
+		h.began = now
+	}
+	h.of, h.to = epoch, want.active
+	var changes []change
+	id := 0
+	for i := range l.Backends {
+		b := &l.Backends[i]
+		s, ok := b.Server(h.to)
+		if !ok {
+			return fmt.Errorf("backend %s has no server %s", b.Name, h.to)
+		}
+		id = s.ID
+		why := "a hold for the move to " + h.to
+		changes = append(changes, change{Kind: changeMaxconn, Backend: b.Name, Server: h.to, Before: obs.Servers[b.Name][h.to].Limit, Why: why})
+		for _, third := range b.Servers {
+			if w := obs.Servers[b.Name][third.Name].Weight; third.Name != h.to && third.Name != want.move.From && w > 0 {
+				changes = append(changes, change{Kind: changeWeight, Backend: b.Name, Server: third.Name, Before: w, Why: why})
+			}
+		}
+	}
+	if err := h.undo.begin(h.proc, changes...); err != nil {
+		return err
+	}
+	step.At(ctx, "holding")
+	for _, x := range changes {
+		if x.Kind != changeWeight {
+			continue
+		}
+		if !stands() {
+			return errStale
+		}
+		if err := c.SetServerWeight(ctx, x.Backend, x.Server, 0); err != nil {
+			return err
+		}
+	}
+	if !stands() {
+		return errStale
+	}
+	if err := c.SetTable(ctx, l.Steer.Table, l.Steer.HoldKey, id); err != nil {
+		return err
+	}
+	for i := range l.Backends {
+		b := &l.Backends[i]
+		if old := h.conns[b.Name]; old != nil {
+			if h.full(b.Name, obs) {
+				continue // dropped, it would let somebody pass
+			}
+			_ = old.Close()
+			delete(h.conns, b.Name)
+		}
+		conn, err := placeholder(ctx, b.HoldSocket)
+		if err != nil {
+			return err
+		}
+		if h.conns == nil {
+			h.conns = map[string]net.Conn{}
+		}
+		h.conns[b.Name] = conn
+		if !stands() {
+			return errStale
+		}
+		if err := c.SetServerMaxconn(ctx, b.Name, h.to, holdMaxconn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// errStale ends the placing of a hold that is no longer what is agreed.
+var errStale = errors.New("the decision does not stand any more, or no majority was heard lately")
+
+// placeholder connects and waits for the node's greeting: then it has its place. A
+// server that speaks second (MySQL's X protocol) is given the same time; whether the
+// place is taken the next look tells.
+func placeholder(ctx context.Context, socket string) (net.Conn, error) {
+	var d net.Dialer
+	ctx, cancel := context.WithTimeout(ctx, placeholderWithin)
+	defer cancel()
+	conn, err := d.DialContext(ctx, "unix", socket)
+	if err != nil {
+		return nil, err
+	}
+	deadline, _ := ctx.Deadline()
+	_ = conn.SetReadDeadline(deadline)
+	var b [1]byte
+	if _, err := conn.Read(b[:]); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		_ = conn.Close()
+		return nil, fmt.Errorf("the placeholder through %s: %w", socket, err)
+	}
+	return conn, nil
+}
+
+// give ends the hold: all who wait go to the new node, or, where it is not the
+// active any more, to the one that is.
+func (h *hold) give(ctx context.Context, stands func() bool, c HAProxy, l *plan.Layout, want desired, obs *plan.Observed) error {
+	if want.known && want.active != h.to && want.mayWrite {
+		if !stands() {
+			return errStale // rather wait than let anybody go to h.to
+		}
+		return h.redispatch(ctx, c, l, want.active, obs)
+	}
+	return h.restore(ctx, c, l, obs)
+}
+
+// redispatch hands those who wait for h.to over to the node that is the active
+// again. It alone is left in the balancing: the hold has taken the third ones
+// out, and where the old node is dead too, it is the old one that is taken out and
+// the third one put back. restore ends that a look later.
+func (h *hold) redispatch(ctx context.Context, c HAProxy, l *plan.Layout, active string, obs *plan.Observed) error {
+	for i := range l.Backends {
+		b := &l.Backends[i]
+		servers := obs.Servers[b.Name]
+		if !servers[active].Running || servers[h.to].Queue == 0 {
+			continue // restore lets them go to h.to, from where they are closed
+		}
+		if err := h.balanceOnly(ctx, c, b, active, servers); err != nil {
+			return err
+		}
+		x := change{Kind: changeMaint, Backend: b.Name, Server: h.to, Why: "those who wait go to " + active}
+		if err := h.undo.begin(h.proc, x); err != nil {
+			return err
+		}
+		if err := c.HandOverQueue(ctx, b.Name, h.to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// balanceOnly leaves one server of a backend in the balancing, beside h.to.
+func (h *hold) balanceOnly(ctx context.Context, c HAProxy, b *plan.Backend, active string, servers map[string]plan.ServerNow) error {
+	for _, s := range b.Servers {
+		w := servers[s.Name].Weight
+		switch {
+		case s.Name == active && w == 0:
+			for _, x := range h.undo.of(changeWeight) {
+				if x.Backend != b.Name || x.Server != active {
+					continue
+				}
+				if err := c.SetServerWeight(ctx, x.Backend, x.Server, x.Before); err != nil {
+					return err
+				}
+				h.undo.end(x)
+			}
+		case s.Name != active && s.Name != h.to && w > 0:
+			x := change{Kind: changeWeight, Backend: b.Name, Server: s.Name, Before: w, Why: "those who wait go to " + active}
+			if err := h.undo.begin(h.proc, x); err != nil {
+				return err
+			}
+			if err := c.SetServerWeight(ctx, b.Name, s.Name, 0); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// restore takes back what a hold of this or of an earlier daemon has changed,
+// after a look at each: what somebody else has set meanwhile is left alone.
+func (h *hold) restore(ctx context.Context, c HAProxy, l *plan.Layout, obs *plan.Observed) error {
+	for _, x := range h.undo.of(changeMaint, changeWeight, changeMaxconn) {
+		now, seen := obs.Servers[x.Backend][x.Server]
+		var err error
+		switch {
+		case !seen && h.differs:
+			continue // it runs, and the file does not name it any more
+		case x.Kind == changeMaint && now.Queue > 0:
+			continue // on their way to another server
+		case x.Kind == changeMaint && !now.Running && !now.Drain:
+			err = c.SetServerState(ctx, x.Backend, x.Server, runtimeapi.Ready)
+		case x.Kind == changeWeight && (h.undo.mine(changeMaint, x.Backend, h.to) || h.queued(x.Backend, obs) > 0):
+			continue // nobody who waits may be balanced to it
+		case x.Kind == changeWeight && now.Weight == 0:
+			err = c.SetServerWeight(ctx, x.Backend, x.Server, x.Before)
+		case x.Kind == changeMaxconn && now.Limit == holdMaxconn && x.Before != holdMaxconn:
+			if x.Before == 0 {
+				err = c.SetServerMaxconn(ctx, x.Backend, x.Server, wideMaxconn)
+				if err == nil {
+					continue // until the queue is empty
+				}
+				break
+			}
+			err = c.SetServerMaxconn(ctx, x.Backend, x.Server, x.Before)
+		case x.Kind == changeMaxconn && now.Limit == wideMaxconn && now.Queue > 0:
+			continue
+		case x.Kind == changeMaxconn && now.Limit == wideMaxconn:
+			err = c.SetServerMaxconn(ctx, x.Backend, x.Server, x.Before)
+		}
+		if err != nil {
+			return fmt.Errorf("take back the %s of %s/%s: %w", x.Kind, x.Backend, x.Server, err)
+		}
+		h.undo.end(x)
+	}
+	if len(h.undo.of(changeMaint, changeWeight, changeMaxconn)) > 0 {
+		return nil
+	}
+	h.drop()
+	if l.Steer == nil || l.Steer.HoldKey == "" {
+		return nil
+	}
+	return c.ClearTable(ctx, l.Steer.Table, l.Steer.HoldKey)
+}
+
+// queued counts those who wait in a backend for the node of the hold.
+func (h *hold) queued(backend string, obs *plan.Observed) int {
+	return obs.Servers[backend][h.to].Queue
+}
+
+// drop closes the placeholders.
+func (h *hold) drop() {
+	for _, conn := range h.conns {
+		_ = conn.Close()
+	}
+	h.conns = nil
+}

@@ -1,0 +1,235 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/control/api"
+	"github.com/haproxy-peers/haproxy-peers/control/decide"
+	"github.com/haproxy-peers/haproxy-peers/control/model"
+)
+
+// moveLog remembers the last planned move, so that its report can be given when
+// the record does not hold it any more.
+type moveLog struct {
+	mu   sync.Mutex
+	last api.Move
+}
+
+// note takes what the record says now.
+func (l *moveLog) note(ag *cluster.Agreement, rec *model.Record, age time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	v := ag.Record.Version
+	last := &l.last
+	mine := last.Epoch == v.Epoch && last.Recovery == v.Recovery
+	switch m := rec.Move; {
+	case m != nil:
+		// The move that a rollback undoes is the one whose report is wanted.
+		if m.Rollback && last.Epoch+1 == v.Epoch && last.Recovery == v.Recovery && last.State != "" {
+			l.end(api.MoveRolledBack, rec.Last().Reason)
+			return
+		}
+		if !mine {
+			*last = api.Move{
+				Recovery: v.Recovery, Epoch: v.Epoch, From: m.From, To: m.To, Drain: m.Drain, Hold: m.Hold, Keep: m.Keep,
+				TimeoutMS: m.Bound().Milliseconds(),
+			}
+		}
+		last.State, last.ElapsedMS = api.MovePending, age.Milliseconds()
+		if m.Phase == model.PhaseClose {
+			last.State = api.MoveClosing
+		}
+	case last.State != api.MovePending && last.State != api.MoveClosing:
+	case mine:
+		reason := "nothing is left on " + last.From
+		if last.State == api.MoveClosing {
+			reason = "its time was over: what was left on " + last.From + " was closed"
+		}
+		l.end(api.MoveDone, reason)
+		last.ElapsedMS = age.Milliseconds()
+	case rec.Last().Kind == model.KindRollback && last.Epoch+1 == v.Epoch:
+		l.end(api.MoveRolledBack, rec.Last().Reason)
+	default:
+		l.end(api.MoveOvertaken, fmt.Sprintf("epoch %d came before its end: %s", v.Epoch, rec.Last().Reason))
+	}
+}
+
+func (l *moveLog) end(state, reason string) {
+	if l.last.State == api.MovePending || l.last.State == api.MoveClosing {
+		l.last.State, l.last.Reason = state, reason
+	}
+}
+
+// keep stores the sums of a move for when its proxies speak of the next one.
+func (l *moveLog) keep(m api.Move) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.last.Epoch == m.Epoch && l.last.Recovery == m.Recovery {
+		state, reason, cut := l.last.State, l.last.Reason, l.last.Cut
+		l.last = m
+		l.last.State, l.last.Reason, l.last.Cut = state, reason, cut
+	}
+}
+
+// cut adds to the report what the old node's end has cut.
+func (l *moveLog) cut(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last.Cut = text
+}
+
+func (l *moveLog) now() api.Move {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last
+}
+
+// move sums the last planned move up over all proxies.
+func (d *Daemon) move() api.Move {
+	s := d.started.Load()
+	if s == nil {
+		return api.Move{Proxies: []api.MoveProxy{}}
+	}
+	ag := s.cluster.Agreement()
+	rec, err := d.record(&ag)
+	if err == nil && rec != nil {
+		d.moves.note(&ag, rec, d.moveClock.age(epochOf(ag.Record.Version)))
+	}
+	m := d.moves.now()
+	in := d.input(s, &ag, rec, time.Now())
+	d.moves.keep(sum(&m, in))
+	if m.State == api.MovePending || m.State == api.MoveClosing {
+		m.WaitingFor = decide.Decide(in).Reason
+	}
+	return m
+}
+
+// sum adds up what the proxies say of the move. Where none does any more, because
+// they are at another one already, what was known last stays.
+func sum(m *api.Move, in *decide.Input) api.Move {
+	fresh := *m
+	fresh.Moved, fresh.Drained, fresh.Finished, fresh.Killed, fresh.Left, fresh.InTransaction, fresh.Unmatched = 0, 0, 0, 0, 0, 0, 0
+	fresh.LongestMS, fresh.LongestWaitMS, fresh.HeldMS = 0, 0, 0
+	fresh.Proxies = []api.MoveProxy{}
+	for _, v := range in.Voices {
+		p := v.View.Proxy
+		if p == nil || p.Move == nil || p.Move.Epoch != m.Epoch || p.Move.Recovery != m.Recovery {
+			continue
+		}
+		w := p.Move
+		fresh.Moved += w.Began
+		fresh.Drained += w.Drained
+		fresh.Finished += w.Finished
+		fresh.Killed += w.Killed
+		fresh.Left += w.Left
+		fresh.InTransaction += w.InTrx
+		fresh.Unmatched += w.Unmatched
+		fresh.LongestMS, fresh.LongestWaitMS = max(fresh.LongestMS, w.LongestMS), max(fresh.LongestWaitMS, w.WaitMS)
+		fresh.HeldMS = max(fresh.HeldMS, w.HeldMS)
+		fresh.Proxies = append(fresh.Proxies, api.MoveProxy{
+			Member: v.Member, Held: w.Held, Moved: w.Began, Drained: w.Drained, Finished: w.Finished, Killed: w.Killed,
+			Left: w.Left, InTransaction: w.InTrx, Done: w.Done, Problem: w.Problem,
+		})
+	}
+	slices.SortFunc(fresh.Proxies, func(a, b api.MoveProxy) int { return strings.Compare(a.Member, b.Member) })
+	if len(fresh.Proxies) >= len(m.Proxies) || len(fresh.Proxies) == len(in.Voters) {
+		*m = fresh
+	}
+	return *m
+}
+
+// cancelMove rolls the pending move back.
+func (d *Daemon) cancelMove(ctx context.Context, req api.CancelRequest) (any, error) {
+	err := d.change(ctx, func(s *started, ag *cluster.Agreement, rec *model.Record) (*model.Record, bool, error) {
+		if req.Epoch != 0 && req.Epoch != ag.Record.Epoch {
+			return nil, false, refused("the move of epoch %d is not pending any more: epoch %d, the active is %s (%s)",
+				req.Epoch, ag.Record.Epoch, rec.Active, rec.Last().Reason)
+		}
+		out, err := decide.Cancel(d.input(s, ag, rec, time.Now()), "an operator through "+d.cfg.Name)
+		if err != nil {
+			return nil, false, refused("%v", err)
+		}
+		return out.Propose, out.NewEpoch, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return d.move(), nil
+}
+
+// setLocal is the break-glass: this proxy alone, without a majority.
+func (d *Daemon) setLocal(req *api.SetRequest) (any, error) {
+	s := d.started.Load()
+	topo := d.files.topology()
+	switch {
+	case s == nil || topo == nil:
+		return nil, &api.Error{Code: api.CodeUnavailable, Message: "the daemon has not started: " + orElse(d.files.problemNow(), "haproxy.cfg is not read yet")}
+	case d.proxy == nil:
+		return nil, refused("a witness has no proxy to force")
+	case d.cfg.Observe:
+		return nil, refused("this daemon only observes (--observe): it never writes")
+	case !slices.Contains(order(topo), req.Node):
+		return nil, refused("%s is not a node of this configuration", req.Node)
+	}
+	ag := s.cluster.Agreement()
+	if ag.Fresh {
+		return nil, refused("there is a majority: ask it (haproxyctl active set %s)", req.Node)
+	}
+	rec, err := d.record(&ag)
+	if err != nil {
+		return nil, err
+	}
+	res := api.SetResponse{
+		DryRun: req.DryRun, To: req.Node, Epoch: ag.Record.Epoch,
+		Warnings: []string{"other proxies may write elsewhere: give the same order to each that you can reach; it ends when a majority returns"},
+	}
+	if rec != nil {
+		res.From = rec.Active
+	}
+	if n := d.ownNode(req.Node); n.Verdict == model.Down {
+		if !req.Force {
+			return nil, refused("%s is down as seen from here (%s); --force sends this proxy there all the same", req.Node, n.Reason)
+		}
+		res.Warnings = append(res.Warnings, req.Node+" is down as seen from here: "+n.Reason)
+	}
+	if !req.DryRun {
+		d.local.set(req.Node)
+		d.log.Warn("an operator forced this proxy, without a majority", "node", req.Node)
+		d.events.add(time.Now(), "an operator forced "+req.Node+" on this proxy alone, without a majority")
+		wake(d.wakeP)
+		res.Changed = true
+	}
+	res.Active = d.active()
+	return res, nil
+}
+
+// ownNode is this member's own last word on a node.
+func (d *Daemon) ownNode(node string) model.NodeView {
+	d.votes.mu.Lock()
+	defer d.votes.mu.Unlock()
+	if d.votes.own == nil {
+		return model.NodeView{Name: node, Verdict: model.Unknown}
+	}
+	return d.votes.own.Node(node)
+}
+
+// untilTurn is the time until the next turn, sooner where a pending move's time
+// is over by then: a hold's reserve for closing is hardly longer than a turn.
+func (d *Daemon) untilTurn(s *started) time.Duration {
+	ag := s.cluster.Agreement()
+	rec, err := d.record(&ag)
+	if err != nil || rec == nil || rec.Move == nil {
+		return d.cfg.VoteInterval
+	}
+	due := decide.Due(rec.Move, d.moveClock.age(epochOf(ag.Record.Version)))
+	if due == 0 {
+		return d.cfg.VoteInterval
+	}
+	return min(d.cfg.VoteInterval, due+time.Millisecond)
+}

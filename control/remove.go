@@ -1,0 +1,90 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/control/api"
+)
+
+// removeMember is `members remove`. A second time is no mistake: then nothing is
+// changed. A name that nobody knows is, most likely a slip.
+func (d *Daemon) removeMember(ctx context.Context, r api.MemberRequest) (any, error) {
+	if r.Name == "" {
+		return nil, &api.Error{Code: api.CodeBadRequest, Message: "which member? give its name as in `haproxyctl register status`"}
+	}
+	s := d.started.Load()
+	if s == nil {
+		return nil, &api.Error{Code: api.CodeUnavailable, Message: "the daemon has not started: " + d.files.problemNow()}
+	}
+	ag := s.cluster.Agreement()
+	noMajority := func(why string) *api.Error {
+		return &api.Error{Code: api.CodeNoMajority, Message: "no majority, so no voter can be removed: " + why +
+			"; if the others are gone for good, make those that are left the voters: haproxyctl register recover --voters NAME,..."}
+	}
+	voter := slices.ContainsFunc(ag.Voters, func(v cluster.VoterInfo) bool { return v.Name == r.Name })
+	switch {
+	case !ag.Fresh:
+		return nil, noMajority(ag.Reason)
+	case d.isLive(s, r.Name):
+		return nil, stopInstead(r.Name)
+	case !voter && !d.isKnown(s, r.Name):
+		return nil, refused("%s is no voter, and nobody knows it: see the names in `haproxyctl register status`", r.Name)
+	}
+	switch err := s.cluster.Remove(ctx, r.Name); {
+	case errors.Is(err, cluster.ErrAlive):
+		return nil, stopInstead(r.Name)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, cluster.ErrNoMajority):
+		return nil, noMajority("no answer from a majority in time")
+	case err != nil:
+		return nil, err
+	}
+	if err := waitRemoved(ctx, s, r.Name); err != nil {
+		return nil, err
+	}
+	if voter {
+		d.log.Warn("an operator removed a voter that never comes back", "voter", r.Name)
+		d.events.add(time.Now(), r.Name+" was removed from the voters: an operator says that it never comes back")
+	}
+	return api.RemoveResponse{Name: r.Name, Changed: voter, Register: d.register()}, nil
+}
+
+// stopInstead refuses to remove what is alive: it would be admitted again.
+func stopInstead(name string) *api.Error {
+	return refused("%s is alive, or was seconds ago: stop its daemon cleanly instead (SIGTERM), then it leaves the voters by itself; if it has just died, try again in 10 s", name)
+}
+
+// isLive says that the gossip has the member, leaving or not.
+func (d *Daemon) isLive(s *started, name string) bool {
+	return slices.ContainsFunc(s.cluster.Members(), func(m cluster.Member) bool {
+		return m.Name == name && m.State != cluster.MemberGone
+	})
+}
+
+// isKnown says that the name is a peer of haproxy.cfg, or was in the gossip
+// within the last minute.
+func (d *Daemon) isKnown(s *started, name string) bool {
+	topo := d.files.topology()
+	return topo != nil && slices.Contains(PeerNames(InitialPeers(topo)), name) ||
+		slices.ContainsFunc(s.cluster.Members(), func(m cluster.Member) bool { return m.Name == name })
+}
+
+// waitRemoved waits until this member knows of it, so that its answer tells.
+func waitRemoved(ctx context.Context, s *started, name string) error {
+	t := time.NewTicker(5 * time.Millisecond)
+	defer t.Stop()
+	for {
+		voters := s.cluster.Agreement().Voters
+		if !slices.ContainsFunc(voters, func(v cluster.VoterInfo) bool { return v.Name == name }) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return &api.Error{Code: api.CodeUnknown, Message: "this member lags behind the voters; see `haproxyctl register status`"}
+		case <-t.C:
+		}
+	}
+}

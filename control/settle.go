@@ -1,0 +1,215 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/control/model"
+	"github.com/haproxy-peers/haproxy-peers/control/plan"
+	"github.com/haproxy-peers/haproxy-peers/control/step"
+	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
+)
+
+// settle compares one look with the agreement, carries out the plan, and stores
+// the look.
+func (p *proxy) settle(ctx context.Context, now time.Time, snap *runtimeapi.Snapshot, full bool) time.Duration {
+	topo := p.files
+	l := &look{
+		at: now, reachable: true, version: snap.Info.Version, pid: snap.Info.Pid,
+		uptime: snap.Info.Uptime, layout: topo.layoutName(), problem: p.differs,
+	}
+	obs, nodes := observe(topo, snap)
+	l.nodes = nodes
+	l.steered = topo.beaconUp(snap)
+
+	want := p.want()
+	if p.progress.begins(want) {
+		step.At(ctx, "agreed")
+	}
+	if !full && want.version != p.pace.version {
+		return p.look(ctx, now, true) // a new decision: see all of it
+	}
+	if p.differs != "" && want.mayWrite {
+		want.mayWrite, want.why = false, p.differs
+	}
+	if p.cfg.Observe && want.mayWrite {
+		want.mayWrite, want.why = false, "--observe: this daemon never writes"
+	}
+	l.want = want
+	p.memory.look(p.proc, nodes)
+	if want.mayWrite && want.local == "" {
+		p.memory.steered()
+		defer p.memory.save() // a disk's time is not the failover's
+	}
+	l.native = !want.mayWrite || want.local != ""
+	l.wentDown = p.memory.wentDown()
+
+	held, problem := false, ""
+	// A hold is ended also where the file differs: want.mayWrite is false then.
+	if full && !p.cfg.Observe && (p.differs == "" || p.hold.busy()) {
+		var err error
+		p.hold.differs = p.differs != ""
+		stands := func() bool { return p.stands(now, want) }
+		if held, err = p.hold.turn(ctx, now, stands, p.client, &topo.layout, want, &obs); err != nil {
+			problem = err.Error()
+			p.log.Warn("hold", "error", err)
+			p.events.add(now, problem)
+		}
+	}
+	p.compareWith(now, l, want, &obs)
+	if !full && (len(l.result.Actions) > 0 || want.known && !(l.result.Converged && l.result.NativeRight) && l.fenced == "" || want.move != nil) {
+		return p.look(ctx, now, true)
+	}
+	p.lastGood = now
+
+	did := p.act(ctx, now, l, want, held)
+	p.readers(ctx, now, want, snap)
+	p.progress.look(now, want, &topo.layout, &obs, l.result.Converged && l.result.Usable, held, problem, func() (context.CancelFunc, error) {
+		return p.startDrainer(ctx, want)
+	})
+	l.move, l.canHold = p.progress.report(), canHold(&topo.layout) && topo.holdReverts(l.version)
+	p.store(now, l, want)
+	if want.mayWrite && want.local == "" && !want.wantsHold() && l.result.Converged && l.result.NativeRight &&
+		p.rewritten != want.version && p.rewriting.CompareAndSwap(false, true) {
+		p.rewritten = want.version
+		go func() {
+			defer p.rewriting.Store(false)
+			p.files.rewrite(ctx, want.active, p.events, p.log)
+		}()
+	}
+	return p.next(now, did, want, l)
+}
+
+// compareWith holds the look against what is wanted, and plans.
+func (p *proxy) compareWith(now time.Time, l *look, want desired, obs *plan.Observed) {
+	layout := &p.files.layout
+	in := plan.Input{
+		Layout: *layout, Observed: *obs, Active: want.active, Steered: l.steered, MayClose: want.mayWrite,
+		Fence: fenceWhy(&p.cfg, &want, l.nodes, layout), Draining: want.draining(),
+	}
+	if in.Fence == "" && want.keepFence && !p.cfg.Observe && in.FenceUp() {
+		in.Fence = "no majority, and this proxy was fenced already"
+	}
+	if !want.known && in.Fence == "" {
+		l.effective = plan.EffectiveAll(&in)
+		l.result.Actions = plan.LiftFence(&in)
+		return
+	}
+	// While HAProxy does not see the beacon it is the native tables that route.
+	unsteered := layout.Steer != nil && !l.steered
+	in.NativeDue = unsteered || p.pace.version != want.version || p.pace.due(now)
+	l.result = plan.Make(&in)
+	if in.Fence == "" && p.fence.why != "" && want.mayWrite && !want.frozen && l.result.Effective != want.active {
+		// A fence is lifted last: the tables may be older than the decision.
+		in.Fence = "its tables do not lead to " + want.active + " yet"
+		l.result = plan.Make(&in)
+	}
+	l.effective = l.result.Effective
+	if in.Fence != "" {
+		l.fenced, l.effective = in.Fence, ""
+	}
+}
+
+// act carries out what may be done of the plan, and returns how much was done.
+func (p *proxy) act(ctx context.Context, now time.Time, l *look, want desired, held bool) int {
+	backends := p.files.layout.Backends
+	if before := p.fence.why; before != l.fenced && (before == "" || l.fenced == "") {
+		text := orElse(l.fenced, "the cause of the fence is gone")
+		p.log.Warn("fence", "up", l.fenced != "", "reason", text)
+		p.events.add(now, fmt.Sprintf("fenced: %t (%s)", l.fenced != "", text))
+	}
+	fencing := p.fence.actions(now, l.fenced, backends, &l.result)
+	switch {
+	case p.cfg.Observe || p.differs != "":
+		return 0
+	case !want.mayWrite:
+		l.result.Actions = append(fenceOnly(l.result.Actions, &p.files.layout, l.fenced != ""), fencing...)
+		return p.carryOut(ctx, now, want, l, func() bool { return p.fenceStands(want) })
+	case want.wantsHold() && !held && want.moveAge < want.move.Bound():
+		// Not a single connection goes to the new node before all would wait there.
+		l.result.Actions, l.result.PrivateRight = nil, false
+		return 1
+	}
+	if m := want.move; m != nil && m.Phase == model.PhaseClose && closesAny(l.result.Actions, m.From) {
+		step.At(ctx, "closing")
+	}
+	l.result.Actions = append(l.result.Actions, fencing...)
+	if l.fenced == "" && want.draining() == "" {
+		l.result.Actions = append(l.result.Actions, p.sweep.actions(now, want, backends, &l.result)...)
+	}
+	p.pace.look(now, want.version, l.result.NativeRight)
+	return p.carryOut(ctx, now, want, l, func() bool { return p.stands(now, want) })
+}
+
+// store publishes the look and advances the beacon.
+func (p *proxy) store(now time.Time, l *look, want desired) {
+	p.mu.Lock()
+	prev := p.last
+	p.beacon.step(now, want.mayWrite, l.result.PrivateRight, l.result.NativeRight)
+	l.beacon = p.beacon.on && p.files.layout.Steer != nil
+	if p.files.layout.Steer != nil {
+		// A beacon that HAProxy does not see steers nothing.
+		l.steering = l.beacon && l.steered
+		if l.beacon && !l.steered && l.problem == "" {
+			l.problem = "the beacon is on and HAProxy does not see it (yet): its server for the beacon is down"
+		}
+	} else {
+		l.steering = want.mayWrite && l.result.Converged && l.result.NativeRight
+	}
+	p.last = l
+	p.mu.Unlock()
+	p.m.observe(l)
+	if prev == nil || significant(prev, l) {
+		p.notify()
+	}
+}
+
+// startDrainer begins to close the old node's sessions between transactions.
+func (p *proxy) startDrainer(ctx context.Context, want desired) (context.CancelFunc, error) {
+	inspector, err := p.inspect(want.move.From)
+	if err != nil {
+		return nil, fmt.Errorf("cannot look at the sessions of %s: %w", want.move.From, err)
+	}
+	backends := map[string]bool{}
+	for _, b := range p.files.layout.Backends {
+		backends[b.Name] = true
+	}
+	epoch := epochOf(want.version)
+	d := &drainer{
+		epoch: epoch, from: want.move.From, backends: backends, proxied: p.files.proxied(), haproxy: p.client, inspector: inspector,
+		progress: &p.progress, log: p.log,
+		may: func() bool {
+			again := p.want()
+			return again.mayWrite && again.heard(p.now()) && epochOf(again.version) == epoch && again.draining() == want.move.From
+		},
+		problem: func(text string) { p.progress.problem(epoch, text) },
+	}
+	dctx, cancel := context.WithCancel(ctx)
+	go d.run(dctx)
+	return cancel, nil
+}
+
+// next is the time until the next look: at once after a move, close while it
+// is being verified (four looks with nothing to do) and while a new HAProxy
+// process settles, else calm.
+func (p *proxy) next(now time.Time, did int, want desired, l *look) time.Duration {
+	if did > 0 {
+		p.rightRuns = 0
+		if p.busy++; !l.result.Converged && p.busy <= 10 {
+			return time.Millisecond
+		}
+		return p.cfg.CloseInterval // a duel is no reason to spin
+	}
+	p.busy = 0
+	if want.mayWrite && l.result.PrivateRight && l.result.NativeRight && l.result.Converged {
+		p.rightRuns++
+	} else {
+		p.rightRuns = 0
+	}
+	watch := now.Sub(p.restarted) < p.cfg.WatchFor
+	if want.mayWrite && (p.rightRuns < verifyRuns && l.result.Usable || watch || want.move != nil || p.hold.busy()) {
+		return p.cfg.CloseInterval
+	}
+	return p.cfg.Interval
+}
