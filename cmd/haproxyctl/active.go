@@ -91,6 +91,15 @@ func (a *app) activeTable(w io.Writer, act api.Active) {
 	if len(act.Excluded) > 0 {
 		a.field(w, "Excluded", a.paint(styleWarn, strings.Join(act.Excluded, ", ")))
 	}
+	if act.Move != nil {
+		a.field(w, "Move", moveField(*act.Move))
+	}
+	if act.LocalOnly != "" {
+		a.field(w, "Local only", a.paint(styleBad, act.LocalOnly+" on this machine's proxy alone, until a majority returns: two nodes may take writes"))
+	}
+	for _, p := range act.Fenced {
+		a.field(w, "Fenced", a.paint(styleBad, p))
+	}
 	for _, p := range act.NotConverged {
 		a.field(w, "Not yet", a.paint(styleBad, p))
 	}

@@ -85,8 +85,12 @@ func newer(a, b api.Active) bool {
 }
 
 func askMember(ctx context.Context, host string, port int) (api.Active, error) {
+	return askAddress(ctx, net.JoinHostPort(host, strconv.Itoa(port)))
+}
+
+// askAddress asks the daemon whose --http-bind is ADDR:PORT.
+func askAddress(ctx context.Context, address string) (api.Active, error) {
 	var act api.Active
-	address := net.JoinHostPort(host, strconv.Itoa(port))
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/active", nil)
 	if err != nil {
 		return act, fmt.Errorf("%s: %w", address, err)

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,61 +16,175 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/api"
 )
 
-// checkWithin bounds the question to the daemon. HAProxy waits for an external
-// check up to `timeout check`, and forks one per server and interval.
+// checkWithin bounds the question to the daemon. HAProxy forks a check per server
+// and interval, and kills it after the server's inter or after `timeout connect`,
+// whichever is shorter; `timeout check` plays no part (measured with 2.6).
 const checkWithin = 300 * time.Millisecond
 
+// The environment variables of the probe's account; the daemon has the same.
+const (
+	envProbeUser         = "HAPROXYD_PROBE_USER"
+	envProbePasswordFile = "HAPROXYD_PROBE_PASSWORD_FILE"
+)
+
+// checkOptions is the account of the check's own probe, where it is not the daemon's.
+type checkOptions struct{ user, passwordFile string }
+
+// checked is what `check` prints.
+type checked struct {
+	api.Check
+	// By is who looked at the node: haproxyd, or haproxyctl itself.
+	By string `json:"by"`
+	// Daemon says why haproxyd's word does not count, "" if it does.
+	Daemon string `json:"haproxyd,omitempty"`
+}
+
 func (a *app) checkCommand() *cobra.Command {
-	return &cobra.Command{
+	o := a.checkDefaults()
+	cmd := &cobra.Command{
 		Use:   "check ADDR PORT",
 		Short: "Ask whether the database node at ADDR PORT is usable (HAProxy's external check)",
 		Long: `Ask the daemon, which probes the nodes anyway, whether the one at ADDR PORT may be
-used. Exit status 0: usable; anything else: not, or the daemon did not answer
-within 0.3 s.
+used. When it does not answer within 0.3 s, or cannot tell, the node is probed from
+here within 1 s: it must greet, and with an account it is logged in to and judged as
+the daemon does. So HAProxy's checks do not depend on the daemon. Exit status 0:
+usable; anything else: not.
 
-HAProxy's "external-check command" passes four arguments, of which the last two are
-the server's; that form is taken as well. It can pass no flags: where the socket is
-not the default, name a small script that sets HAPROXYD_ADMIN_SOCKET.`,
+For HAProxy, name haproxyctl itself as the "external-check command": it knows the
+four arguments that HAProxy passes, of which the last two are the server's. HAProxy
+passes no flags and nothing of its environment: the socket is looked for in its
+default place, and the account is the daemon's, which leaves its name and its
+password's file in SOCKET.check. HAProxy's user must be allowed to open the socket
+and to read both files. Without an account, or with one that the node does not let
+in, only the greeting counts.
+
+HAProxy ends a check, as failed, after the server's inter or "timeout connect",
+whichever is shorter: give both 1 s or more, or every server would go down with a
+daemon that hangs.`,
 		Example: `  haproxyctl check 10.0.0.11 3306
   # as HAProxy calls it: PROXY_ADDR PROXY_PORT SERVER_ADDR SERVER_PORT
-  haproxyctl check 0.0.0.0 3306 10.0.0.11 3306`,
+  haproxyctl check NOT_USED NOT_USED 10.0.0.11 3306
+  # haproxy.cfg, with "external-check" in its global section:
+  #   option external-check
+  #   external-check command /usr/local/bin/haproxyctl`,
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 2 && len(args) != 4 {
-				return fmt.Errorf("ADDR PORT are wanted, or the four arguments of HAProxy's external check; got %d", len(args))
-			}
-			port := args[len(args)-1]
-			if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-				return fmt.Errorf("%q is not a port", port)
-			}
-			return nil
+			_, err := serverAddress(args)
+			return err
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: runE(func(ctx context.Context, args []string) error {
-			return a.check(ctx, net.JoinHostPort(args[len(args)-2], args[len(args)-1]))
+			address, err := serverAddress(args)
+			if err != nil {
+				return err
+			}
+			return a.check(ctx, o, address)
 		}),
 	}
+	f := cmd.Flags()
+	f.StringVar(&o.user, "probe-user", o.user, "the `USER` to log in as when the daemon does not answer; the environment variable "+envProbeUser+" sets it too")
+	f.StringVar(&o.passwordFile, "probe-password-file", o.passwordFile, "the `FILE` with that user's password; the environment variable "+envProbePasswordFile+" sets it too")
+	must(cmd.MarkFlagFilename("probe-password-file"))
+	return cmd
 }
 
-func (a *app) check(ctx context.Context, address string) error {
+func (a *app) checkDefaults() checkOptions {
+	return checkOptions{user: a.getenv(envProbeUser), passwordFile: a.getenv(envProbePasswordFile)}
+}
+
+// serverAddress takes the address out of the arguments, of which HAProxy passes
+// four: a proxy's are NOT_USED in a backend.
+func serverAddress(args []string) (string, error) {
+	if len(args) != 2 && len(args) != 4 {
+		return "", fmt.Errorf("ADDR PORT are wanted, or the four arguments of HAProxy's external check; got %d", len(args))
+	}
+	host, port := args[len(args)-2], args[len(args)-1]
+	if port == "NOT_USED" {
+		return "", fmt.Errorf("the server %s is a unix socket, which is no database node's address", host)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return "", fmt.Errorf("%q is not a port", port)
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
+// runCheck is `check` as HAProxy calls it. It is forked for every server and every
+// interval, so the tree of commands is not built for it; what has flags, or is wrong
+// in any way, is left to that.
+func (a *app) runCheck(ctx context.Context, args []string) (code int, done bool) {
+	switch {
+	case len(args) > 0 && args[0] == "check":
+		args = args[1:]
+	case !a.calledByHAProxy(args):
+		return 0, false
+	}
+	for _, arg := range args {
+		if strings.HasPrefix(arg, "-") {
+			return 0, false
+		}
+	}
+	address, err := serverAddress(args)
+	if err != nil {
+		return 0, false
+	}
+	a.format = formatTable
+	a.socket = a.defaultSocket()
+	if err := a.check(ctx, a.checkDefaults(), address); err != nil {
+		return a.failed(err, "haproxyctl check"), true
+	}
+	return exitDone, true
+}
+
+// calledByHAProxy tells whether haproxyctl itself is the "external-check command",
+// which takes a path and no "check" behind it. HAProxy passes its four arguments then,
+// and the server's two in the environment as well (seen with 2.6).
+func (a *app) calledByHAProxy(args []string) bool {
+	return len(args) == 4 && args[2] == a.getenv("HAPROXY_SERVER_ADDR") && args[3] == a.getenv("HAPROXY_SERVER_PORT")
+}
+
+func (a *app) check(ctx context.Context, o checkOptions, address string) error {
+	c, err := a.askCheck(ctx, address)
+	result := checked{Check: c, By: "haproxyd"}
+	if err != nil {
+		result = a.probe(ctx, o, address)
+		result.Daemon = oneLine(err.Error())
+	}
+	if !result.Usable && a.format == formatTable {
+		return &exitError{exitFailed, errors.New(result.sentence(address))}
+	}
+	if err := a.print(result, func(w io.Writer) { fmt.Fprintln(w, result.sentence(address)) }); err != nil {
+		return err
+	}
+	if !result.Usable {
+		return &exitError{exitFailed, errors.New(result.sentence(address))}
+	}
+	return nil
+}
+
+// askCheck is the daemon's word; an error if there is none that says anything.
+func (a *app) askCheck(ctx context.Context, address string) (api.Check, error) {
 	ctx, cancel := context.WithTimeout(ctx, checkWithin)
 	defer cancel()
 	c, err := a.client().Check(ctx, address)
 	if err != nil {
-		return err
+		return api.Check{}, err
 	}
-	if c.Usable {
-		return a.print(c, func(w io.Writer) {
-			fmt.Fprintf(w, "%s (%s) is usable: %s\n", c.Node, address, c.Reason)
-		})
+	if !c.Usable && c.Verdict != "down" {
+		return api.Check{}, fmt.Errorf("haproxyd cannot tell (%s)", cmp.Or(c.Reason, c.Verdict))
 	}
-	if a.format != formatTable {
-		if err := a.print(c, nil); err != nil {
-			return err
-		}
-	}
-	return notUsable(c, address)
+	return c, nil
 }
 
-func notUsable(c api.Check, address string) error {
-	return fmt.Errorf("%s (%s) is not usable: %s", c.Node, address, c.Reason)
+func (c checked) sentence(address string) string {
+	name, word := address, "usable"
+	if c.Node != "" {
+		name = fmt.Sprintf("%s (%s)", c.Node, address)
+	}
+	if !c.Usable {
+		word = "not usable"
+	}
+	text := fmt.Sprintf("%s is %s: %s", name, word, c.Reason)
+	if c.Daemon != "" {
+		text += "; probed from here, because " + c.Daemon
+	}
+	return text
 }

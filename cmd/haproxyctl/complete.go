@@ -49,3 +49,23 @@ func (a *app) memberNames(*cobra.Command, []string, string) ([]string, cobra.She
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
+
+// deadVoters completes the one argument NAME with the voters that are not there.
+func (a *app) deadVoters(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), completeWithin)
+	defer cancel()
+	r, err := a.client().Register(ctx)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	for _, v := range r.Voters {
+		if !v.Live {
+			names = append(names, cobra.CompletionWithDesc(v.Name, "heard "+heard(v)))
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}

@@ -2,20 +2,63 @@ package main
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
+
+	"github.com/haproxy-peers/haproxy-peers/control/api"
 )
 
 func (a *app) explainCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "explain",
-		Short: "Explain a decision (not there yet)",
-		Long: `Will explain why the active node is what it is, from the votes that led to it. This
-version cannot yet; "active history" and "status" give each decision's reason.`,
-		Args: cobra.ArbitraryArgs,
-		RunE: runE(func(context.Context, []string) error {
-			return errors.New("not yet: this version cannot explain; `haproxyctl active history` gives the reason of every decision, `haproxyctl nodes` every vote")
+		Short: "Explain why the active node is what it is, and what would happen if a node died",
+		Long: `Explain why the active node is what it is and what stands behind that now, with each
+voter's word on it; then, for every node, what the members would do if it died now,
+by the same rules that they would follow.`,
+		Example: `  haproxyctl explain
+  haproxyctl explain -o json | jq -r '.if_down[] | select(.moves) | .active'`,
+		Args: exactly(),
+		RunE: runE(func(ctx context.Context, _ []string) error {
+			e, err := a.client().Explain(ctx)
+			if err != nil {
+				return err
+			}
+			return a.print(e, func(w io.Writer) { a.explanation(w, e) })
 		}),
 	}
+}
+
+func (a *app) explanation(w io.Writer, e api.Explanation) {
+	if e.Active == "" {
+		a.field(w, "Active", a.paint(styleWarn, "none yet: HAProxy works natively"))
+	} else {
+		a.field(w, "Active", fmt.Sprintf("%s, epoch %d", a.paint(styleBold, e.Active), e.Epoch))
+	}
+	a.fields(w, "Why", e.Why)
+	a.fields(w, "Votes", e.Votes)
+	if len(e.IfDown) == 0 {
+		return
+	}
+	fmt.Fprintln(w)
+	g := newGrid("IF THIS DIED NOW", "THE ACTIVE WOULD BE", "BECAUSE")
+	for _, i := range e.IfDown {
+		name, then := plainCell(i.Node), cell{i.Active, styleNone}
+		if i.Node == e.Active {
+			name.style = styleBold
+		}
+		switch {
+		case i.Active == "":
+			then = cell{"none", styleBad}
+		case i.Moves:
+			then.style = styleGood
+		case i.Node == e.Active:
+			then = cell{i.Active + ", still", styleBad} // it died, and nothing moves away from it
+		default:
+			then.text += ", still"
+		}
+		g.add(name, then, plainCell(i.Reason))
+	}
+	a.write(w, g)
 }

@@ -18,7 +18,6 @@ import (
 var version = "dev"
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	a := &app{
 		stdout:   os.Stdout,
 		stderr:   os.Stderr,
@@ -26,19 +25,60 @@ func main() {
 		now:      time.Now,
 		terminal: term.IsTerminal(int(os.Stdout.Fd())),
 		progress: term.IsTerminal(int(os.Stderr.Fd())),
+		size:     terminalSize,
 	}
-	code := a.run(ctx, os.Args[1:])
-	stop()
-	os.Exit(code)
+	os.Exit(a.main(os.Args[1:]))
+}
+
+// main runs one command line as the process does, and returns the exit status.
+func (a *app) main(args []string) int {
+	if code, done := a.runCheck(context.Background(), args); done {
+		return code
+	}
+	ctx, again := interrupts()
+	a.again = again
+	return a.run(ctx, args)
+}
+
+// interrupts returns a context that the first Ctrl-C or SIGTERM ends, and a channel
+// that the second one closes: a move is rolled back at the first, and left alone at
+// the second.
+func interrupts() (context.Context, <-chan struct{}) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals, again := make(chan os.Signal, 2), make(chan struct{})
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cancel()
+		<-signals
+		close(again)
+	}()
+	return ctx, again
+}
+
+// terminalSize is the size of the terminal behind stdout or, where that is none,
+// stderr; zero where there is none.
+func terminalSize() (columns, rows int) {
+	for _, f := range []*os.File{os.Stdout, os.Stderr} {
+		if columns, rows, err := term.GetSize(int(f.Fd())); err == nil {
+			return columns, rows
+		}
+	}
+	return 0, 0
 }
 
 // app is what the commands need of the world outside.
 type app struct {
+	stdin          io.Reader // nil is the process's own
 	stdout, stderr io.Writer
 	getenv         func(string) string
 	now            func() time.Time
 	terminal       bool // stdout is a terminal: colour, redrawing
 	progress       bool // stderr is a terminal: a progress line while waiting
+	// size is that of the terminal in columns and rows; nil or 0 where it is not known.
+	size func() (columns, rows int)
+	// again is closed at the second interrupt; the first ends the context.
+	again <-chan struct{}
 
 	socket string // --admin-socket
 	format format // -o
@@ -81,6 +121,12 @@ func (a *app) run(ctx context.Context, args []string) int {
 	if err == nil {
 		return exitDone
 	}
+	return a.failed(err, cmd.CommandPath())
+}
+
+// failed says in one line what went wrong with the command at path, and returns the
+// exit status.
+func (a *app) failed(err error, path string) int {
 	var exit *exitError
 	if !errors.As(err, &exit) {
 		exit = &exitError{exitUsage, err}
@@ -90,7 +136,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	}
 	text := oneLine(exit.Error())
 	if exit.code == exitUsage {
-		text += fmt.Sprintf(" (see `%s --help`)", cmd.CommandPath())
+		text += fmt.Sprintf(" (see `%s --help`)", path)
 	}
 	fmt.Fprintf(a.stderr, "haproxyctl: %s\n", text)
 	return exit.code

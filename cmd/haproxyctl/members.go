@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,20 +12,68 @@ import (
 )
 
 func (a *app) membersCommand() *cobra.Command {
-	return &cobra.Command{
+	list := runE(func(ctx context.Context, _ []string) error {
+		members, err := a.client().Members(ctx)
+		if err != nil {
+			return err
+		}
+		return a.print(members, func(w io.Writer) { a.membersTable(w, members) })
+	})
+	cmd := a.group(&cobra.Command{
 		Use:   "members",
-		Short: "List the daemons that know each other",
-		Long: `List the daemons of the gossip: which of them vote, which leads, and what the
-HAProxy beside each of them does. "here" is the daemon that was asked.`,
+		Short: "List the daemons that know each other, or remove one for good",
+		Long: `The members are the daemons of the gossip. Without a command below it, this is
+"members list".`,
 		Example: `  haproxyctl members
-  haproxyctl members -o json | jq -r '.[] | select(.voter) | .name'`,
-		Args: exactly(),
-		RunE: runE(func(ctx context.Context, _ []string) error {
-			members, err := a.client().Members(ctx)
+  haproxyctl members remove px2`,
+	})
+	cmd.RunE = list
+	cmd.AddCommand(
+		&cobra.Command{
+			Use:   "list",
+			Short: "List the daemons that know each other",
+			Long: `List the daemons of the gossip: which of them vote, which leads, and what the
+HAProxy beside each of them does. "here" is the daemon that was asked.`,
+			Example: `  haproxyctl members list
+  haproxyctl members list -o json | jq -r '.[] | select(.voter) | .name'`,
+			Args: exactly(),
+			RunE: list,
+		},
+		a.removeMemberCommand(),
+	)
+	return cmd
+}
+
+func (a *app) removeMemberCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "remove NAME",
+		Short: "Take a voter that never comes back out of the voters",
+		Long: `Take a member that never comes back out of the record's voters, by a step that a
+majority of them commits. Until then it counts: a majority is of all voters, and
+"active set" waits for every one of them.
+
+A daemon that stops cleanly leaves the voters by itself, one that is silent for a
+minute is replaced by another live member if there is one, and one that comes back
+with an empty disk takes its old place. So this is for a member that died and has
+no successor. It is refused while the member is alive, and without a majority:
+then see "haproxyctl register recover". Should the member come back all the same,
+it becomes a voter again.`,
+		Example:           "  haproxyctl members remove px2",
+		Args:              exactly("NAME"),
+		ValidArgsFunction: a.deadVoters,
+		RunE: runE(func(ctx context.Context, args []string) error {
+			r, err := a.client().RemoveMember(ctx, args[0])
 			if err != nil {
 				return err
 			}
-			return a.print(members, func(w io.Writer) { a.membersTable(w, members) })
+			return a.print(r, func(w io.Writer) {
+				if r.Changed {
+					fmt.Fprintf(w, "%s is no voter any more.\n\n", r.Name)
+				} else {
+					fmt.Fprintf(w, "%s was no voter: nothing has changed.\n\n", r.Name)
+				}
+				a.registerTable(w, r.Register)
+			})
 		}),
 	}
 }
@@ -76,64 +122,24 @@ func proxySentence(m api.Member) string {
 	case p == nil:
 		return "nothing heard of it"
 	case !p.Reachable:
-		return "does not answer: " + p.Problem
-	case p.Effective == "":
-		return "goes nowhere in particular: " + p.Problem
+		return "does not answer" + colon(p.Problem)
+	case p.Fenced != "":
+		return "FENCED, serves nobody: " + p.Fenced
 	}
 	text := "goes to " + p.Effective
-	if p.Steering {
+	if p.Effective == "" {
+		text = "goes nowhere in particular"
+	}
+	switch {
+	case p.LocalOnly != "":
+		text += ", LOCAL ONLY: forced to " + p.LocalOnly + " on this proxy alone"
+	case p.Steering:
 		text += ", steered"
-	} else {
+	default:
 		text += ", by itself"
 	}
-	if p.Problem != "" {
-		text += ": " + p.Problem
+	if p.Held {
+		text += ", new connections wait"
 	}
-	return text
-}
-
-func yesNo(ok bool) cell {
-	if ok {
-		return cell{"yes", styleGood}
-	}
-	return cell{"no", styleBad}
-}
-
-// proxiesTable is the members by what their HAProxy does; witnesses have none.
-func (a *app) proxiesTable(w io.Writer, members []api.Member) {
-	g := newGrid("PROXY", "GOES TO", "STEERED", "AS AGREED", "ELSEWHERE", "HAPROXY", "NOTE")
-	for _, m := range members {
-		if m.Witness {
-			continue
-		}
-		name := plainCell(m.Name)
-		if m.Self {
-			name = cell{m.Name + " (here)", styleBold}
-		}
-		note := ""
-		if m.State != "alive" {
-			note = "its daemon is " + m.State + "; "
-		}
-		p := m.Proxy
-		if p == nil {
-			unknown := cell{"?", styleWarn}
-			g.add(name, unknown, unknown, unknown, unknown, unknown, cell{note + "nothing heard of its HAProxy", styleBad})
-			continue
-		}
-		where := cell{p.Effective, styleNone}
-		if p.Effective == "" {
-			where = cell{"?", styleWarn}
-		}
-		elsewhere := cell{strconv.Itoa(p.Elsewhere), styleNone}
-		if p.Elsewhere > 0 {
-			elsewhere.style = styleBad
-		}
-		haproxy := plainCell(fmt.Sprintf("%s, up %s", p.Version, roughly(time.Duration(p.UptimeS)*time.Second)))
-		if !p.Reachable {
-			haproxy = cell{"no answer", styleBad}
-		}
-		g.add(name, where, yesNo(p.Steering), yesNo(p.Converged), elsewhere, haproxy,
-			cell{strings.TrimSuffix(note+p.Problem, "; "), styleBad})
-	}
-	a.write(w, g)
+	return text + colon(p.Problem)
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -29,8 +31,11 @@ in the HAProxy beside it.`,
 			}
 			return a.print(nodes, func(w io.Writer) {
 				a.nodesTable(w, nodes)
-				fmt.Fprintln(w)
-				a.opinionsTable(w, nodes)
+				if slices.ContainsFunc(nodes, func(n api.Node) bool { return len(n.Opinions) > 0 }) {
+					fmt.Fprintln(w)
+					a.opinionsTable(w, nodes)
+				}
+				a.lacking(w, nodes)
 			})
 		}),
 	}
@@ -41,10 +46,14 @@ func nodeState(n api.Node) string {
 	switch {
 	case n.Active && n.Excluded:
 		return "active, excluded"
+	case n.Active && n.Going != "":
+		return "active, going"
 	case n.Active:
 		return "active"
 	case n.Excluded:
 		return "excluded"
+	case n.Going != "":
+		return "going"
 	case n.Eligible:
 		return "ready"
 	default:
@@ -69,59 +78,179 @@ func votes(n api.Node) string {
 	return strings.Join(parts, ", ")
 }
 
+// nodeCells are a node's name, state and votes in their colours.
+func nodeCells(n api.Node) (name, state, vote cell) {
+	name, state, vote = plainCell(n.Name), cell{nodeState(n), styleNone}, cell{votes(n), styleGood}
+	if n.Active {
+		name.style, state.style = styleBold, styleGood
+	}
+	if n.Excluded {
+		state.style = styleWarn
+	}
+	if n.Unknown > 0 {
+		vote.style = styleWarn
+	}
+	if n.Down > 0 {
+		vote.style = styleBad
+	}
+	return name, state, vote
+}
+
 func (a *app) nodesTable(w io.Writer, nodes []api.Node) {
 	g := newGrid("NODE", "STATE", "VOTES", "SESSIONS", "ADDRESS", "NOTE")
 	for _, n := range nodes {
-		name, state, vote := plainCell(n.Name), cell{nodeState(n), styleNone}, cell{votes(n), styleGood}
-		if n.Active {
-			name.style, state.style = styleBold, styleGood
-		}
-		if n.Excluded {
-			state.style = styleWarn
-		}
-		if n.Unknown > 0 {
-			vote.style = styleWarn
-		}
-		if n.Down > 0 {
-			vote.style = styleBad
-		}
+		name, state, vote := nodeCells(n)
 		g.add(name, state, vote, plainCell(strconv.Itoa(n.Sessions)), plainCell(n.Address), plainCell(nodeNote(n)))
 	}
 	a.write(w, g)
+}
+
+// healthTable is the nodes for the operator's screen: who says what of each, where
+// those who say the same stand together.
+func (a *app) healthTable(w io.Writer, nodes []api.Node) {
+	g := newGrid("NODE", "STATE", "VOTES", "SESSIONS", "HEALTH BY MEMBER")
+	for _, n := range nodes {
+		name, state, vote := nodeCells(n)
+		sessions := plainCell(strconv.Itoa(n.Sessions))
+		said := sayings(n)
+		if len(said) == 0 {
+			said = []cell{{"nobody has looked yet", styleWarn}}
+		}
+		for _, s := range said {
+			g.add(name, state, vote, sessions, s)
+			name, state, vote, sessions = cell{}, cell{}, cell{}, cell{}
+		}
+	}
+	a.write(w, g)
+}
+
+// sayings are the different words on a node with who says them, the worst first.
+func sayings(n api.Node) []cell {
+	type saying struct {
+		who  []string
+		text string
+		rank int
+	}
+	var all []saying
+	for _, o := range n.Opinions {
+		text := o.Verdict + ", " + opinionReason(o)
+		if o.Reason == "" {
+			text = o.Verdict
+		}
+		if o.HAProxy != "" && (o.HAProxy != "up" || o.Verdict != "healthy") {
+			text += " (HAProxy: " + o.HAProxy + ")"
+		}
+		i := slices.IndexFunc(all, func(s saying) bool { return s.text == text })
+		if i < 0 {
+			i = len(all)
+			all = append(all, saying{text: text, rank: opinionRank(o)})
+		}
+		all[i].who = append(all[i].who, o.Member)
+	}
+	slices.SortStableFunc(all, func(a, b saying) int { return b.rank - a.rank })
+	var out []cell
+	for _, s := range all {
+		who := strings.Join(s.who, ", ")
+		if len(all) == 1 && len(s.who) > 1 {
+			who = fmt.Sprintf("all %d", len(s.who))
+		}
+		out = append(out, cell{who + ": " + s.text, rankStyle(s.rank)})
+	}
+	return out
+}
+
+// opinionReason is the reason with what else the member has noticed.
+func opinionReason(o api.Opinion) string {
+	parts := []string{o.Reason}
+	if o.Stuck != "" {
+		parts = append(parts, "its commits hang: "+o.Stuck)
+	}
+	if o.Paused {
+		parts = append(parts, "flow control holds it back")
+	}
+	if o.Going != "" {
+		parts = append(parts, "it "+o.Going)
+	}
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), "; ")
+}
+
+// opinionRank is how soon an operator should hear an opinion.
+func opinionRank(o api.Opinion) int {
+	switch {
+	case o.Verdict == "down":
+		return 5
+	case o.Stuck != "":
+		return 4
+	case o.Verdict != "healthy":
+		return 3
+	case o.HAProxy == "down":
+		return 2
+	case o.Avoid || o.Paused || o.Going != "" || !o.Eligible:
+		return 1
+	}
+	return 0
+}
+
+func rankStyle(rank int) style {
+	switch {
+	case rank >= 4:
+		return styleBad
+	case rank > 0:
+		return styleWarn
+	}
+	return styleNone
 }
 
 // nodeNote is the opinion that an operator should hear first: the worst one.
 func nodeNote(n api.Node) string {
 	worst, rank := "", 0
 	for _, o := range n.Opinions {
-		text, r := o.Member+": "+o.Reason, 0
-		switch {
-		case o.Verdict == "down":
-			r = 4
-		case o.Verdict == "unknown":
-			r = 3
-		case o.HAProxy == "down":
-			text, r = o.Member+": its HAProxy says down, its probe says "+o.Verdict, 2
-		case o.Avoid || !o.Eligible:
-			r = 1
+		r := opinionRank(o)
+		if r <= rank {
+			continue
 		}
-		if r > rank {
-			worst, rank = text, r
+		worst, rank = o.Member+": "+opinionReason(o), r
+		if r == 2 {
+			worst = o.Member + ": its HAProxy says down, its probe says " + o.Verdict
 		}
 	}
 	return worst
 }
 
+// lacking names the privileges that drains need and a probe's user does not have.
+func (a *app) lacking(w io.Writer, nodes []api.Node) {
+	var lines []string
+	for _, n := range nodes {
+		for _, o := range n.Opinions {
+			if line := fmt.Sprintf("%s: %s", n.Name, o.Lacks); o.Lacks != "" && !slices.Contains(lines, line) {
+				lines = append(lines, line)
+			}
+		}
+	}
+	if len(lines) == 0 {
+		return
+	}
+	fmt.Fprintln(w)
+	fmt.Fprintln(w, a.paint(styleWarn, "Missing for --drain transactions and --hold:"))
+	for _, l := range lines {
+		fmt.Fprintf(w, "  %s\n", l)
+	}
+}
+
 func (a *app) opinionsTable(w io.Writer, nodes []api.Node) {
-	g := newGrid("NODE", "MEMBER", "PROBE", "HAPROXY", "SESSIONS", "AGE", "REASON")
+	g := newGrid("NODE", "MEMBER", "PROBE", "HAPROXY", "SESSIONS", "SEQNO", "AGE", "REASON")
 	for _, n := range nodes {
 		for _, o := range n.Opinions {
 			member := o.Member
 			if !o.Voter {
 				member += " (no voter)"
 			}
-			g.add(plainCell(n.Name), plainCell(member), verdictCell(o.Verdict), haproxyCell(o.HAProxy),
-				plainCell(strconv.Itoa(o.Sessions)), plainCell(fmt.Sprintf("%dms", o.AgeMS)), plainCell(o.Reason))
+			seqno := ""
+			if o.Seqno > 0 {
+				seqno = strconv.FormatInt(o.Seqno, 10)
+			}
+			g.add(plainCell(n.Name), plainCell(member), verdictCell(o.Verdict), haproxyCell(o.HAProxy), plainCell(strconv.Itoa(o.Sessions)),
+				plainCell(seqno), plainCell(roughly(time.Duration(o.AgeMS)*time.Millisecond)), cell{opinionReason(o), rankStyle(opinionRank(o))})
 		}
 	}
 	a.write(w, g)
@@ -146,49 +275,5 @@ func haproxyCell(state string) cell {
 		return cell{state, styleBad}
 	default:
 		return cell{state, styleWarn}
-	}
-}
-
-func (a *app) excludeCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "exclude NODE",
-		Short: "Never choose NODE automatically",
-		Long: `Keep NODE from being chosen automatically, until "include" undoes it. All daemons
-remember it, also through restarts. If NODE is the active, it stays the active.`,
-		Example:           "  haproxyctl exclude pxc-1",
-		Args:              exactly("NODE"),
-		ValidArgsFunction: a.nodeNames(func(n api.Node) bool { return !n.Excluded }),
-		RunE: runE(func(ctx context.Context, args []string) error {
-			act, err := a.client().Exclude(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			return a.print(act, func(w io.Writer) {
-				fmt.Fprintf(w, "%s is excluded: it is not chosen until `haproxyctl include %s`.\n", args[0], args[0])
-				if act.Active == args[0] {
-					fmt.Fprintln(w, "It stays the active node for now: `haproxyctl active set NODE` moves the writes.")
-				}
-			})
-		}),
-	}
-}
-
-func (a *app) includeCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:               "include NODE",
-		Short:             "Undo exclude",
-		Long:              `Let NODE be chosen again. This moves nothing by itself.`,
-		Example:           "  haproxyctl include pxc-1",
-		Args:              exactly("NODE"),
-		ValidArgsFunction: a.nodeNames(func(n api.Node) bool { return n.Excluded }),
-		RunE: runE(func(ctx context.Context, args []string) error {
-			act, err := a.client().Include(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			return a.print(act, func(w io.Writer) {
-				fmt.Fprintf(w, "%s is included: it may be chosen again. The active node is still %s.\n", args[0], orNone(act.Active))
-			})
-		}),
 	}
 }

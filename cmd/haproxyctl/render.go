@@ -7,6 +7,7 @@ import (
 	"io"
 	"os/exec"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,6 +22,7 @@ type renderOptions struct {
 	nodes       []string
 	proxies     []string
 	services    []string
+	proxyBind   string
 	check       string
 	resolvConf  bool
 	nameservers []string
@@ -31,6 +33,17 @@ type renderOptions struct {
 	fromMembers bool
 	wait        time.Duration
 	httpPort    int
+
+	forWhom  string
+	operator configs.OperatorInput
+
+	peerList     bool
+	peerDomain   string
+	nodePort     int
+	masterSocket string
+	reloadWindow time.Duration
+	reloadWait   time.Duration
+	stdin        io.Reader
 }
 
 func (a *app) renderCommand() *cobra.Command {
@@ -50,15 +63,49 @@ and takes --active, else the order in the file that is replaced, else of --nodes
 HAProxy must start also when all proxies start at once.
 
 A file is replaced whole and atomically, after "haproxy -c" has accepted it, and only
-if it was rendered before (or with --force).`,
+if it was rendered before (or with --force).
+
+With --peer-list the database nodes are hosts on standard input, one per line, as
+Kubernetes' peer-list gives those that are ready. A node's id is its ordinal plus
+one. Every node that was ever listed stays: the file that is replaced names them,
+their checks tell which are down, and a name that does not resolve is no obstacle
+to a start. So a list that names fewer of them changes nothing, and neither the
+file nor HAProxy is touched. A node that is new (or another address, or another
+setting) is a change: the command waits until HAProxy's process is --reload-window
+old and no move is under way (a daemon that does not answer does not count),
+writes the file with the agreed active first, reloads HAProxy through
+--master-socket, and sees that the new process is there. When HAProxy does not
+take it the old file is put back. A HAProxy that does not answer yet is waited
+for: it may have read the old file while it was starting. Runs at the same time
+wait for each other, by FILE.lock. A run that may not reload within --reload-wait
+changes nothing, ends with status 1, and wants to be run again.`,
 		Example: `  haproxyctl config render --nodes pxc-0=10.0.0.11,pxc-1=10.0.0.12,pxc-2=10.0.0.13 \
       --proxies px0=10.0.0.20,px1=10.0.0.21,px2=10.0.0.22 --local px0 --out /etc/haproxy/haproxy.cfg
+  # for peer-list -on-change
+  haproxyctl config render --peer-list --proxies ... --master-socket /run/haproxy/master.sock --out /etc/haproxy/haproxy.cfg
+  # a DaemonSet: every pod of a headless service is a HAProxy
+  haproxyctl config render --nodes ... --proxies dns:haproxy-peers --local $POD_IP --out /cfg/haproxy.cfg
+  # the operator's HAProxies, by its custom resource alone
+  haproxyctl config render --for percona-operator --cluster cluster1 --namespace pxc > patch.yaml
   # an init container: the agreed active node first
   haproxyctl config render --nodes ... --proxies ... --from-members --wait 5s --out /cfg/haproxy.cfg`,
 		Args: exactly(),
-		RunE: runE(func(ctx context.Context, _ []string) error { return a.render(ctx, o) }),
 	}
+	cmd.RunE = runE(func(ctx context.Context, _ []string) error {
+		if o.forWhom != "" {
+			return a.renderOperator(ctx, cmd, o)
+		}
+		if o.peerList {
+			o.stdin = cmd.InOrStdin()
+			if err := o.peerListFlags(); err != nil {
+				return err
+			}
+			return a.renderPeerList(ctx, o)
+		}
+		return a.render(ctx, o)
+	})
 	o.flags(cmd)
+	o.operatorFlags(cmd)
 	return cmd
 }
 
@@ -73,12 +120,15 @@ type rendered struct {
 }
 
 func (a *app) render(ctx context.Context, o renderOptions) error {
-	in, err := o.input()
+	in, err := o.input(ctx)
 	if err != nil {
 		return err
 	}
 	if err := in.Validate(); err != nil { // before the members are asked for seconds
 		return &exitError{exitUsage, err}
+	}
+	if in.HAProxyVersion == "" {
+		in.HAProxyVersion = haproxyVersion(ctx, o.haproxy)
 	}
 	var why string
 	in.Active, why = a.renderActive(ctx, o, in)
@@ -98,6 +148,18 @@ func (a *app) render(ctx context.Context, o renderOptions) error {
 	return a.print(result, func(w io.Writer) {
 		fmt.Fprintf(w, "Wrote %s: %s comes first (%s).\n", o.out, in.Active, why)
 	})
+}
+
+// haproxyVersion is what the binary says of itself ("HAProxy version 2.6.12-1
+// 2026/10/17 - ..."), "" where there is none.
+func haproxyVersion(ctx context.Context, binary string) string {
+	out, err := exec.CommandContext(ctx, binary, "-v").Output()
+	if err != nil {
+		return ""
+	}
+	_, rest, _ := strings.Cut(string(out), "version ")
+	version, _, _ := strings.Cut(rest, " ")
+	return version
 }
 
 // renderActive chooses the node that comes first, and says why it is that one.
@@ -127,6 +189,9 @@ func (a *app) renderActive(ctx context.Context, o renderOptions, in configs.Rend
 	}
 	if last := renderedBefore(o.out); known(last) {
 		return last, "it did in the file before"
+	}
+	if o.peerList {
+		return in.Nodes[0].Name, "the first node"
 	}
 	return in.Nodes[0].Name, "first of --nodes"
 }

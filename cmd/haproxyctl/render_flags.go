@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"strconv"
@@ -30,18 +31,22 @@ func (o *renderOptions) flags(cmd *cobra.Command) {
 	in := &o.in
 
 	f.StringSliceVar(&o.nodes, "nodes", nil, "the database nodes in the order of preference, each `NAME=HOST[:PORT][,id=N]`, with commas between them or the flag repeated; the id defaults to the number in the name plus one, and one PORT for all replaces 3306")
-	f.StringSliceVar(&o.proxies, "proxies", nil, "all HAProxies, this one among them, each `NAME=HOST[:PORT]` where PORT is its peers port")
-	f.StringVar(&in.LocalProxy, "local", "", "the `NAME` of the HAProxy that the file is for; without it HAProxy takes its name from -L or the hostname, and one file serves all")
+	f.StringSliceVar(&o.proxies, "proxies", nil, "all HAProxies, this one among them, each `NAME=HOST[:PORT]` where PORT is its peers port; or dns:HOST[:PORT]: one at each address of HOST, named like 10-0-0-5")
+	f.StringVar(&in.LocalProxy, "local", "", "the `NAME` of the HAProxy that the file is for (with dns: its address will do); without it HAProxy takes its name from -L or the hostname, and one file serves all")
+	f.StringVar(&in.PeersBind, "peers-bind", "", "the `ADDR` at which the --local HAProxy listens for its peers, such as 0.0.0.0, where its HOST is not its own address")
 	f.StringVar(&in.Active, "active", "", "the `NODE` that comes first (default: the one in the file that is replaced, else the first of --nodes)")
 	f.StringVar(&o.out, "out", "-", "the `FILE` to replace; - prints it")
 	f.BoolVar(&o.force, "force", false, "replace a file that was not rendered before")
 	f.StringVar(&o.haproxy, "haproxy", "haproxy", "the haproxy `BINARY` that checks the file before it is replaced; skipped if there is none")
 
+	f.StringVar(&in.HAProxyVersion, "haproxy-version", "", "the `VERSION` of the HAProxy that runs the file (default: that of --haproxy, else one before 3.0); --hold depends on it")
+
 	f.BoolVar(&o.fromMembers, "from-members", false, "ask the daemons on the proxies' hosts for the agreed active node and put it first")
-	f.DurationVar(&o.wait, "wait", 5*time.Second, "how long to ask the members before going on without them")
+	f.DurationVar(&o.wait, "wait", 5*time.Second, "how long to ask the members before going on without them, and how long to wait for the addresses of dns:HOST")
 	f.IntVar(&o.httpPort, "http-port", 9102, "the `PORT` of the members' --http-bind")
 
 	f.StringSliceVar(&o.services, "services", renderServiceNames, "what to write a frontend and a backend for, some of "+strings.Join(renderServiceNames, ", "))
+	f.StringVar(&o.proxyBind, "proxy-bind", "", "another `ADDR:PORT` of the writers, for clients that announce the address of theirs (PROXY protocol); Percona's is :3309")
 	f.StringVar(&in.PeersName, "peers-name", "mypeers", "the `NAME` of the peers section")
 	f.IntVar(&in.PeersPort, "peers-port", 10000, "the `PORT` on which the HAProxies replicate their tables")
 	f.IntVar(&in.SelfPeerPort, "self-peer-port", 10001, "the loopback `PORT` through which the private table outlives a reload")
@@ -72,6 +77,13 @@ func (o *renderOptions) flags(cmd *cobra.Command) {
 	f.DurationVar(&t.Queue, "timeout-queue", time.Minute, "how long a connection may wait for a node; it must be longer than a planned move")
 	f.DurationVar(&t.Check, "timeout-check", 0, "bounds a check after it has connected; 0 leaves it to HAProxy (the time between checks)")
 
+	f.BoolVar(&o.peerList, "peer-list", false, "take the database nodes from standard input instead of --nodes, keep those of before, and reload HAProxy if there are new ones")
+	f.StringVar(&o.peerDomain, "peer-domain", "", "the `DOMAIN` of hosts that --peer-list gives without one")
+	f.IntVar(&o.nodePort, "node-port", 0, "the `PORT` of the database nodes of --peer-list instead of 3306")
+	f.StringVar(&o.masterSocket, "master-socket", "", "the `PATH` of the socket of haproxy -W -S, through which --peer-list reloads it; nothing is reloaded while it is not there")
+	f.DurationVar(&o.reloadWindow, "reload-window", 10*time.Second, "the least time between two reloads, and between a start and a reload")
+	f.DurationVar(&o.reloadWait, "reload-wait", 5*time.Minute, "how long --peer-list waits until it may reload")
+
 	f.BoolVar(&o.resolvConf, "resolve-conf", false, "resolve the nodes' names while HAProxy runs, by the servers of /etc/resolv.conf")
 	f.StringSliceVar(&o.nameservers, "nameservers", nil, "resolve the nodes' names while HAProxy runs, by these servers, each `ADDR:PORT`")
 
@@ -81,31 +93,54 @@ func (o *renderOptions) flags(cmd *cobra.Command) {
 	must(cmd.RegisterFlagCompletionFunc("check", fixed(checkMethods)))
 	must(cmd.RegisterFlagCompletionFunc("services", fixed(renderServiceNames)))
 	must(cmd.MarkFlagFilename("out"))
+	must(cmd.MarkFlagFilename("master-socket"))
 	must(cmd.MarkFlagFilename("haproxy"))
 	must(cmd.MarkFlagFilename("check-command"))
 }
 
 // input turns the flags into the configuration's input. What is wrong in a value
 // is said by configs.Render; here only what cannot be read at all.
-func (o renderOptions) input() (configs.RenderInput, error) {
+func (o renderOptions) input(ctx context.Context) (configs.RenderInput, error) {
 	in := o.in
 	if len(o.nodes) == 0 {
 		return in, usagef("--nodes is missing: name the database nodes as NAME=HOST,NAME=HOST")
-	}
-	if len(o.proxies) == 0 {
-		return in, usagef("--proxies is missing: name every HAProxy, this one among them, as NAME=HOST,NAME=HOST")
 	}
 	nodes, nodePort, err := parseNodes(o.nodes)
 	if err != nil {
 		return in, err
 	}
+	return o.inputFor(ctx, nodes, nodePort)
+}
+
+// peerListFlags checks what goes together with --peer-list, and adds what names in
+// Kubernetes need: they come and go, so they are resolved while HAProxy runs.
+func (o *renderOptions) peerListFlags() error {
+	switch {
+	case len(o.nodes) > 0:
+		return usagef("--nodes and --peer-list: the nodes come from standard input; give one of them")
+	case o.masterSocket != "" && o.out == "-":
+		return usagef("--master-socket: there is nothing to reload without --out FILE")
+	case o.reloadWindow < 0 || o.reloadWait <= o.reloadWindow:
+		return usagef("--reload-wait %s must be longer than --reload-window %s", o.reloadWait, o.reloadWindow)
+	case o.nodePort < 0 || o.nodePort > 65535:
+		return usagef("--node-port %d is not a port", o.nodePort)
+	}
+	if len(o.nameservers) == 0 {
+		o.resolvConf = true
+	}
+	return nil
+}
+
+// inputFor is the input with these nodes; nodePort is 0 for 3306.
+func (o renderOptions) inputFor(ctx context.Context, nodes []configs.RenderNode, nodePort int) (configs.RenderInput, error) {
+	in := o.in
+	var err error
+	if len(o.proxies) == 0 {
+		return in, usagef("--proxies is missing: name every HAProxy, this one among them, as NAME=HOST,NAME=HOST")
+	}
 	in.Nodes = nodes
-	for _, s := range o.proxies {
-		name, host, port, err := parseNamed("--proxies", s)
-		if err != nil {
-			return in, err
-		}
-		in.Proxies = append(in.Proxies, configs.RenderProxy{Name: name, Host: host, Port: port})
+	if in.Proxies, in.LocalProxy, err = o.renderProxies(ctx); err != nil {
+		return in, err
 	}
 	if in.Services, err = o.renderServices(nodePort); err != nil {
 		return in, err
@@ -129,6 +164,9 @@ func (o renderOptions) renderServices(nodePort int) ([]configs.RenderService, er
 			service := s.make()
 			if nodePort != 0 && service.NodePort == configs.Writers().NodePort {
 				service.NodePort = nodePort
+			}
+			if name == "writers" {
+				service.ProxyBind = o.proxyBind
 			}
 			out = append(out, service)
 		}

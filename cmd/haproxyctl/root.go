@@ -35,13 +35,16 @@ proxy had converged. An error is one line on stderr that says what to do.`,
 	})
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
+	if a.stdin != nil {
+		root.SetIn(a.stdin)
+	}
 	root.SetVersionTemplate("haproxyctl {{.Version}}\n")
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "Flags.FlagUsages", "Flags.FlagUsagesWrapped 100"))
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 
 	a.format = formatTable
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.socket, "admin-socket", cmp.Or(a.getenv("HAPROXYD_ADMIN_SOCKET"), defaultSocket),
+	flags.StringVar(&a.socket, "admin-socket", a.defaultSocket(),
 		"the unix `PATH` on which haproxyd takes orders; the environment variable HAPROXYD_ADMIN_SOCKET sets another default")
 	flags.VarP(&a.format, "output", "o", "print as a table for people, or as json (one line) or yaml for scripts")
 	must(root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formatNames, cobra.ShellCompDirectiveNoFileComp)))
@@ -64,6 +67,10 @@ proxy had converged. An error is one line on stderr that says what to do.`,
 	root.SetHelpCommandGroupID(groupSetup)
 	root.SetCompletionCommandGroupID(groupSetup)
 	return root
+}
+
+func (a *app) defaultSocket() string {
+	return cmp.Or(a.getenv("HAPROXYD_ADMIN_SOCKET"), defaultSocket)
 }
 
 // Groups of commands in the help of the root.

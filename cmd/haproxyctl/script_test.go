@@ -1,16 +1,18 @@
 package main
 
 import (
-	"context"
+	"encoding/hex"
 	"flag"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -23,6 +25,9 @@ var update = flag.Bool("update", false, "rewrite the golden parts of testdata/sc
 // recorded answers.
 var scriptNow = time.Date(2026, 11, 22, 19, 0, 0, 0, time.UTC)
 
+// slowAnswer is enough for a signal to arrive before the answer.
+const slowAnswer = 300 * time.Millisecond
+
 func TestMain(m *testing.M) {
 	command := func(terminal bool) func() {
 		return func() {
@@ -31,7 +36,10 @@ func TestMain(m *testing.M) {
 				now:      func() time.Time { return scriptNow },
 				terminal: terminal, progress: terminal,
 			}
-			os.Exit(a.run(context.Background(), os.Args[1:]))
+			if terminal {
+				a.size = func() (int, int) { return 100, 40 }
+			}
+			os.Exit(a.main(os.Args[1:]))
 		}
 	}
 	testscript.Main(m, map[string]func(){
@@ -59,6 +67,13 @@ func TestScripts(t *testing.T) {
 			go srv.Serve(l)
 			env.Defer(func() { close(d.done); srv.Close() })
 			env.Setenv("HAPROXYD_ADMIN_SOCKET", socket)
+			greets, err := greeter()
+			if err != nil {
+				return err
+			}
+			env.Defer(func() { greets.Close() })
+			_, port, _ := net.SplitHostPort(greets.Addr().String())
+			env.Setenv("GREETER", port)
 			// The race detector sleeps a second at each exit unless told not to.
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			return nil
@@ -75,6 +90,10 @@ func TestScripts(t *testing.T) {
 					ts.Fatalf("%s ended with %s, want %s", strings.Join(args[1:], " "), got, args[0])
 				}
 			},
+			// interrupts N REQUEST[,REQUEST] COMMAND...: the command gets a Ctrl-C when
+			// the daemon has got the first request, and another at the second; it ends
+			// with status N, and what it said is in the files out and err.
+			"interrupts": interruptScript,
 			// oneline: stderr is one line of haproxyctl's.
 			"oneline": func(ts *testscript.TestScript, _ bool, _ []string) {
 				text := ts.ReadFile("stderr")
@@ -86,9 +105,85 @@ func TestScripts(t *testing.T) {
 	})
 }
 
+func interruptScript(ts *testscript.TestScript, _ bool, args []string) {
+	path, err := exec.LookPath(args[2])
+	if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	out, err := os.Create(ts.MkAbs("out"))
+	ts.Check(err)
+	defer out.Close()
+	errs, err := os.Create(ts.MkAbs("err"))
+	ts.Check(err)
+	defer errs.Close()
+	cmd := exec.Command(path, args[3:]...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = ts.MkAbs("."), out, errs
+	cmd.Env = append(os.Environ(), "HAPROXYD_ADMIN_SOCKET="+ts.Getenv("HAPROXYD_ADMIN_SOCKET"), "GORACE=atexit_sleep_ms=0")
+	ts.Check(cmd.Start())
+	ended := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(ended) }()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	tooLong := time.After(30 * time.Second)
+	for _, request := range strings.Split(args[1], ",") {
+		for asked := ""; !strings.Contains(asked, request); {
+			select {
+			case <-ended:
+				ts.Fatalf("it ended before %q was asked; asked was:\n%s", request, asked)
+			case <-tooLong:
+				_ = cmd.Process.Kill()
+				ts.Fatalf("it never asked %q; asked was:\n%s", request, asked)
+			case <-tick.C:
+			}
+			data, _ := os.ReadFile(ts.MkAbs("requests")) // not there before the first
+			asked = string(data)
+		}
+		ts.Check(cmd.Process.Signal(syscall.SIGINT))
+	}
+	select {
+	case <-ended:
+	case <-tooLong:
+		_ = cmd.Process.Kill()
+		ts.Fatalf("it does not end")
+	}
+	if got := fmt.Sprint(cmd.ProcessState.ExitCode()); got != args[0] {
+		said, _ := os.ReadFile(ts.MkAbs("err"))
+		ts.Fatalf("it ended with %s, want %s:\n%s", got, args[0], said)
+	}
+}
+
+// greeting is what MariaDB 10.11.19 sent on a new connection.
+const greeting = "640000000a352e352e352d31302e31312e31392d4d6172696144422d302b64656231327531000a0000002833637c6566524500fef7080200ff81150000000000001d00000043613f53662a39223d4b4247006d7973716c5f6e61746976655f70617373776f726400"
+
+// greeter is a database on 127.0.0.1 that greets and hangs up when spoken to.
+func greeter() (net.Listener, error) {
+	packet, err := hex.DecodeString(greeting)
+	if err != nil {
+		return nil, err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return // closed
+			}
+			go func() {
+				defer c.Close()
+				_, _ = c.Write(packet)
+				_, _ = c.Read(make([]byte, 1))
+			}()
+		}
+	}()
+	return l, nil
+}
+
 // fakeDaemon answers with files: METHOD-path-with-dashes.N for the Nth request,
 // else METHOD-path-with-dashes. A first line "HTTP 409" is the status, a file
-// that says "HANG" is never answered.
+// that says "HANG" is never answered, one whose first line is "SLOW" late.
 type fakeDaemon struct {
 	dirs []string // the script's own, then the recorded ones
 	log  string
@@ -109,6 +204,10 @@ func (d *fakeDaemon) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(text, "HANG") {
 		<-d.done
 		return
+	}
+	if rest, ok := strings.CutPrefix(text, "SLOW\n"); ok {
+		time.Sleep(slowAnswer)
+		text = rest
 	}
 	if rest, ok := strings.CutPrefix(text, "HTTP "); ok {
 		line, answer, _ := strings.Cut(rest, "\n")

@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
-
-	"github.com/spf13/cobra"
 
 	"github.com/haproxy-peers/haproxy-peers/control/api"
 )
@@ -19,91 +16,36 @@ import (
 // each.
 const pollEvery = 50 * time.Millisecond
 
-// drains are the values of --drain, the default first.
-var drains = []string{"immediate", "graceful", "transactions"}
-
-type setOptions struct {
-	req     api.SetRequest
-	timeout time.Duration
-	wait    bool
-}
-
-func (a *app) setCommand() *cobra.Command {
-	o := setOptions{}
-	cmd := &cobra.Command{
-		Use:   "set NODE",
-		Short: "Move the writes to NODE on every proxy",
-		Long: `Make NODE the active node. The daemons check it (is it healthy for a majority, do
-all proxies steer?), agree on it, and every proxy is moved; open sessions to the
-old node are closed. By default the command waits until every proxy routes to NODE
-with every key, and says how long that took.
-
-Exit status: 0 every proxy has converged (or, with --wait=false, the move is
-agreed); 1 refused: nothing has changed; 2 wrong usage; 3 timed out before every
-proxy had converged: look with "haproxyctl status".`,
-		Example: `  haproxyctl active set pxc-2
-  haproxyctl active set pxc-2 --dry-run          # would it be accepted?
-  haproxyctl active set pxc-2 --timeout 30s
-  haproxyctl active set pxc-2 --wait=false -o json`,
-		Args:              exactly("NODE"),
-		ValidArgsFunction: a.nodeNames(func(n api.Node) bool { return !n.Active }),
-		RunE: runE(func(ctx context.Context, args []string) error {
-			o.req.Node = args[0]
-			return a.set(ctx, o)
-		}),
-	}
-	f := cmd.Flags()
-	f.StringVar(&o.req.Drain, "drain", drains[0],
-		"how sessions to the old node end: immediate closes them at once; graceful and transactions are not there yet")
-	f.DurationVar(&o.timeout, "timeout", 10*time.Second,
-		"give up after this long, with exit status 3 (an agreed move goes on without us)")
-	f.BoolVar(&o.req.Hold, "hold", false,
-		"let new connections wait during the move instead of going on at once; not there yet")
-	f.BoolVar(&o.req.Force, "force", false,
-		"move although not every proxy steers or the votes do not call NODE healthy; to a node that the votes call down it also freezes")
-	f.BoolVar(&o.req.DryRun, "dry-run", false,
-		"check everything, print the votes, change nothing")
-	f.BoolVar(&o.wait, "wait", true,
-		"wait until every proxy has converged; --wait=false returns once the move is agreed")
-	must(cmd.RegisterFlagCompletionFunc("drain", cobra.FixedCompletions(drains, cobra.ShellCompDirectiveNoFileComp)))
-	return cmd
-}
-
-// validate refuses what makes no sense and what this version cannot do.
-func (o setOptions) validate() error {
-	switch {
-	case !slices.Contains(drains, o.req.Drain):
-		return usagef("--drain %q: it is one of %s", o.req.Drain, strings.Join(drains, ", "))
-	case o.timeout <= 0:
-		return usagef("--timeout %s: it must be longer than nothing", o.timeout)
-	case o.req.Drain != drains[0]:
-		return fmt.Errorf("not yet: this version cannot --drain %s; use --drain %s, which closes sessions to the old node at once", o.req.Drain, drains[0])
-	case o.req.Hold:
-		return errors.New("not yet: this version cannot --hold new connections; leave it out, and they go to the new node at once")
-	}
-	return nil
-}
+// localOnlyWarning is what an operator must hear who goes without a majority.
+const localOnlyWarning = "two nodes may take writes now: the other proxies do not follow this; it is dropped when a majority returns, and then the majority's node counts"
 
 func (a *app) set(ctx context.Context, o setOptions) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
 	start := a.now()
-	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	until, cancel := context.WithTimeout(ctx, o.timeout)
+	if o.planned() {
+		// The first Ctrl-C must not leave the answer behind: it tells what to roll back.
+		cancel()
+		until, cancel = a.untilAgain(o.timeout + moveMargin)
+	}
 	defer cancel()
 	bar := a.newProgress()
 	defer bar.clear()
 	bar.show("asking for %s ...", o.req.Node)
-	resp, err := a.client().Set(ctx, o.req)
+	resp, err := a.ask(until, o)
 	bar.clear()
 	if err != nil {
 		return setError(err, o)
 	}
-	if !o.wait || resp.DryRun {
-		return a.print(resp, func(w io.Writer) { setTable(w, resp, "so far") })
+	if o.req.LocalOnly {
+		resp.Warnings = append(resp.Warnings, localOnlyWarning)
 	}
-
-	err = a.awaitProxies(ctx, &resp, o, bar)
+	if !o.wait || resp.DryRun || o.req.LocalOnly {
+		return a.print(resp, func(w io.Writer) { a.setTable(w, resp, o, "so far") })
+	}
+	err = a.await(ctx, until, &resp, o, bar)
 	bar.clear()
 	took := a.now().Sub(start).Round(time.Millisecond)
 	if err != nil {
@@ -114,7 +56,32 @@ func (a *app) set(ctx context.Context, o setOptions) error {
 		}
 		return err
 	}
-	return a.print(resp, func(w io.Writer) { setTable(w, resp, fmt.Sprintf("after %s", took)) })
+	return a.print(resp, func(w io.Writer) { a.setTable(w, resp, o, fmt.Sprintf("after %s", took)) })
+}
+
+// ask makes the request. A drain may have hours, its agreement has not.
+func (a *app) ask(ctx context.Context, o setOptions) (api.SetResponse, error) {
+	if o.planned() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, api.DefaultTimeout)
+		defer cancel()
+	}
+	return a.client().Set(ctx, o.request())
+}
+
+// await waits for the end of a planned move, then for every proxy; that one ends at
+// the first Ctrl-C, since nothing is left to roll back.
+func (a *app) await(ctx, until context.Context, resp *api.SetResponse, o setOptions, bar *progress) error {
+	if resp.Move != nil {
+		m := &mover{app: a, o: o, resp: resp, bar: bar}
+		if err := m.follow(ctx, until); err != nil {
+			return err
+		}
+	}
+	until, cancel := context.WithCancel(until)
+	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
+	return a.awaitProxies(until, resp, o, bar)
 }
 
 // setError sorts what came instead of a SetResponse: an answer that did not come
@@ -139,8 +106,7 @@ func (a *app) awaitProxies(ctx context.Context, resp *api.SetResponse, o setOpti
 	for {
 		now := resp.Active
 		if overtaken(now, *resp) {
-			return fmt.Errorf("overtaken: the active node is %s since epoch %s%s (%s); %s was agreed as epoch %d before that",
-				now.Active, epoch(now.Recovery, now.Epoch), by(now.By), now.Reason, resp.To, resp.Epoch)
+			return overtakenError(now, *resp)
 		}
 		if lost == nil && now.Epoch == resp.Epoch && now.Active == resp.To && now.Converged >= now.Proxies {
 			return nil
@@ -169,6 +135,11 @@ func overtaken(now api.Active, resp api.SetResponse) bool {
 	return now.Epoch > resp.Epoch && now.Active != resp.To
 }
 
+func overtakenError(now api.Active, resp api.SetResponse) error {
+	return fmt.Errorf("overtaken: the active node is %s since epoch %s%s (%s); %s was agreed as epoch %d before that",
+		now.Active, epoch(now.Recovery, now.Epoch), by(now.By), now.Reason, resp.To, resp.Epoch)
+}
+
 func waitError(ctx context.Context, resp api.SetResponse, o setOptions, lost error) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return fmt.Errorf("interrupted: %s is agreed (epoch %d) and the move goes on; look with `haproxyctl status`", resp.To, resp.Epoch)
@@ -184,13 +155,17 @@ func waitError(ctx context.Context, resp api.SetResponse, o setOptions, lost err
 	return &exitError{exitTimeout, errors.New(text + "; look with `haproxyctl status`")}
 }
 
-func setTable(w io.Writer, r api.SetResponse, when string) {
+func (a *app) setTable(w io.Writer, r api.SetResponse, o setOptions, when string) {
 	switch {
+	case r.DryRun && o.req.LocalOnly:
+		fmt.Fprintf(w, "Dry run: this machine's proxy alone would be sent to %s; nothing was changed.\n", r.To)
 	case r.DryRun:
 		fmt.Fprintf(w, "Dry run: the move from %s to %s would be accepted; nothing was changed.\n", orNone(r.From), r.To)
 		for _, v := range r.Votes {
 			fmt.Fprintf(w, "  %s\n", v)
 		}
+	case o.req.LocalOnly:
+		fmt.Fprintf(w, "This machine's proxy alone goes to %s, without a majority.\n", r.To)
 	case r.Changed:
 		fmt.Fprintf(w, "%s is the active node, epoch %s (before: %s); %d of %d proxies go to it %s.\n",
 			r.To, epoch(r.Active.Recovery, r.Epoch), orNone(r.From), r.Active.Converged, r.Active.Proxies, when)
@@ -200,6 +175,13 @@ func setTable(w io.Writer, r api.SetResponse, when string) {
 	}
 	for _, s := range r.Warnings {
 		fmt.Fprintf(w, "Warning: %s\n", s)
+	}
+	switch {
+	case r.Move == nil:
+	case moveOver(*r.Move):
+		a.moveReport(w, *r.Move)
+	default:
+		fmt.Fprintf(w, "The move goes on by itself (%s): look with `haproxyctl status`.\n", moveLine(*r.Move))
 	}
 }
 

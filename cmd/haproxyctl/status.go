@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -15,8 +16,10 @@ func (a *app) statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show everything on one screen",
-		Long: `Show what is not as agreed, the active node, the database nodes with their votes,
-the proxies, and the record's voters.
+		Long: `Show first of all whether everything is as agreed, and what is not; then the active
+node and a planned move that is under way; of each database node what each member
+says and why; of each proxy where it sends new connections, its sessions by node, the
+epoch that it follows, and how it is steered; and the record's voters.
 
 With --watch the screen is redrawn every second. Where stdout is not a terminal,
 --watch prints the status once and then a line for each change; with -o json or
@@ -58,13 +61,22 @@ func (a *app) statusTable(w io.Writer, s api.Status) {
 	if act.Reason != "" {
 		a.field(w, "Reason", act.Reason)
 	}
+	if act.Move != nil {
+		a.field(w, "Move", moveField(*act.Move))
+		if act.Move.WaitingFor != "" {
+			a.field(w, "", act.Move.WaitingFor)
+		}
+	}
+	if len(act.Excluded) > 0 {
+		a.field(w, "Excluded", a.paint(styleWarn, strings.Join(act.Excluded, ", ")))
+	}
 	a.field(w, "Asked", fmt.Sprintf("%s (haproxyd %s, %s)", s.Member, s.Version, modeWords(s.Mode)))
 	if s.Turn != "" {
 		a.field(w, "Last turn", s.Turn)
 	}
 	fmt.Fprintln(w)
 	if len(s.Nodes) > 0 {
-		a.nodesTable(w, s.Nodes)
+		a.healthTable(w, s.Nodes)
 		fmt.Fprintln(w)
 	}
 	if len(s.Members) > 0 {
@@ -90,27 +102,46 @@ func modeWords(mode string) string {
 // banner says first of all whether everything is as agreed.
 func (a *app) banner(w io.Writer, s api.Status) {
 	problems := problems(s)
-	if len(problems) == 0 {
+	switch move := s.Active.Move; {
+	case len(problems) > 0:
+		const head, also = "NOT AS AGREED: ", "         also: "
+		for i, p := range problems {
+			lead := also
+			if i == 0 {
+				lead = head
+			}
+			lines := a.foldIn(styleBad, p, len(head))
+			fmt.Fprintln(w, a.paint(styleBad, lead)+strings.Join(lines, "\n"+strings.Repeat(" ", len(head))))
+		}
+	case move != nil:
+		fmt.Fprintln(w, a.paint(styleWarn, fmt.Sprintf("Moving from %s to %s: %d of %s left.",
+			move.From, move.To, move.Left, count(move.Moved, "session"))))
+	default:
 		fmt.Fprintln(w, a.paint(styleGood, fmt.Sprintf("All as agreed: %d of %d proxies go to %s.",
 			s.Active.Converged, s.Active.Proxies, s.Active.Active)))
-		return
-	}
-	fmt.Fprintln(w, a.paint(styleBad, fmt.Sprintf("NOT AS AGREED: %s", problems[0])))
-	for _, p := range problems[1:] {
-		fmt.Fprintln(w, a.paint(styleBad, "          also: "+p))
 	}
 }
 
 // problems are the daemon's, or what the figures say where it names none: a
-// banner must never say that all is well while they do not.
+// banner must never say that all is well while they do not. A planned move that is
+// under way is none: until its end a proxy may hold its connections.
 func problems(s api.Status) []string {
-	switch act := s.Active; {
+	act := s.Active
+	switch {
 	case len(s.Problems) > 0:
 		return s.Problems
-	case !act.Agreed:
+	case !act.Agreed && act.LocalOnly == "":
 		return []string{"no majority stands behind this now: " + act.Reason}
-	case act.Converged < act.Proxies:
-		return []string{fmt.Sprintf("%d of %d proxies go to %s", act.Converged, act.Proxies, act.Active)}
 	}
-	return nil
+	var out []string
+	if act.LocalOnly != "" {
+		out = append(out, fmt.Sprintf("an operator forced %s on the proxy of %s alone, without a majority: two nodes may take writes", act.LocalOnly, s.Member))
+	}
+	for _, f := range act.Fenced {
+		out = append(out, "a fenced proxy serves nobody: "+f)
+	}
+	if act.Converged < act.Proxies && act.Move == nil && len(out) == 0 {
+		out = append(out, fmt.Sprintf("%d of %d proxies go to %s", act.Converged, act.Proxies, act.Active))
+	}
+	return out
 }

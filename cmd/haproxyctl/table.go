@@ -47,8 +47,8 @@ func newGrid(heads ...string) *grid { return &grid{heads: heads} }
 
 func (g *grid) add(cells ...cell) { g.rows = append(g.rows, cells) }
 
-// write aligns the columns. An empty column at the end leaves no spaces behind,
-// and a table without rows is not shown.
+// write aligns the columns. An empty column at the end leaves no spaces behind, a
+// table without rows is not shown, and on a terminal the last column is folded.
 func (a *app) write(w io.Writer, g *grid) {
 	if len(g.rows) == 0 {
 		return
@@ -61,8 +61,12 @@ func (a *app) write(w io.Writer, g *grid) {
 	width := make([]int, len(head))
 	for _, row := range rows {
 		for i, c := range row {
-			width[i] = max(width[i], utf8.RuneCountInString(c.text))
+			width[i] = max(width[i], visible(c.text))
 		}
+	}
+	indent := 0
+	for _, n := range width[:len(width)-1] {
+		indent += n + gap
 	}
 	for _, row := range rows {
 		last := len(row) - 1
@@ -70,19 +74,101 @@ func (a *app) write(w io.Writer, g *grid) {
 			last--
 		}
 		var line strings.Builder
-		for i, c := range row[:last+1] {
+		for i, c := range row[:last] {
 			line.WriteString(a.paint(c.style, c.text))
-			if i < last {
-				line.WriteString(strings.Repeat(" ", width[i]-utf8.RuneCountInString(c.text)+2))
+			line.WriteString(strings.Repeat(" ", width[i]-visible(c.text)+gap))
+		}
+		texts := []string{row[last].text}
+		if last == len(head)-1 {
+			texts = a.fold(row[last].text, indent)
+		}
+		for i, text := range texts {
+			if i > 0 {
+				line.WriteString("\n" + strings.Repeat(" ", indent))
 			}
+			line.WriteString(a.paint(row[last].style, text))
 		}
 		fmt.Fprintln(w, line.String())
 	}
 }
 
+const (
+	// gap is the space between two columns.
+	gap = 2
+	// fieldName is the width of a field's name.
+	fieldName = 11
+	// foldLeast is the narrowest column that text is folded into: less would be
+	// harder to read than what the terminal makes of a long line.
+	foldLeast = 24
+)
+
 // field writes one "Name   value" line.
 func (a *app) field(w io.Writer, name, value string) {
-	fmt.Fprintf(w, "%s%s\n", a.paint(styleDim, fmt.Sprintf("%-11s", name)), value)
+	fmt.Fprintf(w, "%s%s\n", a.paint(styleDim, fmt.Sprintf("%-*s", fieldName, name)),
+		strings.Join(a.fold(value, fieldName), "\n"+strings.Repeat(" ", fieldName)))
+}
+
+// fields writes several values under one name.
+func (a *app) fields(w io.Writer, name string, values []string) {
+	for _, v := range values {
+		a.field(w, name, v)
+		name = ""
+	}
+}
+
+// columns is the width of the terminal that is written to, 0 where there is none.
+func (a *app) columns() int {
+	if a.size == nil {
+		return 0
+	}
+	columns, _ := a.size()
+	return columns
+}
+
+// fold breaks text between words into lines that fit beside an indent. Where stdout
+// is no terminal a line stays a line, for grep.
+func (a *app) fold(text string, indent int) []string {
+	room := a.columns() - indent
+	if !a.terminal || room < foldLeast || visible(text) <= room {
+		return []string{text}
+	}
+	var lines []string
+	line := ""
+	for word := range strings.SplitSeq(text, " ") {
+		switch {
+		case line == "":
+			line = word
+		case visible(line)+1+visible(word) <= room:
+			line += " " + word
+		default:
+			lines = append(lines, line)
+			line = word
+		}
+	}
+	return append(lines, line)
+}
+
+// foldIn is fold with every line in a colour of its own, so that an indent has none.
+func (a *app) foldIn(s style, text string, indent int) []string {
+	lines := a.fold(text, indent)
+	for i := range lines {
+		lines[i] = a.paint(s, lines[i])
+	}
+	return lines
+}
+
+// visible counts the characters that are seen: colours are not.
+func visible(text string) int {
+	n := 0
+	for text != "" {
+		before, rest, ok := strings.Cut(text, "\x1b[")
+		n += utf8.RuneCountInString(before)
+		if !ok {
+			break
+		}
+		_, text, _ = strings.Cut(rest, "m")
+	}
+	return n
 }
 
 // when writes a time for people: absolute, and how long ago.

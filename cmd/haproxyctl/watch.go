@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -71,7 +72,7 @@ func (a *app) redraw(ctx context.Context, fetch func(context.Context) (api.Statu
 			fmt.Fprintln(&buf, a.paint(styleBad, "NO ANSWER, this is old: "+lost))
 		}
 		a.statusTable(&buf, s)
-		if _, err := a.stdout.Write(buf.Bytes()); err != nil {
+		if _, err := a.stdout.Write(a.clip(buf.Bytes())); err != nil {
 			return err
 		}
 		if !a.sleep(ctx) {
@@ -87,6 +88,21 @@ func (a *app) redraw(ctx context.Context, fetch func(context.Context) (api.Statu
 			s, lost = fresh, ""
 		}
 	}
+}
+
+// clip keeps a screen from being scrolled away: what matters most is at its top.
+func (a *app) clip(screen []byte) []byte {
+	if a.size == nil {
+		return screen
+	}
+	_, rows := a.size()
+	lines := bytes.SplitAfter(screen, []byte("\n"))
+	if rows < 3 || len(lines) <= rows {
+		return screen
+	}
+	cut := len(lines) - rows + 1
+	screen = bytes.Join(lines[:rows-2], nil)
+	return fmt.Appendf(screen, "%s", a.paint(styleDim, fmt.Sprintf("... %d more lines: make the window higher", cut)))
 }
 
 // ended tells whether the watching was interrupted, which is how it ends well: an
@@ -118,6 +134,12 @@ func changes(old, now api.Status) []string {
 	} else if o.Agreed != n.Agreed {
 		say("agreed: %t: %s", n.Agreed, n.Reason)
 	}
+	if o, n := moveSentence(old.Active.Move), moveSentence(now.Active.Move); o != n {
+		say("%s", cmp.Or(n, "the move is over: the active node is "+now.Active.Active))
+	}
+	if o, n := old.Active.LocalOnly, now.Active.LocalOnly; o != n {
+		say("local only: %s -> %s", orNone(o), orNone(n))
+	}
 	if old.Active.Frozen != now.Active.Frozen {
 		say("frozen: %t", now.Active.Frozen)
 	}
@@ -148,6 +170,15 @@ func changes(old, now api.Status) []string {
 		say("all as agreed: %d of %d proxies go to %s", now.Active.Converged, now.Active.Proxies, now.Active.Active)
 	}
 	return out
+}
+
+// moveSentence is what of a move makes a change: not its counts, which differ at
+// every look.
+func moveSentence(m *api.Move) string {
+	if m == nil {
+		return ""
+	}
+	return fmt.Sprintf("a move from %s to %s is %s (%s)", m.From, m.To, m.State, moveKind(*m))
 }
 
 func memberSentence(m api.Member) string {

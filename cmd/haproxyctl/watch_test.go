@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -140,6 +141,51 @@ func TestWatchRedrawsATerminal(t *testing.T) {
 	}
 	if strings.Contains(screens[2], "NO ANSWER") {
 		t.Error("the answer that came again is still called missing")
+	}
+}
+
+// A move, a fence and a forced node are changes; how far a move is, is none.
+func TestWatchPrintsMovesAndFences(t *testing.T) {
+	first, moving, further, over, fenced := recordedStatus(t), recordedStatus(t), recordedStatus(t), recordedStatus(t), recordedStatus(t)
+	moving.Active.Move = &api.Move{From: "pxc-2", To: "pxc-1", State: api.MovePending, Drain: "transactions", Left: 9, Moved: 9}
+	further.Active.Move = &api.Move{From: "pxc-2", To: "pxc-1", State: api.MovePending, Drain: "transactions", Left: 3, Moved: 9}
+	fenced.Members[1].Proxy.Fenced = "it cannot reach pxc-2"
+	fenced.Active.Fenced = []string{"px1: it cannot reach pxc-2"}
+	fenced.Active.LocalOnly = "pxc-0"
+	out := watchSteps(t, false, formatTable, []*api.Status{&first, &moving, &further, &over, &fenced, &fenced})
+	_, after, _ := strings.Cut(out, "voters: px0, px1, w0\n")
+	var got []string
+	for line := range strings.SplitSeq(strings.TrimSpace(after), "\n") {
+		_, text, _ := strings.Cut(line, " ")
+		got = append(got, text)
+	}
+	want := []string{
+		"a move from pxc-2 to pxc-1 is pending (--drain transactions)",
+		"the move is over: the active node is pxc-2",
+		"local only: none -> pxc-0",
+		"member px1: alive, voter - FENCED, serves nobody: it cannot reach pxc-2",
+		"problem: an operator forced pxc-0 on the proxy of px0 alone, without a majority: two nodes may take writes",
+		"problem: a fenced proxy serves nobody: px1: it cannot reach pxc-2",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// A screen that is higher than the terminal loses its end, not its banner.
+func TestClip(t *testing.T) {
+	a, _ := testApp(true, formatTable)
+	screen := []byte("banner\n2\n3\n4\n5\n6\n")
+	for rows, want := range map[int]string{
+		0: string(screen), // not known
+		7: string(screen),
+		6: "banner\n2\n3\n4\n\x1b[2m... 2 more lines: make the window higher\x1b[0m",
+		4: "banner\n2\n\x1b[2m... 4 more lines: make the window higher\x1b[0m",
+	} {
+		a.size = func() (int, int) { return 100, rows }
+		if got := string(a.clip(bytes.Clone(screen))); got != want {
+			t.Errorf("%d rows: got %q, want %q", rows, got, want)
+		}
 	}
 }
 

@@ -27,6 +27,12 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
+// exitError is an end with the exit status of the daemon under --supervise.
+type exitError struct {
+	error
+	status int
+}
+
 func execute(args []string) int {
 	// The daemon mostly waits: several threads would wake each other for work that
 	// takes microseconds (measured at rest: a sixth less processor time with one).
@@ -35,23 +41,26 @@ func execute(args []string) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	cmd := newCommand()
-	cmd.SetArgs(args)
+	cmd := newCommand(args)
 	err := cmd.ExecuteContext(ctx)
 	if err == nil {
 		return 0
 	}
 	var usage usageError
+	var exit exitError
 	for _, line := range strings.Split(err.Error(), "\n") {
 		_, _ = fmt.Fprintln(os.Stderr, "haproxyd:", line)
 	}
-	if errors.As(err, &usage) {
+	switch {
+	case errors.As(err, &usage):
 		return 2
+	case errors.As(err, &exit):
+		return exit.status
 	}
 	return 1
 }
 
-func newCommand() *cobra.Command {
+func newCommand(args []string) *cobra.Command {
 	var s settings
 	cmd := &cobra.Command{
 		Use:   "haproxyd --haproxy-cfg FILE [flags]",
@@ -61,10 +70,14 @@ everything it must know: the admin socket, the sticky backends and their servers
 and the peers, which are the first members. Every flag is also an environment
 variable (HAPROXYD_GOSSIP_BIND) and a key of the --config file (gossip-bind).
 
+In Kubernetes --kubernetes-pods names the database pods: the writes leave a pod
+that is being deleted, by a drain or an update, before its end.
+
 Starting, stopping or losing the daemon moves no traffic: HAProxy carries on by
 itself. Steer with haproxyctl.`,
 		Example: `  haproxyd --haproxy-cfg /etc/haproxy/haproxy.cfg --probe-user monitor --probe-password-file /etc/haproxyd/probe
-  haproxyd --haproxy-cfg /etc/haproxy/haproxy.cfg --observe`,
+  haproxyd --haproxy-cfg /etc/haproxy/haproxy.cfg --observe
+  haproxyd --haproxy-cfg /etc/haproxy/haproxy.cfg --kubernetes-pods app.kubernetes.io/name=pxc`,
 		Version:       version,
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,
@@ -73,9 +86,13 @@ itself. Steer with haproxyctl.`,
 			if err := fill(cmd.Flags(), os.LookupEnv); err != nil {
 				return usageError{err}
 			}
+			if s.Supervise != "" {
+				return supervise(cmd.Context(), &s, args)
+			}
 			return run(cmd.Context(), &s)
 		},
 	}
+	cmd.SetArgs(args)
 	s.flags(cmd.Flags())
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	return cmd

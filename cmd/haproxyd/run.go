@@ -20,6 +20,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control"
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/kube"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
 )
 
@@ -37,7 +38,7 @@ func run(ctx context.Context, s *settings) error {
 		return usageError{err}
 	}
 	name, err := s.memberName()
-	if err != nil {
+	if err := errors.Join(err, s.checkVoters()); err != nil {
 		return usageError{err}
 	}
 	reg := prometheus.NewRegistry()
@@ -46,13 +47,18 @@ func run(ctx context.Context, s *settings) error {
 	cfg := control.Config{
 		Name: name, Version: version, Files: s.HAProxyCfg, DataDir: s.DataDir, AdminSocket: s.AdminSocket,
 		HTTPBind: s.HTTPBind, Observe: s.Observe, Witness: s.Witness, RewriteConfig: s.RewriteConfig,
-		Policy: decide.Policy{MaxAutoMoves: s.MaxAutoMoves, LastResort: s.LastResort},
-		Logger: log, Registerer: reg, Gatherer: reg,
+		Policy: decide.Policy{
+			MaxAutoMoves: s.MaxAutoMoves, LastResort: s.LastResort, Leave: s.Leave, LeaveTimeout: s.LeaveTimeout,
+			MinStay: s.MinStay, MaxLag: s.MaxLag,
+		},
+		Canary: s.Canary, ProbeUser: s.ProbeUser, ProbePasswordFile: s.ProbePassword,
+		OnBlind: s.OnBlind, OnNoMajority: s.OnNoMajority, FenceAfter: s.FenceAfter, Readers: s.Readers,
+		InitialVoters: s.InitialVoters, Logger: log, Registerer: reg, Gatherer: reg,
 	}
 	if err := cfg.Validate(); err != nil {
 		return usageError{err}
 	}
-	parts := &parts{settings: s, name: name, log: log, reg: reg}
+	parts := &parts{settings: s, name: name, log: log, reg: reg, done: ctx.Done()}
 	deps := control.Deps{
 		Cluster: parts.cluster,
 		HAProxy: func(socket string) (control.HAProxy, error) {
@@ -61,8 +67,18 @@ func run(ctx context.Context, s *settings) error {
 	}
 	if s.ProbeUser != "" {
 		deps.Prober = parts.prober
+		deps.Inspector = parts.inspector
 	} else {
 		log.Warn("no --probe-user: HAProxy's own checks are the votes, at their own pace")
+	}
+	if s.KubernetesPods != "" {
+		pods, err := kube.New(kube.Config{
+			Selector: s.KubernetesPods, API: s.KubernetesAPI, Account: s.KubernetesDir, Logger: log, Registerer: reg,
+		})
+		if err != nil {
+			return usageError{err}
+		}
+		deps.Pods = pods
 	}
 	d, err := control.New(cfg, deps)
 	if err != nil {
@@ -126,37 +142,66 @@ type parts struct {
 	log    *slog.Logger
 	reg    *prometheus.Registry
 	joined atomic.Pointer[cluster.Cluster]
+	done   <-chan struct{} // the daemon ends
 }
 
 func (p *parts) cluster(t *configs.Topology) (control.Cluster, error) {
 	peers := control.InitialPeers(t)
-	voters := make([]string, 0, len(peers))
-	for _, peer := range peers {
-		voters = append(voters, peer.Name)
-	}
-	if len(voters) == 0 {
-		voters = []string{p.name}
-	}
-	if !p.Witness && !slices.Contains(voters, p.name) {
-		return nil, fmt.Errorf("%s is not a peer of haproxy.cfg (%v): give --name, or add the local peer to the peers section", p.name, voters)
+	voters, err := p.initialVoters(peers)
+	if err != nil {
+		return nil, err
 	}
 	cfg := cluster.Config{
 		Name: p.name, DataDir: p.DataDir, Label: p.GossipLabel, GossipBind: p.GossipBind,
 		GossipAdvertise: p.advertise(peers), KeyFile: p.GossipKeyFile, Join: p.join(peers), InitialVoters: voters,
-		Witness: p.Witness, Observe: p.Observe, Version: version, Logger: p.log, Registerer: p.metrics(),
+		BootstrapExpect: p.BootstrapExpect,
+		Witness:         p.Witness, Observe: p.Observe, Version: version, Logger: p.log, Registerer: p.metrics(),
 	}
 	c, err := cluster.New(cfg)
 	if err != nil {
 		return nil, err
 	}
 	p.joined.Store(c)
+	if host, ok := p.votersName(); ok {
+		go p.followVoters(host, c)
+	}
 	return c, nil
 }
 
+// initialVoters are the names of --initial-voters, else those of the peers
+// section. With the flag a member that is not among them founds nothing and is
+// taken in later: a HAProxy that was added has the same flag as the others.
+func (p *parts) initialVoters(peers []configs.Peer) ([]string, error) {
+	if _, ok := p.votersName(); ok {
+		return []string{p.name}, nil // followVoters finds the others
+	}
+	if len(p.InitialVoters) > 0 {
+		return p.InitialVoters, nil
+	}
+	voters := control.PeerNames(peers)
+	if len(voters) == 0 {
+		voters = []string{p.name}
+	}
+	if !p.Witness && !slices.Contains(voters, p.name) {
+		return nil, fmt.Errorf("%s is not a peer of haproxy.cfg (%v): give --name, or add the local peer to the peers section", p.name, voters)
+	}
+	return voters, nil
+}
+
 func (p *parts) prober(t *configs.Topology, expect func() string) (control.RunningProber, error) {
+	var canary *galera.CanaryConfig
+	if p.Canary {
+		canary = &galera.CanaryConfig{Schema: p.CanarySchema, Interval: p.CanaryInterval, Deadline: p.CanaryDeadline, Member: p.name}
+	}
 	return galera.New(galera.Config{
-		Nodes: control.Targets(t), User: p.ProbeUser, PasswordFile: p.ProbePassword, Interval: p.ProbeInterval,
+		Canary: canary, Nodes: control.Targets(t), User: p.ProbeUser, PasswordFile: p.ProbePassword, Interval: p.ProbeInterval,
 		Deadline: p.ProbeDeadline, ConfirmDeadline: confirmWithin, ExpectUUID: expect, Logger: p.log, Registerer: p.reg,
+	})
+}
+
+func (p *parts) inspector(node galera.Target) (control.Inspector, error) {
+	return galera.NewInspector(galera.InspectorConfig{
+		Address: node.Address, User: p.ProbeUser, PasswordFile: p.ProbePassword, Logger: p.log.With("node", node.Name),
 	})
 }
 
@@ -189,6 +234,9 @@ func (p *parts) join(peers []configs.Peer) []string {
 	}
 	var out []string
 	for _, peer := range peers {
+		if a, err := netip.ParseAddr(peer.Host); err == nil && a.IsUnspecified() {
+			continue // our own, rendered with --peers-bind
+		}
 		if peer.Host != "" {
 			out = append(out, net.JoinHostPort(peer.Host, port))
 		}

@@ -12,6 +12,9 @@ import (
 
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/haproxy-peers/haproxy-peers/control"
+	"github.com/haproxy-peers/haproxy-peers/control/kube"
 )
 
 // settings are the daemon's flags. Every flag is also an environment variable
@@ -28,18 +31,36 @@ type settings struct {
 	GossipKeyFile   string
 	GossipLabel     string
 	Join            []string
+	InitialVoters   []string
 	HTTPBind        string
 	ProbeUser       string
 	ProbePassword   string
 	ProbeInterval   time.Duration
 	ProbeDeadline   time.Duration
+	BootstrapExpect int
 	MaxAutoMoves    int
 	LastResort      bool
+	OnBlind         string
+	OnNoMajority    string
+	FenceAfter      time.Duration
+	Leave           []string
+	LeaveTimeout    time.Duration
+	MinStay         time.Duration
+	MaxLag          int64
+	Readers         string
+	Canary          bool
+	CanarySchema    string
+	CanaryInterval  time.Duration
+	CanaryDeadline  time.Duration
 	RewriteConfig   bool
+	KubernetesPods  string
+	KubernetesAPI   string
+	KubernetesDir   string
 	LogFormat       string
 	LogLevel        string
 	Observe         bool
 	Witness         bool
+	Supervise       string
 }
 
 // flags declares every flag with its help.
@@ -54,18 +75,36 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.GossipKeyFile, "gossip-key-file", "", "`FILE` of gossip keys, one in base64 or hex a line, the first one encrypts; read again when it changes")
 	f.StringVar(&s.GossipLabel, "gossip-label", "haproxyd", "`LABEL` of this installation: members with another one are not heard")
 	f.StringSliceVar(&s.Join, "join", nil, "`HOST:PORT,...` of first members (default: the hosts of the peers section with the gossip's port)")
+	f.StringSliceVar(&s.InitialVoters, "initial-voters", nil, "`NAME,...` of the voters of a first start, the same for all members (default: the names in the peers section), or dns:HOST: whoever has an address there, looked up until a record is known; for a haproxy.cfg whose peers section does not name them all")
+	f.IntVar(&s.BootstrapExpect, "bootstrap-expect", 0, "never start the first record by itself with fewer than `N` initial voters, nor before all of them mean the same ones; more than half of all members (0: off)")
 	f.StringVar(&s.HTTPBind, "http-bind", "0.0.0.0:9102", "`ADDR:PORT` of /beacon, /healthz, /readyz, /metrics and /active")
 	f.StringVar(&s.ProbeUser, "probe-user", "", "database `USER` of the probe (default: none; HAProxy's own checks are the votes then)")
 	f.StringVar(&s.ProbePassword, "probe-password-file", "", "`FILE` with the probe user's password; read again when access is denied")
 	f.DurationVar(&s.ProbeInterval, "probe-interval", 100*time.Millisecond, "`TIME` between probes of a node")
 	f.DurationVar(&s.ProbeDeadline, "probe-deadline", time.Second, "`TIME` after which a node that does not answer counts as hanging")
-	f.IntVar(&s.MaxAutoMoves, "max-auto-moves", 6, "`N` automatic moves within an hour are made, one more freezes (0: no limit)")
+	f.IntVar(&s.MaxAutoMoves, "max-auto-moves", 6, "`N` automatic moves within an hour are made, one more freezes (0: no limit); those before a node's announced end do not count")
 	f.BoolVar(&s.LastResort, "last-resort", false, "choose a donor, desynced or read-only node when nothing else is left")
+	f.StringVar(&s.OnBlind, "on-blind", control.BlindFence, "what a proxy does that cannot reach the active: `fence|follow|serve`: it serves nobody; the same, and the cluster moves to a node that everybody reaches; it goes elsewhere alone (two writers)")
+	f.StringVar(&s.OnNoMajority, "on-no-majority", control.NoMajorityNative, "what a proxy does without a majority: `native|fence`: HAProxy's own checks rule; after --fence-after it serves nobody, and a failover waits for that")
+	f.DurationVar(&s.FenceAfter, "fence-after", 3*time.Second, "`TIME` without a majority after which --on-no-majority fence fences")
+	f.StringSliceVar(&s.Leave, "leave", []string{"maintenance"}, "leave a serving active by a planned move when it is one of `maintenance,donor,read-only` (empty: never)")
+	f.DurationVar(&s.LeaveTimeout, "leave-timeout", 10*time.Second, "`TIME` that such a move gives transactions to end; a pod that is being deleted gives them its own time")
+	f.DurationVar(&s.MinStay, "min-stay", 30*time.Second, "`TIME` after a decision in which a serving active is not left automatically; a dead one, and one that is about to end, is left at once")
+	f.Int64Var(&s.MaxLag, "max-lag", 1000, "a node that is more than `N` write sets behind is not chosen while another would do (0: no limit)")
+	f.StringVar(&s.Readers, "readers", control.ReadersAll, "what reader backends do with the active: `all|exclude-active`: nothing; it drains there and the former one comes back")
+	f.BoolVar(&s.Canary, "canary", false, "commit a row of its own on every node, to tell a node whose commits hang from a slow cluster")
+	f.StringVar(&s.CanarySchema, "canary-schema", "haproxyd", "`SCHEMA` of the canary's table")
+	f.DurationVar(&s.CanaryInterval, "canary-interval", 500*time.Millisecond, "`TIME` between two of its commits")
+	f.DurationVar(&s.CanaryDeadline, "canary-deadline", time.Second, "`TIME` after which its commit counts as hanging")
 	f.BoolVar(&s.RewriteConfig, "rewrite-config", true, "after a move put the active first in a haproxy.cfg that haproxyctl rendered; others are never touched")
+	f.StringVar(&s.KubernetesPods, "kubernetes-pods", "", "label `SELECTOR` of the database pods in this namespace: the writes leave a pod that is being deleted before its end (default: not watched); needs get, list and watch on pods")
+	f.StringVar(&s.KubernetesAPI, "kubernetes-api", "", "`URL` of the API server (default: what Kubernetes tells every container)")
+	f.StringVar(&s.KubernetesDir, "kubernetes-account", kube.DefaultAccount, "`DIR` of the service account: token, ca.crt, namespace; read again for every request")
 	f.StringVar(&s.LogFormat, "log-format", "text", "`json|text`")
 	f.StringVar(&s.LogLevel, "log-level", "info", "`debug|info|warn|error`")
 	f.BoolVar(&s.Observe, "observe", false, "watch and report, never write: how a careful operator starts")
 	f.BoolVar(&s.Witness, "witness", false, "a voter without a HAProxy, for installations with two")
+	f.StringVar(&s.Supervise, "supervise", "", "for a container: run the daemon as a child process that is started again at once when it dies or hangs, and answer /healthz for the container at `ADDR:PORT` (default: no child)")
 }
 
 // fill sets, from the environment and the file, the flags that the command line

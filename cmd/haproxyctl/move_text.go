@@ -1,0 +1,130 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/control/api"
+)
+
+// moveLine is how far a move is, in one line that fits into 100 columns; what matters
+// most comes first.
+func moveLine(m api.Move) string {
+	var b strings.Builder
+	b.WriteString(seconds(m.ElapsedMS))
+	if m.TimeoutMS > 0 {
+		fmt.Fprintf(&b, " of %s", seconds(m.TimeoutMS))
+	}
+	fmt.Fprintf(&b, ": %d/%s left", m.Left, count(m.Moved, "session"))
+	if m.InTransaction > 0 {
+		fmt.Fprintf(&b, ", %d in a transaction (longest %s)", m.InTransaction, seconds(m.LongestMS))
+	}
+	if m.State == api.MoveClosing {
+		b.WriteString(", closing them")
+	}
+	if m.HeldMS > 0 {
+		fmt.Fprintf(&b, ", held %s", seconds(m.HeldMS))
+	}
+	if n := len(m.Proxies); n > 0 {
+		done := 0
+		for _, p := range m.Proxies {
+			if p.Done {
+				done++
+			}
+		}
+		fmt.Fprintf(&b, ", %d/%d proxies done", done, n)
+	}
+	return b.String()
+}
+
+// seconds writes the milliseconds of a move as people read them.
+func seconds(ms int64) string {
+	switch d := time.Duration(ms) * time.Millisecond; {
+	case d < time.Second:
+		return fmt.Sprintf("%dms", ms)
+	case d%time.Second == 0 || d >= 2*time.Minute:
+		return d.Round(time.Second).String()
+	default:
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	}
+}
+
+// moveKind is what was asked for, in the words of the flags.
+func moveKind(m api.Move) string {
+	text := "--drain " + m.Drain
+	if m.Hold {
+		text += " --hold"
+	}
+	if m.Keep {
+		text += " --keep"
+	}
+	return text
+}
+
+// moveField is a move that is under way, among the agreement's other fields.
+func moveField(m api.Move) string {
+	return fmt.Sprintf("from %s to %s, %s (%s)", m.From, m.To, moveLine(m), moveKind(m))
+}
+
+// moveReport is what became of the sessions, once a move is over.
+func (a *app) moveReport(w io.Writer, m api.Move) {
+	fmt.Fprintln(w)
+	a.field(w, "Asked for", moveKind(m))
+	a.field(w, "Sessions", sessionsSentence(m))
+	if m.Moved > 0 {
+		a.field(w, "Longest", "the last one was waited for "+seconds(m.LongestWaitMS))
+	}
+	if m.Hold {
+		a.field(w, "Held", "new connections waited "+seconds(m.HeldMS))
+	}
+	if m.Unmatched > 0 {
+		a.field(w, "Not found", a.paint(styleWarn, fmt.Sprintf("%s could not be found in the process list of %s", count(m.Unmatched, "session"), m.From)))
+	}
+	if m.Reason != "" {
+		a.field(w, "Ended", m.Reason)
+	}
+	if m.Cut != "" {
+		a.field(w, "Cut", m.Cut)
+	}
+	if len(m.Proxies) == 0 {
+		return
+	}
+	fmt.Fprintln(w)
+	a.moveProxies(w, m)
+}
+
+func sessionsSentence(m api.Move) string {
+	if m.Moved == 0 {
+		return fmt.Sprintf("none was open on %s", m.From)
+	}
+	text := fmt.Sprintf("%d were open on %s: %d drained between transactions, %d finished by themselves, %d killed",
+		m.Moved, m.From, m.Drained, m.Finished, m.Killed)
+	if m.Left > 0 {
+		text += fmt.Sprintf(", %d left", m.Left)
+	}
+	return text
+}
+
+// moveProxies is each proxy's part.
+func (a *app) moveProxies(w io.Writer, m api.Move) {
+	g := newGrid("PROXY", "MOVED", "DRAINED", "FINISHED", "KILLED", "LEFT", "NOTE")
+	for _, p := range m.Proxies {
+		killed, left := plainCell(strconv.Itoa(p.Killed)), plainCell(strconv.Itoa(p.Left))
+		if p.Killed > 0 {
+			killed.style = styleWarn
+		}
+		if p.Left > 0 {
+			left.style = styleWarn
+		}
+		note := p.Problem
+		if note == "" && p.InTransaction > 0 {
+			note = fmt.Sprintf("%d in a transaction", p.InTransaction)
+		}
+		g.add(plainCell(p.Member), plainCell(strconv.Itoa(p.Moved)), plainCell(strconv.Itoa(p.Drained)),
+			plainCell(strconv.Itoa(p.Finished)), killed, left, cell{note, styleBad})
+	}
+	a.write(w, g)
+}

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+
+	"github.com/haproxy-peers/haproxy-peers/control/api"
+	"github.com/haproxy-peers/haproxy-peers/control/galera"
+)
+
+// probe looks at a node from here, as the daemon would.
+func (a *app) probe(ctx context.Context, o checkOptions, address string) checked {
+	cfg := galera.OnceConfig{Address: address}
+	hint, hintErr := api.ReadCheckHint(a.socket)
+	if hintErr == nil {
+		cfg.Account = galera.Account{User: hint.User, PasswordFile: hint.PasswordFile}
+		cfg.ExpectUUID = hint.StateUUID
+	}
+	if o.user != "" {
+		cfg.Account = galera.Account{User: o.user, PasswordFile: o.passwordFile}
+	}
+	c := checked{By: "haproxyctl"}
+	g, err := galera.Once(ctx, cfg)
+	if err != nil {
+		c.Verdict, c.Reason = "unknown", oneLine(err.Error())
+		return c
+	}
+	c.Usable, c.Verdict, c.Reason = glanceAt(g)
+	if cfg.Account.User == "" && hintErr != nil && !errors.Is(hintErr, fs.ErrNotExist) {
+		c.Reason += " (" + oneLine(hintErr.Error()) + ")"
+	}
+	return c
+}
+
+// glanceAt says what a glance means for HAProxy. When the probe's own account is
+// missing or refused, the greeting counts: a rotated password must not take every
+// node down.
+func glanceAt(g galera.Glance) (usable bool, verdict, reason string) {
+	switch {
+	case g.Kind == galera.KindHealthy || g.Kind == galera.KindDegraded:
+		return true, "healthy", g.Reason
+	case g.Kind == galera.KindDown:
+		return false, "down", g.Reason
+	case g.Greeted:
+		return true, "unknown", "it greets, and only that counts: " + oneLine(g.Reason)
+	}
+	return false, "unknown", oneLine(g.Reason)
+}
