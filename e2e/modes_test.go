@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -47,51 +46,62 @@ func TestObserve(t *testing.T) {
 	}
 }
 
-// Two proxies and a witness: with one daemon dead there is still a majority, and the death of the active is decided.
+// Two proxies and a witness: with either of the proxies dead, HAProxy and daemon, there is still a majority, and the
+// death of the active is decided.
 func TestWitness(t *testing.T) {
-	full(t)
+	for i, name := range []string{"px1 dies", "px0 dies"} {
+		t.Run(name, func(t *testing.T) {
+			full(t)
+			s := beginWitness(t)
+			dead, left := s.PX[1-i], s.PX[i]
+			before := s.active(left)
+			load, err := s.StartLoad(s.ctx, lab.LoadConfig{Proxies: []*lab.Proxy{left}, ReconnectEvery: 2})
+			s.must(err)
+			s.load = load
+			s.must(load.WaitNode(s.within(20*time.Second), "db1"))
+			dead.Daemon.Kill9()
+			dead.Kill9()
+			wait(s.ctx, 4*time.Second) // longer than an old word of the dead one counts, and an election takes
+			if a := s.active(left); !a.Agreed || a.Epoch != before.Epoch || a.Steering != 1 {
+				t.Fatalf("%s and the witness are a majority of three: %+v", left.Name, a)
+			}
+			load.Mark("killed")
+			s.DB[1].Kill9()
+			s.must(s.waitOn([]*lab.Proxy{left}, left.Name+" to leave db1", func(a apiActive) bool {
+				return a.Agreed && a.Epoch == before.Epoch+1 && a.Active != "db1" && a.Converged == 1
+			}))
+			to := s.active(left).Active
+			s.must(load.WaitNode(s.within(20*time.Second), to))
+			s.finish(expect{path: []string{"db1", to}, after: "killed", outage: 10 * time.Second})
+		})
+	}
+}
+
+// beginWitness starts two proxies and a witness, whose files name two peers, and moves the active to db1.
+func beginWitness(t *testing.T) *scenario {
+	t.Helper()
 	l := theLab(t)
 	s := &scenario{t: t, ctx: t.Context()}
 	s.must(l.Reset(s.ctx))
 	s.Stack = &stack.Stack{Lab: l, Options: stack.Options{CheckInterval: 10 * time.Second}, Password: l.Dir + "/probe-password"}
 	s.must(s.WritePassword(lab.Password))
 	two := s.PX[:2]
-	for _, p := range s.PX {
-		text, err := s.Config(p)
-		s.must(err)
-		lines := slices.DeleteFunc(strings.Split(text, "\n"), func(line string) bool { return strings.HasPrefix(line, "  peer px2 10.99") })
-		text = strings.Join(lines, "\n")
-		args := s.DaemonArgs(p)
-		if p == s.PX[2] {
-			s.must(os.WriteFile(p.ConfigFile, []byte(text), 0o600))
-			args = append(args, "--witness")
-		} else {
-			s.must(p.Start(s.ctx, lab.HAProxyOptions{Config: text}))
-		}
-		s.must(p.Daemon.Start(lab.DaemonOptions{Args: args}))
+	for _, p := range two {
+		s.startPod(p, two...)
 	}
-	s.must(s.waitOn(two, "two proxies to steer", func(a apiActive) bool {
-		return a.Agreed && a.Proxies == 2 && a.Steering == 2 && a.Converged == 2
-	}))
+	text, err := s.ConfigNaming(s.PX[0], two)
+	s.must(err)
+	s.must(os.WriteFile(s.PX[2].ConfigFile, []byte(text), 0o600))
+	s.must(s.PX[2].Daemon.Start(lab.DaemonOptions{Args: append(s.DaemonArgs(s.PX[2]), "--witness")}))
+	s.steering(two...)
 	s.must(until(s.within(20*time.Second), "the witness to vote", func() (bool, string) {
 		r, err := client(s.PX[0]).Register(s.ctx)
 		return err == nil && len(r.Voters) == 3, strings.Join(names(r.Voters), ", ")
 	}))
-	_, err := client(s.PX[0]).Set(s.ctx, api.SetRequest{Node: "db1"})
+	_, err = client(s.PX[0]).Set(s.ctx, api.SetRequest{Node: "db1"})
 	s.must(err)
-	s.must(s.waitOn(two, "two proxies on db1", func(a apiActive) bool { return a.Active == "db1" && a.Converged == 2 }))
-	before := s.active(s.PX[0])
-
-	s.PX[1].Daemon.Kill9()
-	s.waitNative(s.PX[1])
-	wait(s.ctx, 2*time.Second) // longer than an old word of px1 counts
-	if a := s.active(s.PX[0]); !a.Agreed {
-		t.Fatalf("px0 and the witness are a majority of three: %+v", a)
-	}
-	s.DB[1].Kill9()
-	s.must(s.waitOn(s.PX[:1], "px0 to leave db1", func(a apiActive) bool {
-		return a.Agreed && a.Epoch == before.Epoch+1 && a.Active != "db1" && a.Converged == 1
-	}))
+	s.must(s.waitOn(two, "two proxies on db1", func(a apiActive) bool { return a.Active == "db1" && a.Steering == 2 && a.Converged == 2 }))
+	return s
 }
 
 func names(voters []api.Voter) []string {

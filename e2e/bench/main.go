@@ -74,8 +74,13 @@ func run(ctx context.Context) (err error) {
 		{"at rest", b.rest},
 		{"active set", b.move},
 		{"tables put right", b.poison},
+		{"sessions closed by drains", b.closes},
 		{"crash and hang of the active", b.failovers},
 	} {
+		// BENCH_ONLY names what to measure, by a part of its name.
+		if !strings.Contains(m.name, os.Getenv("BENCH_ONLY")) {
+			continue
+		}
 		progress("measuring: %s", m.name)
 		if err := m.run(ctx); err != nil {
 			return fmt.Errorf("%s: %w", m.name, err)

@@ -77,7 +77,7 @@ func run(ctx context.Context) (err error) {
 	if d.load, err = l.StartLoad(ctx, lab.LoadConfig{ReconnectEvery: 10, Direct: []*lab.Node{l.DB[0], l.DB[2]}}); err != nil {
 		return err
 	}
-	for _, act := range []func(context.Context) error{d.steady, d.move, d.crash, d.returns, d.oneRestart, d.allRestart, d.poison} {
+	for _, act := range []func(context.Context) error{d.steady, d.move, d.crash, d.returns, d.hold, d.oneRestart, d.allRestart, d.poison} {
 		if err := act(ctx); err != nil {
 			return err
 		}
@@ -226,10 +226,6 @@ func (d *demo) returns(ctx context.Context) error {
 		return err
 	}
 	d.say("It is synced again, and nothing moves: the active is still %s (epoch %d).", a.Active, a.Epoch)
-	if _, err := d.Set(ctx, d.PX[2], "db2"); err != nil {
-		return err
-	}
-	d.say("For what follows the active is moved to db2, which no HAProxy was started with as its first server.")
 	return nil
 }
 

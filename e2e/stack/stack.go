@@ -86,7 +86,10 @@ func (s *Stack) StartHAProxies(ctx context.Context) error {
 }
 
 // Config is the configuration of one proxy's HAProxy.
-func (s *Stack) Config(p *lab.Proxy) (string, error) {
+func (s *Stack) Config(p *lab.Proxy) (string, error) { return s.ConfigNaming(p, s.PX) }
+
+// ConfigNaming is Config with these proxies as the peers, the proxy's own among them.
+func (s *Stack) ConfigNaming(p *lab.Proxy, peers []*lab.Proxy) (string, error) {
 	o := s.Options
 	if o.CheckInterval == 0 {
 		o.CheckInterval = time.Second
@@ -118,7 +121,7 @@ func (s *Stack) Config(p *lab.Proxy) (string, error) {
 		}
 		in.Nodes = append(in.Nodes, configs.RenderNode{Name: n.Name, Host: n.IP, ID: slices.Index(s.DB, n) + 1})
 	}
-	for _, q := range s.PX {
+	for _, q := range peers {
 		in.Proxies = append(in.Proxies, configs.RenderProxy{Name: q.Name, Host: q.IP})
 	}
 	text, err := configs.Render(in)
