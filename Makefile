@@ -14,12 +14,16 @@ GOVULNCHECK   = $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 # detector: that makes them several times as long, and they have one goroutine.
 SIMULATION     = ^Test(Simulation|Mutations)
 SIMULATION_PKG = ./cluster/...
+# One package at a time: some start a Galera of their own, others measure time.
 # Everything but the scenarios, which need root and the packages of install-deps.sh.
 UNIT = $$($(GO) list ./... | grep -v /e2e)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build test test-unit test-simulation test-e2e e2e demo bench lint fuzz docker docker-test clean go root deps
+PERCONA_IMAGE ?= percona-haproxy:$(VERSION)
+SBOM_TOOL = github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0
+
+.PHONY: help build test test-unit test-simulation test-manifests test-e2e e2e e2e-k8s demo bench lint fuzz docker docker-percona docker-test sbom clean go root deps
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,15 +31,20 @@ help: ## list the targets
 build: go ## static binaries haproxyd and haproxyctl, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./cmd/haproxyd ./cmd/haproxyctl
 
-test: root deps go test-unit test-simulation test-e2e ## install what is missing; vet, unit tests, simulation, core scenarios
+test: root deps go test-unit test-simulation test-manifests test-e2e ## install what is missing; vet, unit tests, simulation, manifests, core scenarios
 
 test-unit: go ## go vet, and the unit tests with the race detector
 	$(GO) vet ./...
-	CGO_ENABLED=1 $(GO) test -race -timeout 15m -skip '$(SIMULATION)' $(UNIT)
+	CGO_ENABLED=1 $(GO) test -race -p 1 -timeout 15m -skip '$(SIMULATION)' $(UNIT)
 
 test-simulation: go ## the register's seeded simulation, 100,000 operations and more
 	@$(GO) test -list '$(SIMULATION)' $(SIMULATION_PKG) | grep -q '^Test' || { echo "make: no test is named $(SIMULATION)" >&2; exit 1; }
 	$(GO) test -count=1 -v -timeout 20m -run '$(SIMULATION)' $(SIMULATION_PKG)
+
+# A module of its own, for what Kubernetes' types and kustomize bring with them.
+test-manifests: go ## the Kubernetes manifests, alerts and dashboard, and the tests of what makes the clusters
+	@[ "$$(id -u)" != 0 ] || e2e/install-deps.sh manifests
+	cd e2e/k8s && $(GO) test -count=1 -timeout 20m ./...
 
 test-e2e: root deps build ## the core scenarios on a real Galera cluster and real HAProxies (root)
 	$(GO) test -count=1 -p 1 -v -timeout 30m ./e2e/...
@@ -43,18 +52,30 @@ test-e2e: root deps build ## the core scenarios on a real Galera cluster and rea
 e2e: root deps build ## every scenario (root)
 	E2E_FULL=1 $(GO) test -count=1 -p 1 -v -timeout 60m -run . ./e2e/...
 
+# KUBECONFIG=FILE takes an existing cluster; K8S_CLUSTER=native|kind (KIND_NODE_IMAGE) says which one is made. RUN is
+# a -run filter, E2E_K8S_CHAOS the length of the random part, E2E_K8S_OUT the folder of figures.md and timeline.svg,
+# KEEP=1 leaves the cluster up.
+RUN ?= .
+e2e-k8s: go ## a Kubernetes cluster broken under load (root; the first time 12 min more, to build Kubernetes)
+	@[ -n "$(KUBECONFIG)" ] || [ "$$(id -u)" = 0 ] || { echo "make: this needs root, for a cluster of this machine's namespaces; KUBECONFIG=FILE takes an existing one" >&2; exit 1; }
+	@[ -n "$(KUBECONFIG)" ] || e2e/install-deps.sh k8s
+	@[ -n "$(KUBECONFIG)" ] || { cd e2e/k8s && echo "binaries of Kubernetes: about 12 min on two idle processors, once; then they are in the cache" && $(GO) run ./cmd/k8slab build; }
+	cd e2e/k8s && CGO_ENABLED=0 E2E_K8S=1 $(GO) test ./suite -count=1 -v -timeout 120m -run '$(RUN)'
+
 demo: root deps build ## the whole thing with a client load, narrated; KEEP=1 leaves it up (root)
 	KEEP="$(KEEP)" $(GO) run ./e2e/demo
 
 bench: root deps build ## the numbers of the README (root)
 	$(GO) run ./e2e/bench
+	$(GO) test ./cmd/haproxyctl -run '^$$' -bench BenchmarkCheck -benchtime 200x
 
 lint: go ## gofmt, go vet, staticcheck, golangci-lint, govulncheck
-	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l $$($(GO) list -f '{{.Dir}}' ./...)) && \
+	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l $$($(GO) list -f '{{.Dir}}' ./...) e2e/k8s) && \
 	  [ -z "$$files" ] || { echo "gofmt -w is wanted by:"; echo "$$files"; exit 1; }
 	$(GO) vet ./...
 	$(STATICCHECK) ./...
 	$(GOLANGCI_LINT) run ./...
+	cd e2e/k8s && $(GO) vet ./... && $(STATICCHECK) ./... && $(GOLANGCI_LINT) run ./...
 	@echo '$(GOVULNCHECK) ./...'; \
 	  out=$$($(GOVULNCHECK) ./... 2>&1); rc=$$?; echo "$$out"; \
 	  if [ $$rc = 1 ] && echo "$$out" | grep -qE 'fetching vulnerabilities: .*(dial tcp|no such host|connection refused|timeout|proxyconnect)'; then \
@@ -70,9 +91,15 @@ fuzz: go ## each fuzz target for FUZZTIME (10s)
 	done
 
 docker: ## the image (where no registry can be reached: e2e/docker-bases.sh first)
-	$(DOCKER) build --build-arg VERSION="$(VERSION)" -t "$(IMAGE)" .
+	$(DOCKER) build --target haproxyd --build-arg VERSION="$(VERSION)" -t "$(IMAGE)" .
 
-docker-test: go ## build the image, start it read-only and without root, take it away again
+docker-percona: ## Percona's HAProxy image with the binaries and our list of nodes; BASE=image:tag is another base
+	$(DOCKER) build --target percona-haproxy $(if $(BASE),--build-arg BASE="$(BASE)") --build-arg VERSION="$(VERSION)" -t "$(PERCONA_IMAGE)" .
+
+sbom: build ## what bin/haproxyd is made of, as CycloneDX JSON on stdout (the image has it in /usr/share/doc/haproxyd)
+	@$(GO) run $(SBOM_TOOL) bin -json -noserial -std -version "$(VERSION)" bin/haproxyd
+
+docker-test: go ## build both images, start each, read-only and without root, take them away again
 	e2e/install-deps.sh docker
 	e2e/docker-test.sh
 

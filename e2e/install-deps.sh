@@ -2,7 +2,9 @@
 # Installs what the tests and the demo need and this machine lacks, from Debian's
 # packages. Says nothing when nothing is missing.
 #
-#   e2e/install-deps.sh [docker]      docker: also what the image test needs
+#   e2e/install-deps.sh [docker|manifests|k8s]  docker: also what the image test needs;
+#                                               manifests: also promtool;
+#                                               k8s: also what the Kubernetes tests need
 #
 # Nothing is started and nothing that runs is stopped or restarted: the scenarios
 # run their own processes in network namespaces of their own.
@@ -30,6 +32,22 @@ if [ "${1:-}" = docker ]; then
   )
   # Debian 13 has the client in a package of its own, Debian 12 in docker.io.
   command -v docker >/dev/null || ! apt-cache show docker-cli >/dev/null 2>&1 || needs+=(docker docker-cli)
+fi
+if [ "${1:-}" = manifests ]; then
+  needs+=(promtool                   prometheus)     # tests the alerts
+fi
+if [ "${1:-}" = k8s ]; then
+  needs+=(
+    containerd                       containerd
+    runc                             runc
+    /usr/lib/cni/bridge              containernetworking-plugins
+    mmdebstrap                       mmdebstrap
+    nft                              nftables
+    conntrack                        conntrack
+    unshare                          util-linux
+    nsenter                          util-linux
+    /usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring # mmdebstrap, on other systems than Debian
+  )
 fi
 
 say() { printf 'install-deps: %s\n' "$*" >&2; }
@@ -103,6 +121,7 @@ if command -v systemctl >/dev/null; then
   for package in "${missing[@]}"; do
     case $package in
       haproxy) systemctl disable haproxy.service >>"$work/log" 2>&1 || true ;;
+      containerd) systemctl disable containerd.service >>"$work/log" 2>&1 || true ;;
       mariadb-server) systemctl disable mariadb.service >>"$work/log" 2>&1 || true ;;
     esac
   done

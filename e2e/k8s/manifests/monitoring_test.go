@@ -1,0 +1,199 @@
+package manifests
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+)
+
+const monitoring = kubernetes + "/monitoring"
+
+func alerts(t *testing.T) ruleFile {
+	t.Helper()
+	data, err := os.ReadFile(monitoring + "/alerts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var f ruleFile
+	if err := yaml.UnmarshalStrict(data, &f); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// The custom resource holds the groups of the plain file, and each alert says what to do.
+func TestAlertsAreTheSame(t *testing.T) {
+	f := alerts(t)
+	s := build(t, "testdata/five", true)
+	if len(s.rules) != 1 || !reflect.DeepEqual(s.rules[0].Spec, f) {
+		t.Error("prometheusrule.yaml and alerts.yaml differ")
+	}
+	for _, r := range f.Groups[0].Rules {
+		if sev := r.Labels["severity"]; sev != "warning" && sev != "critical" || r.Annotations["summary"] == "" || r.Annotations["description"] == "" {
+			t.Errorf("%s: severity %q, annotations %v", r.Alert, sev, r.Annotations)
+		}
+	}
+}
+
+// recorded are the metrics of a real daemon with their label names.
+func recorded(t *testing.T) map[string]bool {
+	t.Helper()
+	data, err := os.ReadFile("testdata/metrics.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := map[string]bool{"up": true, "namespace": true, "pod": true, "job": true, "instance": true}
+	for _, m := range regexp.MustCompile(`(?m)^(\w+)(?:\{(.*)\})? `).FindAllStringSubmatch(string(data), -1) {
+		have[m[1]] = true
+		for _, l := range regexp.MustCompile(`(\w+)="`).FindAllStringSubmatch(m[2], -1) {
+			have[l[1]] = true
+		}
+	}
+	return have
+}
+
+var (
+	metricName = regexp.MustCompile(`\b(haproxyd_\w+|process_\w+|up)\b`)
+	labelName  = regexp.MustCompile(`(?:\b(?:by|on) \(([\w, ]+)\))|(\w+)(?:=~?|!=)"`)
+)
+
+// unknownNames are the metrics and labels of an expression that no daemon exports.
+func unknownNames(expr string, have map[string]bool) (out []string) {
+	for _, m := range metricName.FindAllString(expr, -1) {
+		if !have[m] {
+			out = append(out, m)
+		}
+	}
+	for _, m := range labelName.FindAllStringSubmatch(expr, -1) {
+		for _, l := range strings.FieldsFunc(m[1]+m[2], func(r rune) bool { return r == ',' || r == ' ' }) {
+			if !have[l] {
+				out = append(out, l)
+			}
+		}
+	}
+	return out
+}
+
+// Every metric and label in an alert or a panel is one that a real daemon exports.
+func TestMetricsExist(t *testing.T) {
+	have := recorded(t)
+	for _, r := range alerts(t).Groups[0].Rules {
+		if names := unknownNames(r.Expr, have); len(names) > 0 {
+			t.Errorf("alert %s: no daemon exports %v", r.Alert, names)
+		}
+	}
+	for _, p := range dashboard(t).Panels {
+		for _, q := range p.Targets {
+			if names := unknownNames(q.Expr, have); len(names) > 0 {
+				t.Errorf("panel %s: no daemon exports %v", p.Title, names)
+			}
+		}
+	}
+	for _, wrong := range []string{`haproxyd_agree == 0`, `sum by (server) (haproxyd_sessions)`, `haproxyd_galera_node_verdict{state="down"}`} {
+		if len(unknownNames(wrong, have)) != 1 {
+			t.Errorf("%s passed", wrong)
+		}
+	}
+}
+
+type panel struct {
+	ID      int    `json:"id"`
+	Title   string `json:"title"`
+	Type    string `json:"type"`
+	GridPos struct {
+		X, Y, W, H int
+	} `json:"gridPos"`
+	Targets []struct {
+		RefID string `json:"refId"`
+		Expr  string `json:"expr"`
+	} `json:"targets"`
+}
+
+func dashboard(t *testing.T) (d struct {
+	UID        string  `json:"uid"`
+	Panels     []panel `json:"panels"`
+	Templating struct {
+		List []struct {
+			Name string `json:"name"`
+		} `json:"list"`
+	} `json:"templating"`
+}) {
+	t.Helper()
+	data, err := os.ReadFile(monitoring + "/dashboard.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.NewDecoder(bytes.NewReader(data)).Decode(&d); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// The dashboard's panels have numbers of their own, do not overlap, and use no variable that is not there.
+func TestDashboard(t *testing.T) {
+	d := dashboard(t)
+	known := map[string]bool{"__rate_interval": true}
+	for _, v := range d.Templating.List {
+		known[v.Name] = true
+	}
+	taken := map[[2]int]string{}
+	ids := map[int]bool{}
+	for _, p := range d.Panels {
+		if ids[p.ID] || len(p.Targets) == 0 {
+			t.Errorf("%s: number %d twice, or no query", p.Title, p.ID)
+		}
+		ids[p.ID] = true
+		for x := p.GridPos.X; x < p.GridPos.X+p.GridPos.W; x++ {
+			for y := p.GridPos.Y; y < p.GridPos.Y+p.GridPos.H; y++ {
+				if other := taken[[2]int{x, y}]; other != "" || x >= 24 {
+					t.Fatalf("%s lies on %s, or outside", p.Title, other)
+				}
+				taken[[2]int{x, y}] = p.Title
+			}
+		}
+		for _, q := range p.Targets {
+			for _, m := range regexp.MustCompile(`\$\{?(\w+)`).FindAllStringSubmatch(q.Expr, -1) {
+				if !known[m[1]] {
+					t.Errorf("%s: variable %s", p.Title, m[1])
+				}
+			}
+		}
+	}
+	if len(d.Panels) < 20 {
+		t.Errorf("only %d panels", len(d.Panels))
+	}
+}
+
+// Prometheus' own tool runs the alerts' unit tests; each alert has one that fires.
+func TestAlertsFire(t *testing.T) {
+	tests, err := os.ReadFile(monitoring + "/alerts_test.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range alerts(t).Groups[0].Rules {
+		if !regexp.MustCompile(`alertname: ` + r.Alert + `\n\s+exp_alerts:`).Match(tests) {
+			t.Errorf("no test sees %s fire", r.Alert)
+		}
+	}
+	tool := os.Getenv("PROMTOOL")
+	if tool == "" {
+		tool = "promtool"
+	}
+	if _, err := exec.LookPath(tool); err != nil {
+		t.Skip("there is no promtool (Debian's package prometheus has it; PROMTOOL names it)")
+	}
+	for _, args := range [][]string{{"check", "rules", "alerts.yaml"}, {"test", "rules", "alerts_test.yaml"}} {
+		cmd := exec.CommandContext(t.Context(), tool, args...)
+		cmd.Dir = monitoring
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("promtool %v: %v\n%s", args, err, out)
+		}
+	}
+}
