@@ -60,6 +60,7 @@ func observe(f *configFiles, snap *runtimeapi.Snapshot) (plan.Observed, map[stri
 			n := nodes[s.Server]
 			n.sessions += s.CurrentSessions
 			n.downs += int(s.CheckDowns)
+			n.total += s.TotalSessions
 			nodes[s.Server] = n
 		}
 	}

@@ -30,6 +30,8 @@ type nodeNow struct {
 	state    model.ServerState
 	sessions int
 	downs    int // times that a health check took the server down
+	total    int64
+	used     bool // there is a session, or there was one lately
 }
 
 // look is the result of one turn of the proxy loop. It is never changed after
@@ -68,8 +70,9 @@ type proxy struct {
 	notify func() // wakes the vote loop
 	pause  func() // this process did not run for a while: closes the gate
 
-	files  *configFiles
-	memory *memory
+	files   *configFiles
+	memory  *memory
+	traffic traffic
 
 	client    HAProxy
 	socket    string

@@ -20,6 +20,7 @@ func (p *proxy) settle(ctx context.Context, now time.Time, snap *runtimeapi.Snap
 		uptime: snap.Info.Uptime, layout: topo.layoutName(), problem: p.differs,
 	}
 	obs, nodes := observe(topo, snap)
+	p.traffic.look(now, p.proc, nodes)
 	l.nodes = nodes
 	l.steered = topo.beaconUp(snap)
 

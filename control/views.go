@@ -92,7 +92,7 @@ func nodeView(node string, l *look, probes []galera.NodeStatus, probing bool) mo
 	v := model.NodeView{Name: node, Verdict: model.Unknown, Server: model.ServerUnknown, Reason: "not looked at yet"}
 	if l != nil && l.reachable {
 		if n, ok := l.nodes[node]; ok {
-			v.Server, v.Sessions = n.state, n.sessions
+			v.Server, v.Sessions, v.Used = n.state, n.sessions, n.used
 		}
 	}
 	if probing {

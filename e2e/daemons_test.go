@@ -131,7 +131,7 @@ func TestNoDaemonAndActiveKilled(t *testing.T) {
 // load. When the majority returns it adopts what the HAProxies have chosen, instead of moving everybody back.
 func TestMajorityHungAndActiveKilled(t *testing.T) {
 	s := begin(t, stack.Options{CheckInterval: time.Second})
-	s.start(lab.LoadConfig{ReconnectEvery: 5})
+	s.start(lab.LoadConfig{ReconnectEvery: 1}) // at most moments no session is open, and all the same HAProxy is in use
 	for _, p := range s.PX[1:] {
 		s.must(p.Daemon.Pause())
 	}

@@ -36,7 +36,7 @@ func adopt(in *Input) Outcome {
 		if p.Effective != "" {
 			routes[p.Effective]++
 		}
-		if node, ok := v.View.SessionNode(); ok {
+		if node, ok := v.View.ServedNode(); ok {
 			busy[node]++
 		}
 		for _, n := range v.View.Nodes {
@@ -123,7 +123,7 @@ func wentBy(in *Input) nativeMove {
 		if !p.Native {
 			continue
 		}
-		if node, ok := v.View.SessionNode(); ok {
+		if node, ok := v.View.ServedNode(); ok {
 			m.on[node]++
 			busy[node]++
 		} else if v.View.Sessions() == 0 && p.Effective != "" {

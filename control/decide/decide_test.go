@@ -218,6 +218,19 @@ func TestNative(t *testing.T) {
 	if out := Decide(back()); out.Propose == nil || out.Propose.Active != "pxc-2" || out.Propose.Last().Kind != model.KindNative {
 		t.Fatalf("what HAProxy did is not adopted: %+v", out)
 	}
+	// Clients whose connections are short have none open at most moments.
+	short := back()
+	for i, v := range short.Voices {
+		v.View.Nodes[2].Sessions, v.View.Proxy.Effective = 0, "pxc-2"
+		v.View.Nodes[2].Used = i == 2
+	}
+	if out := Decide(short); out.Propose == nil || out.Propose.Active != "pxc-2" {
+		t.Errorf("with short connections what HAProxy did is not adopted: %+v", out)
+	}
+	short.Voices[2].View.Nodes[2].Used, short.Voices[2].View.Nodes[1].Used = false, true
+	if out := Decide(short); out.NewEpoch {
+		t.Errorf("adopted though no client went there: %+v", out)
+	}
 	// Right after the daemons' start two of three probes have no verdict yet: that is no "no".
 	young := back()
 	young.Voices[0].View.Nodes[2].Verdict, young.Voices[1].View.Nodes[2].Verdict = model.Unknown, model.Unknown

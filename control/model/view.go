@@ -41,6 +41,8 @@ type NodeView struct {
 	Server ServerState `json:"s,omitempty"`
 	// Sessions counts the open sessions to the node in sticky backends.
 	Sessions int `json:"c,omitempty"`
+	// Used: there is such a session, or there was one within the last two seconds.
+	Used bool `json:"b,omitempty"`
 	// UUID is the node's wsrep_cluster_state_uuid, if the probe could read it.
 	UUID string `json:"u,omitempty"`
 	// Class is the probe's reason in one stable word (galera.Class): policy
@@ -168,6 +170,16 @@ func (v *View) Sessions() int {
 		total += n.Sessions
 	}
 	return total
+}
+
+// ServedNode returns the node that serves this proxy's clients and whether there is
+// one: SessionNode, or while no session is open the effective node, if it had one
+// lately. An entry that nobody follows is none.
+func (v *View) ServedNode() (string, bool) {
+	if v.Sessions() > 0 || v.Proxy == nil {
+		return v.SessionNode()
+	}
+	return v.Proxy.Effective, v.Node(v.Proxy.Effective).Used
 }
 
 // SessionNode returns the node with the most sessions of this proxy and whether
