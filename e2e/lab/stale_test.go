@@ -38,8 +38,16 @@ func TestCleanStale(t *testing.T) {
 	if err := ip("netns", "add", ns); err != nil {
 		t.Fatal(err)
 	}
-	sleeper := exec.Command("ip", "netns", "exec", ns, "sleep", "1000")
+	// Only what has entered the namespace can be found there: it says so.
+	sleeper := exec.Command("ip", "netns", "exec", ns, "sh", "-c", "echo inside; exec sleep 1000")
+	said, err := sleeper.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := sleeper.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := said.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan struct{})

@@ -15,10 +15,13 @@ type Sticky struct {
 	CheckInterval string
 	// Order is the order of the servers by name; the first is the main one, the others are backups. Default: db0, db1, ...
 	Order []string
+	// NoID leaves the ids to HAProxy, which numbers the servers by their place in the file, as in the predecessor's.
+	NoID bool
 }
 
 // StickyConfig returns a plain configuration for a proxy: peers, one sticky backend with all nodes, an admin socket
 // and no daemon's parts. Server ids are explicit and the same on every proxy, whatever the order: db0 has 1.
+// Sticky.NoID does without.
 func (l *Lab) StickyConfig(p *Proxy, s Sticky) string {
 	order := s.Order
 	if len(order) == 0 {
@@ -54,7 +57,11 @@ backend galera-nodes
 	backup := ""
 	for _, name := range order {
 		if n := l.Node(name); n != nil {
-			fmt.Fprintf(&b, "\tserver %s %s id %d%s\n", n.Name, n.Address(), n.index+1, backup)
+			id := fmt.Sprintf(" id %d", n.index+1)
+			if s.NoID {
+				id = ""
+			}
+			fmt.Fprintf(&b, "\tserver %s %s%s%s\n", n.Name, n.Address(), id, backup)
 			backup = " backup"
 		}
 	}
