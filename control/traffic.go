@@ -20,14 +20,14 @@ type traffic struct {
 // and marks the nodes that are used.
 func (t *traffic) look(now time.Time, proc process, nodes map[string]nodeNow) {
 	// What came while nobody looked, or to another process, may be long ago.
-	comparable := t.of.same(proc) && now.Sub(t.at) <= usedWithin
-	if !comparable {
+	continuous := t.of.same(proc) && now.Sub(t.at) <= usedWithin
+	if !continuous {
 		t.last = map[string]time.Time{}
 	}
 	totals := make(map[string]int64, len(nodes))
 	for name, n := range nodes {
 		totals[name] = n.total
-		if before, known := t.totals[name]; comparable && known && n.total > before {
+		if before, known := t.totals[name]; continuous && known && n.total > before {
 			t.last[name] = now
 		}
 		last, served := t.last[name]

@@ -64,19 +64,31 @@ func (s *scenario) oneByOne(replace func(*lab.Proxy)) {
 	}
 }
 
-// From the predecessor's configuration to the rendered one and a daemon each, one HAProxy after the other and under load,
-// and back. What the HAProxies do is adopted, and not one connection goes elsewhere.
-func TestMigration(t *testing.T) {
-	s := beginPredecessor(t, "100k")
+// startOn starts a load of many connections, on the node in use.
+func (s *scenario) startOn(node string) {
+	s.t.Helper()
 	load, err := s.StartLoad(s.ctx, lab.LoadConfig{ReconnectEvery: 2, Rate: 200})
 	s.must(err)
 	s.load = load
-	s.must(load.WaitNode(s.within(20*time.Second), "db2"))
+	s.must(load.WaitNode(s.within(20*time.Second), node))
+}
+
+// moveIn replaces the old HAProxies under load, and waits until all daemons steer.
+func (s *scenario) moveIn() {
+	s.t.Helper()
+	s.startOn("db2")
 	s.oneByOne(func(p *lab.Proxy) {
 		s.must(p.Stop())
 		s.startPod(p, s.PX...)
 	})
 	s.steering(s.PX...)
+}
+
+// From the predecessor's configuration to the rendered one and a daemon each, one HAProxy after the other and under load,
+// and back. What the HAProxies do is adopted, and not one connection goes elsewhere.
+func TestMigration(t *testing.T) {
+	s := beginPredecessor(t, "100k")
+	s.moveIn()
 	if a := s.active(s.PX[0]); a.Active != "db2" || a.Epoch > 1 {
 		t.Errorf("%s at epoch %d (%s), want db2 adopted", a.Active, a.Epoch, a.Reason)
 	}
@@ -85,11 +97,9 @@ func TestMigration(t *testing.T) {
 
 	// Servers without ids are numbered by their place, and the daemons write ids: only the first server is the same node
 	// in both files.
-	_, err = s.Set(s.ctx, s.PX[0], "db0", "--drain", "transactions")
+	_, err := s.Set(s.ctx, s.PX[0], "db0", "--drain", "transactions")
 	s.must(err)
-	s.load, err = s.StartLoad(s.ctx, lab.LoadConfig{ReconnectEvery: 2, Rate: 200})
-	s.must(err)
-	s.must(s.load.WaitNode(s.within(20*time.Second), "db0"))
+	s.startOn("db0")
 	s.oneByOne(func(p *lab.Proxy) {
 		s.must(p.Stop())
 		s.must(p.Daemon.Stop())
@@ -105,15 +115,7 @@ func TestMigration(t *testing.T) {
 func TestMigrationFromTableOfOneEntry(t *testing.T) {
 	full(t)
 	s := beginPredecessor(t, "1")
-	load, err := s.StartLoad(s.ctx, lab.LoadConfig{ReconnectEvery: 2, Rate: 200})
-	s.must(err)
-	s.load = load
-	s.must(load.WaitNode(s.within(20*time.Second), "db2"))
-	s.oneByOne(func(p *lab.Proxy) {
-		s.must(p.Stop())
-		s.startPod(p, s.PX...)
-	})
-	s.steering(s.PX...)
+	s.moveIn()
 	steering := s.load.Mark("steering")
 	active := s.active(s.PX[0]).Active
 	wait(s.ctx, 2*time.Second)
