@@ -24,10 +24,7 @@ func TestMigration(t *testing.T) {
 
 	in := t.Run("in", func(t *testing.T) {
 		const name = "migration from the predecessor"
-		// No limit of the path, and two writers for a while: the predecessor's table of one entry is emptied by every
-		// connection that is being made, and the next one goes to the first node of the old file. e2e/migration_test.go
-		// has the same with a larger one, where nothing goes elsewhere.
-		s := newScenario(t, name, limits{twoWriters: 2 * time.Second})
+		s := newScenario(t, name, limits{twoWriters: strayCommits, path: 1})
 		// A failover as the predecessor does it: to the first backup of its file.
 		const active = "pxc-2"
 		uid, err := s.Delete(s.ctx, "pxc-0", nil)
