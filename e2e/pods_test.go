@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -81,9 +82,10 @@ func TestMajorityOfDisksLost(t *testing.T) {
 		}))
 		s.must(until(s.within(5*time.Second), "haproxyd_agreed of "+p.Name, func() (bool, string) { return s.metric(p, "haproxyd_agreed") == 0, "" }))
 	}
-	if all, live := s.metric(survivor, "haproxyd_register_voters"), s.metric(survivor, "haproxyd_register_voters_live"); all != 3 || live != 1 {
-		t.Errorf("metrics say %v voters, %v of them live", all, live)
-	}
+	s.must(until(s.within(5*time.Second), "the metrics of voters", func() (bool, string) {
+		all, live := s.metric(survivor, "haproxyd_register_voters"), s.metric(survivor, "haproxyd_register_voters_live")
+		return all == 3 && live == 1, fmt.Sprintf("%v voters, %v of them live", all, live)
+	}))
 	t.Log(s.waitProblem(survivor, 20*time.Second, "no majority", "px1, px2 are here with new disks", "register recover --voters"))
 	s.must(until(s.within(20*time.Second), "the alert", func() (bool, string) { return s.metric(survivor, "haproxyd_alert") == 1, "" }))
 	s.must(s.load.WaitFlowing(s.within(10 * time.Second)))
