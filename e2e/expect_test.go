@@ -15,11 +15,7 @@ import (
 func TestBootstrapExpect(t *testing.T) {
 	for _, forced := range []bool{false, true} {
 		t.Run(map[bool]string{false: "files put right", true: "forced"}[forced], func(t *testing.T) {
-			l := theLab(t)
-			s := &scenario{t: t, ctx: t.Context()}
-			s.must(l.Reset(s.ctx))
-			s.Stack = &stack.Stack{Lab: l, Options: stack.Options{DaemonArgs: []string{"--bootstrap-expect", "3"}}, Password: l.Dir + "/probe-password"}
-			s.must(s.WritePassword(lab.Password))
+			s := bare(t, t.Context(), stack.Options{DaemonArgs: []string{"--bootstrap-expect", "3"}})
 			two := s.PX[:2]
 			for _, p := range two {
 				s.startPod(p, two...)

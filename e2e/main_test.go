@@ -91,6 +91,18 @@ type scenario struct {
 	load *lab.Load
 }
 
+// bare resets the lab for a scenario that starts the HAProxies and daemons by itself.
+func bare(t *testing.T, ctx context.Context, o stack.Options) *scenario {
+	t.Helper()
+	s := &scenario{t: t, ctx: ctx}
+	l := theLab(t)
+	s.must(l.Reset(ctx))
+	empty, err := stack.New(l, o)
+	s.must(err)
+	s.Stack = empty
+	return s
+}
+
 // begin resets the lab, brings the stack up, and moves the active to db1, which
 // is not the first server of the running configuration.
 func begin(t *testing.T, o stack.Options) *scenario {

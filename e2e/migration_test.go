@@ -13,20 +13,16 @@ import (
 // ids in its order, and a table of this size. They have failed over from the first node, which is there again, to db2.
 func beginPredecessor(t *testing.T, size string) *scenario {
 	t.Helper()
-	l := theLab(t)
-	s := &scenario{t: t, ctx: t.Context()}
-	t.Cleanup(func() {
-		if t.Failed() {
-			s.saveLogs(l)
-		}
-	})
-	s.must(l.Reset(s.ctx))
-	s.Stack = &stack.Stack{Lab: l, Password: l.Dir + "/probe-password", Options: stack.Options{
+	s := bare(t, t.Context(), stack.Options{
 		DaemonArgs: []string{"--bootstrap-expect", "3"},
 		// The node in use first: there a new HAProxy goes that nobody has taught yet.
 		Order: []string{"db2", "db0", "db1"},
-	}}
-	s.must(s.WritePassword(lab.Password))
+	})
+	t.Cleanup(func() {
+		if t.Failed() {
+			s.saveLogs(s.Lab)
+		}
+	})
 	for _, p := range s.PX {
 		s.startOld(p, size)
 	}

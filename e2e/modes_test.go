@@ -80,11 +80,7 @@ func TestWitness(t *testing.T) {
 // beginWitness starts two proxies and a witness, whose files name two peers, and moves the active to db1.
 func beginWitness(t *testing.T) *scenario {
 	t.Helper()
-	l := theLab(t)
-	s := &scenario{t: t, ctx: t.Context()}
-	s.must(l.Reset(s.ctx))
-	s.Stack = &stack.Stack{Lab: l, Options: stack.Options{CheckInterval: 10 * time.Second}, Password: l.Dir + "/probe-password"}
-	s.must(s.WritePassword(lab.Password))
+	s := bare(t, t.Context(), stack.Options{CheckInterval: 10 * time.Second})
 	two := s.PX[:2]
 	for _, p := range two {
 		s.startPod(p, two...)

@@ -26,8 +26,8 @@ func beginFive(t *testing.T) *scenario {
 			t.Error(err)
 		}
 	})
-	s.Stack = &stack.Stack{Lab: five, Password: filepath.Join(five.Dir, "probe-password")}
-	s.must(s.WritePassword(lab.Password))
+	s.Stack, err = stack.New(five, stack.Options{})
+	s.must(err)
 	three := s.PX[:3]
 	for _, p := range three {
 		s.startPod(p, three...)

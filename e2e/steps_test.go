@@ -123,13 +123,10 @@ func stepsBinary(t *testing.T) string {
 // supervised.
 func beginSteps(t *testing.T, ctx context.Context) *scenario {
 	t.Helper()
-	l := theLab(t)
-	s := &scenario{t: t, ctx: ctx}
+	theLab(t) // what the machine needs
 	binary := stepsBinary(t)
-	s.must(l.Reset(ctx))
 	// No limit of automatic moves: the matrix makes more than an hour's.
-	s.Stack = &stack.Stack{Lab: l, Options: stack.Options{DaemonArgs: []string{"--max-auto-moves", "0"}}, Password: filepath.Join(l.Dir, "probe-password")}
-	s.must(s.WritePassword(lab.Password))
+	s := bare(t, ctx, stack.Options{DaemonArgs: []string{"--max-auto-moves", "0"}})
 	s.must(s.StartHAProxies(ctx))
 	for _, p := range s.PX {
 		s.must(p.Daemon.Start(lab.DaemonOptions{Args: s.DaemonArgs(p), Binary: binary}))

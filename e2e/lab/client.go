@@ -85,7 +85,7 @@ func (c *client) connect(ctx context.Context) (*Connection, link, error) {
 	if err != nil {
 		return nil, link{}, c.load.failed(record, err)
 	}
-	db := sql.OpenDB(oneShot{connector})
+	db := sql.OpenDB(OneShot{connector})
 	db.SetMaxIdleConns(-1)
 	connection, err := db.Conn(ctx)
 	if err != nil {
@@ -111,10 +111,11 @@ func connectorFor(host *Host, user, address string, wrap func(net.Conn) net.Conn
 	return mysql.NewConnector(cfg)
 }
 
-// oneShot keeps database/sql from trying a connection again by itself, which would hide a failure.
-type oneShot struct{ driver.Connector }
+// OneShot keeps database/sql from trying a connection again by itself, which would hide a failure.
+type OneShot struct{ driver.Connector }
 
-func (o oneShot) Connect(ctx context.Context) (driver.Conn, error) {
+// Connect is the connector's, with an error that database/sql hands on.
+func (o OneShot) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := o.Connector.Connect(ctx)
 	if errors.Is(err, driver.ErrBadConn) {
 		err = errors.New("the connection broke during the login")

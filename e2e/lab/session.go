@@ -57,7 +57,7 @@ func (l *Lab) OpenSession(ctx context.Context, p *Proxy, state State) (*Session,
 	if err != nil {
 		return nil, err
 	}
-	db := sql.OpenDB(oneShot{connector})
+	db := sql.OpenDB(OneShot{connector})
 	db.SetMaxIdleConns(-1)
 	conn, err := db.Conn(ctx)
 	if err == nil {
@@ -150,7 +150,7 @@ func (s *IdleSessions) open(ctx context.Context, from *Host, p *Proxy) error {
 	if err != nil {
 		return err
 	}
-	conn, err := oneShot{connector}.Connect(ctx)
+	conn, err := OneShot{connector}.Connect(ctx)
 	if err != nil {
 		return fmt.Errorf("through %s: %w", p.Name, err)
 	}

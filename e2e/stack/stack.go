@@ -50,11 +50,17 @@ type Stack struct {
 	Password string
 }
 
+// New is a stack of which nothing runs yet, in a lab that is empty (new or reset).
+func New(l *lab.Lab, o Options) (*Stack, error) {
+	s := &Stack{Lab: l, Options: o, Password: filepath.Join(l.Dir, "probe-password")}
+	return s, s.WritePassword(lab.Password)
+}
+
 // Up starts the HAProxies and daemons of a lab that is empty (new or reset),
 // and waits until every daemon steers.
 func Up(ctx context.Context, l *lab.Lab, o Options) (*Stack, error) {
-	s := &Stack{Lab: l, Options: o, Password: filepath.Join(l.Dir, "probe-password")}
-	if err := s.WritePassword(lab.Password); err != nil {
+	s, err := New(l, o)
+	if err != nil {
 		return nil, err
 	}
 	if err := s.StartHAProxies(ctx); err != nil {

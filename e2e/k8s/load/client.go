@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
-	"database/sql/driver"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -209,7 +208,7 @@ func (l *load) connect(ctx context.Context) (*sql.DB, *sql.Conn, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	db := sql.OpenDB(oneShot{connector})
+	db := sql.OpenDB(lab.OneShot{Connector: connector})
 	db.SetMaxIdleConns(-1)
 	conn, err := db.Conn(ctx)
 	if err != nil {
@@ -217,17 +216,6 @@ func (l *load) connect(ctx context.Context) (*sql.DB, *sql.Conn, error) {
 		return nil, nil, err
 	}
 	return db, conn, nil
-}
-
-// oneShot keeps database/sql from trying a connection again by itself, which would hide a failure.
-type oneShot struct{ driver.Connector }
-
-func (o oneShot) Connect(ctx context.Context) (driver.Conn, error) {
-	conn, err := o.Connector.Connect(ctx)
-	if errors.Is(err, driver.ErrBadConn) {
-		err = errors.New("the connection broke during the login")
-	}
-	return conn, err
 }
 
 // atOnce sends a transaction in one packet: it is over in one round trip, as short as one can be.
