@@ -110,7 +110,7 @@ func New(cfg Config, deps Deps) (*Daemon, error) {
 	d.gate.closed = func() {
 		d.log.Info("waiting for the leader's word before enforcing the record again")
 		d.votes.mu.Lock()
-		d.votes.leaderTerm, d.votes.reviewedTerm = 0, 0 // a leader's own word, too
+		d.votes.forget()
 		d.votes.mu.Unlock()
 	}
 	d.local.dropped = func(node string) {

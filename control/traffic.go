@@ -10,29 +10,33 @@ const usedWithin = 2 * time.Second
 // sessions alone three busy HAProxies looked idle at once in one of ten runs, and
 // what they had done by themselves was undone.
 type traffic struct {
-	of     process
-	at     time.Time
-	totals map[string]int64
-	last   map[string]time.Time // when a node's total was last seen to have grown
+	of    process
+	at    time.Time
+	nodes map[string]served
 }
 
-// look compares the totals (stot of `show stat`) with those of the look before,
-// and marks the nodes that are used.
+// served is what one node was given.
+type served struct {
+	total int64     // stot of `show stat`
+	last  time.Time // when the total was last seen to have grown
+}
+
+// look compares the totals with those of the look before, and marks the nodes
+// that are used.
 func (t *traffic) look(now time.Time, proc process, nodes map[string]nodeNow) {
 	// What came while nobody looked, or to another process, may be long ago.
-	continuous := t.of.same(proc) && now.Sub(t.at) <= usedWithin
-	if !continuous {
-		t.last = map[string]time.Time{}
+	if !t.of.same(proc) || now.Sub(t.at) > usedWithin {
+		t.nodes = map[string]served{}
 	}
-	totals := make(map[string]int64, len(nodes))
+	t.of, t.at = proc, now
 	for name, n := range nodes {
-		totals[name] = n.total
-		if before, known := t.totals[name]; continuous && known && n.total > before {
-			t.last[name] = now
+		was, known := t.nodes[name]
+		if known && n.total > was.total {
+			was.last = now
 		}
-		last, served := t.last[name]
-		n.used = n.sessions > 0 || served && now.Sub(last) <= usedWithin
+		was.total = n.total
+		t.nodes[name] = was
+		n.used = n.sessions > 0 || now.Sub(was.last) <= usedWithin
 		nodes[name] = n
 	}
-	t.of, t.at, t.totals = proc, now, totals
 }

@@ -173,13 +173,17 @@ func (d *Daemon) followRecord(ag *cluster.Agreement, rec *model.Record, now time
 	}
 }
 
+// forget takes back this leader's own word on what the HAProxies did. The caller
+// holds mu.
+func (v *votes) forget() { v.leaderTerm, v.reviewedTerm = 0, 0 }
+
 // review forgets the leader's word when its term or its majority is gone.
 func (d *Daemon) review(ag *cluster.Agreement, now time.Time) {
 	v := &d.votes
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if !ag.IsLeader || !ag.Fresh {
-		v.leaderTerm, v.reviewedTerm = 0, 0
+		v.forget()
 		return
 	}
 	if v.leaderTerm != ag.Term {
@@ -194,7 +198,7 @@ func (d *Daemon) paused(now time.Time) {
 	d.gate.close()
 	d.votes.mu.Lock()
 	defer d.votes.mu.Unlock()
-	d.votes.leaderTerm, d.votes.reviewedTerm = 0, 0
+	d.votes.forget()
 	d.votes.settled = now.Add(d.cfg.ReviewWait)
 }
 

@@ -173,18 +173,12 @@ func (v *View) Sessions() int {
 }
 
 // ServedNode returns the node that serves this proxy's clients and whether there is
-// one: SessionNode, or while no session is open the effective node, if it had one
-// lately. An entry that nobody follows is none.
+// one: the node with the most sessions (a tie is none) or, while no session is open,
+// the effective node, if it had one lately. An entry that nobody follows is none.
 func (v *View) ServedNode() (string, bool) {
-	if v.Sessions() > 0 || v.Proxy == nil {
-		return v.SessionNode()
+	if v.Sessions() == 0 && v.Proxy != nil {
+		return v.Proxy.Effective, v.Node(v.Proxy.Effective).Used
 	}
-	return v.Proxy.Effective, v.Node(v.Proxy.Effective).Used
-}
-
-// SessionNode returns the node with the most sessions of this proxy and whether
-// there is one: no session, or a tie, is none.
-func (v *View) SessionNode() (string, bool) {
 	best, name, tie := 0, "", false
 	for _, n := range v.Nodes {
 		switch {
