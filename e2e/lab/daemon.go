@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -167,6 +168,26 @@ func (d *Daemon) StartCtl(args ...string) (*Process, error) {
 // Config.Haproxyd and Config.Haproxyctl.
 func Build(ctx context.Context, dir string) (haproxyd, haproxyctl string, err error) {
 	return BuildWith(ctx, dir)
+}
+
+// ErrNoCommit says that the repository does not hold a commit: an archive of the sources, or a shallow clone.
+var ErrNoCommit = errors.New("the repository does not hold that commit")
+
+// BuildCommit compiles haproxyd of an earlier commit of this repository into a folder, for DaemonOptions.Binary.
+func BuildCommit(ctx context.Context, commit, dir string) (haproxyd string, err error) {
+	if err := exec.CommandContext(ctx, "git", "cat-file", "-e", commit+"^{commit}").Run(); err != nil {
+		return "", fmt.Errorf("%w: %s", ErrNoCommit, commit)
+	}
+	source := filepath.Join(dir, "source")
+	if err := os.MkdirAll(source, 0o700); err != nil {
+		return "", err
+	}
+	haproxyd = filepath.Join(dir, "haproxyd")
+	script := `cd "$(git rev-parse --show-toplevel)" && git archive "$1" | tar -x -C "$2" && cd "$2" && go build -trimpath -o "$3" ./cmd/haproxyd`
+	if out, err := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", script, "build", commit, source, haproxyd).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the daemon of %s: %w: %s", commit, err, out)
+	}
+	return haproxyd, nil
 }
 
 // BuildWith is Build with build tags, such as StepsTag.
