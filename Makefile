@@ -23,7 +23,7 @@ UNIT = $$($(GO) list ./... | grep -v /e2e)
 PERCONA_IMAGE ?= percona-haproxy:$(VERSION)
 SBOM_TOOL = github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0
 
-.PHONY: help build test test-unit test-simulation test-manifests test-e2e e2e e2e-k8s demo bench lint fuzz docker docker-percona docker-test sbom clean go root deps
+.PHONY: help build test test-unit test-simulation test-manifests test-e2e e2e e2e-k8s demo bench flood lint fuzz docker docker-percona docker-test sbom clean go root deps
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ demo: root deps build ## the whole thing with a client load, narrated; KEEP=1 le
 bench: root deps build ## the numbers of the README (root)
 	$(GO) run ./e2e/bench
 	$(GO) test ./cmd/haproxyctl -run '^$$' -bench BenchmarkCheck -benchtime 200x
+
+flood: root deps build ## attacks on one of three daemons under load, and what came of each; FLOOD="-for 30s -only HTTP" (root)
+	$(GO) run ./e2e/flood $(FLOOD)
 
 lint: go ## gofmt, go vet, staticcheck, golangci-lint, govulncheck
 	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l $$($(GO) list -f '{{.Dir}}' ./...) e2e/k8s) && \

@@ -17,6 +17,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/configs"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
+	"github.com/haproxy-peers/haproxy-peers/control/serving"
 )
 
 // Daemon is one haproxyd.
@@ -147,22 +148,27 @@ func wake(c chan struct{}) {
 // no reason to end: the daemon says so and tries again, so that it can be
 // started before, and survive, a broken file.
 func (d *Daemon) Run(ctx context.Context) error {
-	httpL, err := net.Listen("tcp", d.cfg.HTTPBind)
+	httpL, err := serving.Listen(ctx, d.cfg.HTTPBind)
 	if err != nil {
 		return fmt.Errorf("http-bind %s: %w", d.cfg.HTTPBind, err)
 	}
 	adminL, err := listenAdmin(d.cfg.AdminSocket)
 	if err != nil {
-		_ = httpL.Close()
+		for _, l := range httpL {
+			_ = l.Close()
+		}
 		return err
 	}
 	d.mu.Lock()
-	d.http = httpL.Addr()
+	d.http = httpL[0].Addr()
 	d.mu.Unlock()
 
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return serve(gctx, httpL, d.publicHandler()) })
-	g.Go(func() error { return serve(gctx, adminL, d.adminHandler()) })
+	public := d.publicHandler()
+	for _, l := range httpL {
+		g.Go(func() error { return serve(gctx, l, public, serving.Options{Log: d.log}) })
+	}
+	g.Go(func() error { return serve(gctx, adminL, d.adminHandler(), adminBounds(d.log)) })
 	g.Go(func() error { return d.start(gctx, g) })
 	return g.Wait()
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/haproxy-peers/haproxy-peers/control/api"
+	"github.com/haproxy-peers/haproxy-peers/control/serving"
 )
 
 // healthyWithin is how long a loop may take for a turn before /healthz says no.
@@ -21,15 +23,15 @@ import (
 const healthyWithin = 3 * time.Second
 
 // serve answers requests on l until ctx is done.
-func serve(ctx context.Context, l net.Listener, h http.Handler) error {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 2 * time.Second, IdleTimeout: time.Minute}
+func serve(ctx context.Context, l net.Listener, h http.Handler, o serving.Options) error {
+	srv := serving.New(h, o)
 	stop := context.AfterFunc(ctx, func() {
 		sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		_ = srv.Shutdown(sctx)
 	})
 	defer stop()
-	if err := srv.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+	if err := srv.Serve(l); err != nil {
 		return fmt.Errorf("serve %s: %w", l.Addr(), err)
 	}
 	return nil
@@ -62,6 +64,19 @@ func listenAdmin(path string) (net.Listener, error) {
 	return l, nil
 }
 
+// maxAdminConns is how many connections the admin socket holds: an operator's
+// commands, and haproxyctl's waiting, ask one after the other.
+const maxAdminConns = 64
+
+// adminBounds are those of the admin API: its requests have a body.
+func adminBounds(log *slog.Logger) serving.Options {
+	return serving.Options{Log: log, Conns: maxAdminConns, MaxBody: 64 << 10}
+}
+
+// dear is how often strangers are answered what takes the processor for a while:
+// a scrape takes some milliseconds of it, which the loops need.
+var dear = serving.Rate{All: 40, Each: 20}
+
 // publicHandler serves what HAProxy, the kubelet and Prometheus ask. Nothing
 // there changes anything.
 func (d *Daemon) publicHandler() http.Handler {
@@ -87,11 +102,11 @@ func (d *Daemon) publicHandler() http.Handler {
 		}
 		answer(w, http.StatusOK, "ready")
 	})
-	mux.HandleFunc("GET /active", func(w http.ResponseWriter, _ *http.Request) {
+	mux.Handle("GET /active", serving.Throttle(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, d.active())
-	})
+	}), dear))
 	if d.cfg.Gatherer != nil {
-		mux.Handle("GET /metrics", promhttp.HandlerFor(d.cfg.Gatherer, promhttp.HandlerOpts{}))
+		mux.Handle("GET /metrics", serving.Throttle(promhttp.HandlerFor(d.cfg.Gatherer, promhttp.HandlerOpts{}), dear))
 	}
 	return mux
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
+	"github.com/haproxy-peers/haproxy-peers/control/lograte"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/step"
 )
@@ -168,7 +169,7 @@ func (d *Daemon) followRecord(ag *cluster.Agreement, rec *model.Record, now time
 	d.m.frozen.Set(boolGauge(rec.Frozen))
 	d.m.move.Set(boolGauge(rec.Move != nil))
 	if before.Epoch != ag.Record.Epoch || before.Recovery != ag.Record.Recovery {
-		d.log.Info("active node", "active", rec.Active, "from", last.From, "version", ag.Record.Version.String(), "reason", last.Reason, "by", last.By)
+		lograte.Always(d.log).Info("active node", "active", rec.Active, "from", last.From, "version", ag.Record.Version.String(), "reason", last.Reason, "by", last.By)
 		d.events.add(now, fmt.Sprintf("epoch %d: the active is %s (%s)", ag.Record.Epoch, rec.Active, last.Reason))
 	}
 }

@@ -31,8 +31,9 @@ type Config struct {
 	// ten by default, to all its clients together. Default 2.
 	MaxInFlight int
 	// MaxReply is the largest answer accepted, in bytes; a larger one ends as
-	// ErrTooLarge. A table entry takes about 100 bytes, a session of "show sess" 300.
-	// Default 32 MiB.
+	// ErrTooLarge. Only SessionDetails, which reads its answer as it comes, takes as much
+	// as the default of 32 MiB: 10 MiB are the most for Sessions (300 bytes each), 4 MiB
+	// for other listings (a table entry takes about 100 bytes), 64 KiB for the rest.
 	MaxReply int
 }
 
@@ -110,7 +111,12 @@ func (c *Client) Execute(ctx context.Context, command string) (string, error) {
 
 // ask runs one command whose answer has no empty line inside.
 func (c *Client) ask(ctx context.Context, command string) (string, error) {
-	reply, err := c.roundTrip(ctx, command)
+	return c.askUpTo(ctx, command, maxListing)
+}
+
+// askUpTo is ask with a bound of its own for the answer, in bytes.
+func (c *Client) askUpTo(ctx context.Context, command string, most int) (string, error) {
+	reply, err := c.roundTrip(ctx, command, most)
 	if err != nil {
 		return "", err
 	}
@@ -124,7 +130,7 @@ func (c *Client) ask(ctx context.Context, command string) (string, error) {
 // askMarked runs one command whose answer may have empty lines inside, with a command
 // behind it whose blank answer marks the end.
 func (c *Client) askMarked(ctx context.Context, command string) (string, error) {
-	reply, err := c.roundTrip(ctx, command+";"+endMark)
+	reply, err := c.roundTrip(ctx, command+";"+endMark, maxListing)
 	if err != nil {
 		return "", err
 	}
@@ -137,7 +143,7 @@ func (c *Client) askMarked(ctx context.Context, command string) (string, error) 
 
 // change runs one command whose success is a blank answer.
 func (c *Client) change(ctx context.Context, command string) error {
-	answer, err := c.ask(ctx, command)
+	answer, err := c.askUpTo(ctx, command, maxShort)
 	if err != nil {
 		return err
 	}

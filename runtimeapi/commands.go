@@ -50,7 +50,7 @@ func (c *Client) ClearSetTable(ctx context.Context, table, key string, serverID 
 // changeTwice runs two commands in one line of one connection.
 func (c *Client) changeTwice(ctx context.Context, one, two string) error {
 	line := one + ";" + two
-	reply, err := c.roundTrip(ctx, line)
+	reply, err := c.roundTrip(ctx, line, maxShort)
 	if err != nil {
 		return err
 	}

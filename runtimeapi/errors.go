@@ -53,7 +53,11 @@ func (e *CommandError) Denied() bool {
 
 // refusal makes a CommandError of an answer that is not what the command prints.
 func refusal(command, answer string) error {
+	const most = 300
 	message, _, _ := strings.Cut(answer, "\n")
+	if len(message) > most {
+		message = message[:most] + "..." // it is logged, and told to the other members
+	}
 	return &CommandError{Command: command, Message: cutSeverity(message)}
 }
 

@@ -17,13 +17,23 @@ import (
 // connection and answers blank.
 const endMark = "set severity-output none"
 
+// What an answer may have, in bytes: it is held in memory whole, twice for a moment, and
+// what is behind the socket may have gone mad. Those of a command that changes something,
+// or looks at one thing, are a few lines.
+const (
+	maxShort   = 64 << 10
+	maxListing = 4 << 20
+)
+
 // roundTrip sends one line over a fresh connection and returns everything up to the close
-// by HAProxy, whole or not: that is for splitAnswers and cutMarked to say.
-func (c *Client) roundTrip(ctx context.Context, line string) (reply string, err error) {
+// by HAProxy, whole or not: that is for splitAnswers and cutMarked to say. More than most
+// bytes are ErrTooLarge.
+func (c *Client) roundTrip(ctx context.Context, line string, most int) (reply string, err error) {
 	buffer := c.buffer()
 	defer c.recycle(buffer)
-	err = c.exchange(ctx, line, func(answer io.Reader) error {
-		data, err := readAll(answer, buffer)
+	most = min(most, c.maxReply)
+	err = c.exchange(ctx, line, most, func(answer io.Reader) error {
+		data, err := readAll(answer, buffer, most+1)
 		reply = string(data)
 		return err
 	})
@@ -36,7 +46,7 @@ func (c *Client) roundTrip(ctx context.Context, line string) (reply string, err 
 // exchange sends one line over a fresh connection and lets read take what comes back. The
 // errors of the reader are complete ones, for read to return as they are; its io.EOF is the
 // close by HAProxy.
-func (c *Client) exchange(ctx context.Context, line string, read func(answer io.Reader) error) error {
+func (c *Client) exchange(ctx context.Context, line string, most int, read func(answer io.Reader) error) error {
 	deadline := time.Now().Add(c.timeout)
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
@@ -67,7 +77,7 @@ func (c *Client) exchange(ctx context.Context, line string, read func(answer io.
 	if _, err := io.WriteString(conn, line+"\n"); err != nil {
 		return c.explain(line, brokenOff(ctx, err, 0))
 	}
-	return read(&answerReader{client: c, ctx: ctx, conn: conn, line: line})
+	return read(&answerReader{client: c, ctx: ctx, conn: conn, line: line, most: most})
 }
 
 // answerReader bounds an answer and says what went wrong with it.
@@ -78,14 +88,15 @@ type answerReader struct {
 	conn io.Reader
 	line string
 	read int
+	most int
 }
 
 func (r *answerReader) Read(p []byte) (int, error) {
 	n, err := r.conn.Read(p)
 	r.read += n
 	switch {
-	case r.read > r.client.maxReply:
-		return 0, r.client.explain(r.line, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, r.client.maxReply))
+	case r.read > r.most:
+		return 0, r.client.explain(r.line, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, r.most))
 	case err == nil || errors.Is(err, io.EOF):
 		return n, err
 	}
@@ -110,15 +121,16 @@ func (c *Client) recycle(buffer *[]byte) {
 	}
 }
 
-// readAll reads to the end of the stream into buffer, which it grows. The result is valid
-// until the buffer is used again.
-func readAll(answer io.Reader, buffer *[]byte) ([]byte, error) {
+// readAll reads to the end of the stream, which is an error of the reader before most bytes,
+// into buffer, which it grows. The result is valid until the buffer is used again.
+func readAll(answer io.Reader, buffer *[]byte, most int) ([]byte, error) {
 	data := (*buffer)[:cap(*buffer)]
 	n := 0
 	for {
 		if n == len(data) {
-			data = append(data, make([]byte, len(data))...)
-			data = data[:cap(data)]
+			grown := make([]byte, max(min(2*n, most), n+1))
+			copy(grown, data)
+			data = grown
 			*buffer = data
 		}
 		m, err := answer.Read(data[n:])

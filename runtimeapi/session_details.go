@@ -18,7 +18,7 @@ const detailsCommand = sessionsCommand + " all"
 // printed is left out.
 func (c *Client) SessionDetails(ctx context.Context, backend, server string) ([]Session, error) {
 	d := details{backend: backend, server: server}
-	if err := c.exchange(ctx, detailsCommand, d.read); err != nil {
+	if err := c.exchange(ctx, detailsCommand, c.maxReply, d.read); err != nil {
 		return nil, err
 	}
 	return d.found, nil
@@ -71,7 +71,7 @@ func (d *details) read(answer io.Reader) error {
 
 // readRefusal reads an answer that lists nothing to its end.
 func readRefusal(command string, in io.Reader) error {
-	reply, err := io.ReadAll(in)
+	reply, err := io.ReadAll(io.LimitReader(in, maxShort))
 	if err != nil {
 		return err
 	}
@@ -112,6 +112,9 @@ func (d *details) close() error {
 	s := d.current.session
 	if !d.current.complete() {
 		return malformed(detailsCommand, "no backend or task line", s.ID)
+	}
+	if len(d.found) == maxSessions {
+		return fmt.Errorf("%q: %w: more than %d sessions", detailsCommand, ErrTooLarge, maxSessions)
 	}
 	if (d.backend == "" || s.Backend == d.backend) && (d.server == "" || s.Server == d.server) {
 		d.found = append(d.found, s)

@@ -10,6 +10,13 @@ import (
 
 const sessionsCommand = "show sess"
 
+// maxSessions is how many sessions one answer may have; maxSessionList are the bytes of so
+// many in "show sess".
+const (
+	maxSessions    = 32 << 10
+	maxSessionList = 10 << 20
+)
+
 // Session is one session ("stream" in HAProxy's source) as "show sess" knows it.
 type Session struct {
 	// ID is what SessionDetail and ShutdownSession take. It is a pointer: it may mean
@@ -42,7 +49,7 @@ type Session struct {
 // Sessions lists all sessions, those of peers and of the CLI included. It costs HAProxy
 // about 5 ms per 1,000 sessions.
 func (c *Client) Sessions(ctx context.Context) ([]Session, error) {
-	answer, err := c.ask(ctx, sessionsCommand)
+	answer, err := c.askUpTo(ctx, sessionsCommand, maxSessionList)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +63,7 @@ func (c *Client) SessionDetail(ctx context.Context, id string) (Session, error) 
 		return Session{}, err
 	}
 	command := sessionsCommand + " " + id
-	answer, err := c.ask(ctx, command)
+	answer, err := c.askUpTo(ctx, command, maxShort)
 	if err != nil {
 		return Session{}, err
 	}
@@ -81,7 +88,11 @@ func parseSessions(command, answer string) ([]Session, error) {
 	if answer != "" && !strings.HasPrefix(answer, "0x") {
 		return nil, refusal(command, answer)
 	}
-	sessions := make([]Session, 0, strings.Count(answer, "\n"))
+	number := strings.Count(answer, "\n")
+	if number > maxSessions {
+		return nil, fmt.Errorf("%q: %w: %d sessions, more than %d", command, ErrTooLarge, number, maxSessions)
+	}
+	sessions := make([]Session, 0, number)
 	for rest := answer; rest != ""; {
 		var line string
 		line, rest = cutLine(rest)

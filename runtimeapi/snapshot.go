@@ -40,7 +40,7 @@ func (c *Client) Snapshot(ctx context.Context, query SnapshotQuery) (Snapshot, e
 		return Snapshot{}, err
 	}
 	line := strings.Join(commands, ";")
-	reply, err := c.roundTrip(ctx, line)
+	reply, err := c.roundTrip(ctx, line, maxListing)
 	if err != nil {
 		return Snapshot{}, err
 	}

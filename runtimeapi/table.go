@@ -90,7 +90,7 @@ func (c *Client) TableKey(ctx context.Context, table, key string) (Entry, bool, 
 		return Entry{}, false, err
 	}
 	command := tablesCommand + " " + table + " key " + key
-	answer, err := c.ask(ctx, command)
+	answer, err := c.askUpTo(ctx, command, maxShort)
 	if err != nil {
 		return Entry{}, false, err
 	}

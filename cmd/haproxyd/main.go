@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -19,6 +20,10 @@ import (
 
 // version is set at build time: -ldflags "-X main.version=...".
 var version = "dev"
+
+// memoryLimit is what the Go runtime keeps to, in bytes. The mapped parts of the
+// binary, some 12 MiB, come on top in the resident size.
+const memoryLimit = 40 << 20
 
 func main() { os.Exit(execute(os.Args[1:])) }
 
@@ -38,6 +43,11 @@ func execute(args []string) int {
 	// takes microseconds (measured at rest: a sixth less processor time with one).
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(1)
+	}
+	// What a flood leaves behind is collected before it makes the process large: at
+	// rest the heap is far below this, and the collector's own pace rules.
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()

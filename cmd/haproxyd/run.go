@@ -21,6 +21,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
 	"github.com/haproxy-peers/haproxy-peers/control/kube"
+	"github.com/haproxy-peers/haproxy-peers/control/lograte"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
 )
 
@@ -43,6 +44,9 @@ func run(ctx context.Context, s *settings) error {
 	}
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	bounded := lograte.New(log.Handler(), reg)
+	defer bounded.Flush()
+	log = slog.New(bounded)
 
 	cfg := control.Config{
 		Name: name, Version: version, Files: s.HAProxyCfg, DataDir: s.DataDir, AdminSocket: s.AdminSocket,

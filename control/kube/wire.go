@@ -12,7 +12,7 @@ import (
 const (
 	// maxList bounds the list of the pods, and maxEvent one event of a watch: an
 	// object of the API is at most 1.5 MiB (etcd's bound).
-	maxList  = 16 << 20
+	maxList  = 4 << 20
 	maxEvent = 4 << 20
 )
 

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/control/serving"
 )
 
 // Config is what is run.
@@ -70,7 +72,7 @@ func Run(ctx context.Context, c Config) (int, error) {
 	}
 	s := &supervisor{Config: c, client: http.Client{Timeout: 2 * c.Timing.Probe}}
 	s.turn("starting")
-	server := &http.Server{Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second}
+	server := serving.New(s.handler(), serving.Options{Conns: 64, Log: c.Log})
 	go func() { _ = server.Serve(l) }() // ends with Close
 	defer func() { _ = server.Close() }()
 	return s.keep(ctx)
