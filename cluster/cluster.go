@@ -248,6 +248,14 @@ func (c *Cluster) Propose(ctx context.Context, cmd Command) (Record, error) {
 // not be modified afterwards.
 func (c *Cluster) Publish(view []byte) { c.gossip.Publish(view) }
 
+// Security returns how safe the gossip is now.
+func (c *Cluster) Security() Security { return c.gossip.Security() }
+
+// SetLowest takes the lowest protocol that the members agreed on: from
+// gossip.ReadsSealed on, what is not sealed is refused. It may be called before
+// Run, and should be where the disk knows.
+func (c *Cluster) SetLowest(n uint8) { c.gossip.SetStrict(n >= gossip.ReadsSealed) }
+
 // Changed yields a value after the record, a view, the leader or the members
 // changed (1-buffered).
 func (c *Cluster) Changed() <-chan struct{} { return c.changed }
@@ -329,7 +337,7 @@ func (c *Cluster) Members() []Member {
 	for _, m := range c.gossip.Members() {
 		w := Member{
 			Name: m.Name, Process: m.Process, Address: m.Address, Version: m.Version, Disk: m.Disk,
-			Witness: m.Witness, Observe: m.Observer, Self: m.Self, State: MemberAlive,
+			Witness: m.Witness, Observe: m.Observer, Self: m.Self, State: MemberAlive, Reads: m.Reads,
 			Voter: slices.ContainsFunc(voters, func(v register.VoterStatus) bool {
 				return v.Name == m.Name && v.Disk == m.Disk && !v.Learner
 			}),

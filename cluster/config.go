@@ -34,8 +34,15 @@ type Config struct {
 	// to join is reached.
 	GossipAdvertise string
 	// KeyFile holds the encryption keys, one base64 or hex key per line, the
-	// first being the primary one. Read again when it changes. Empty: none.
+	// first being the primary one. Read again when it changes. Empty: none, which
+	// is refused (*SecurityError) unless GossipBind is a loopback address or
+	// Insecure is set.
 	KeyFile string
+	// Encrypt says what the gossip sends and takes where there is a KeyFile;
+	// empty is gossip.EncryptRequire.
+	Encrypt gossip.Encrypt
+	// Insecure allows a gossip without a KeyFile on an address that others reach.
+	Insecure bool
 	// Join lists the HOST:PORT of the first members; resolved again every 15 s.
 	Join []string
 	// InitialVoters are the names of the voters of a first start. Empty: this
@@ -105,7 +112,7 @@ func (c Config) gossip(meta gossip.Meta, of *Cluster) gossip.Config {
 	}
 	return gossip.Config{
 		Meta: meta, Label: label, Bind: c.GossipBind, Advertise: c.GossipAdvertise,
-		KeyFile: c.KeyFile, Join: c.Join,
+		KeyFile: c.KeyFile, Encrypt: c.Encrypt, Insecure: c.Insecure, Join: c.Join,
 		Deliver: of.deliver, Changed: of.gossipChanged, Status: of.viewStatus,
 		Logger: c.Logger, Registerer: c.Registerer, Resolver: c.Resolver, Transport: c.Transport,
 		ProbeInterval: c.ProbeInterval, ProbeTimeout: c.ProbeTimeout, GossipInterval: c.GossipInterval,

@@ -23,6 +23,11 @@ type (
 	// NameTakenError is what Run returns in the second of two live processes of
 	// one name; it carries the address of the first.
 	NameTakenError = gossip.NameTakenError
+	// SecurityError is what New returns for a configuration that would leave the
+	// gossip open.
+	SecurityError = gossip.SecurityError
+	// Security is how safe the gossip is, for `status`.
+	Security = gossip.Security
 )
 
 // Errors of the register; see there.
@@ -133,4 +138,7 @@ type Member struct {
 	Self bool
 	// State is one of the Member constants.
 	State string
+	// Reads is the newest protocol that it reads, 1 for the versions that
+	// announced none; see gossip.Reads.
+	Reads uint8
 }

@@ -44,8 +44,15 @@ type Config struct {
 
 	// KeyFile holds the encryption keys, one base64 or hex key of 16, 24 or 32
 	// bytes per line, the first being the one to encrypt with and all of them
-	// being accepted. It is read again when it changes. Empty: no encryption.
+	// being accepted. It is read again when it changes. A file that the group or
+	// others may write is refused. Empty: no encryption, which is refused
+	// (*SecurityError) unless Bind is a loopback address or Insecure is set.
 	KeyFile string
+	// Encrypt says what is sent and taken where there is a KeyFile; empty is
+	// EncryptRequire.
+	Encrypt Encrypt
+	// Insecure allows a gossip without a KeyFile on an address that others reach.
+	Insecure bool
 
 	// Join lists the HOST:PORT of first members. They are resolved again every
 	// ResolveInterval, so that a member that came back at a new address, or an
@@ -121,6 +128,9 @@ func (c Config) Validate() error {
 		fail("bind address %q: %w", c.Bind, err)
 	} else if net.ParseIP(host) == nil {
 		fail("bind address %q: the host must be an IP address", c.Bind)
+	}
+	if err := c.checkOpen(); err != nil {
+		errs = append(errs, err)
 	}
 	if c.Advertise != "" {
 		if host, port, err := splitHostPort(c.Advertise); err != nil {

@@ -29,6 +29,65 @@
 // by (process, sequence), records by their version, and ages are summed up hop
 // by hop from monotonic clocks.
 //
+// # Closed by default
+//
+// Whoever can send to the gossip's port and is believed can take a part in it:
+// be a member, bring views and records, speak to the register. So a gossip
+// without a key is refused on every address but the loopback's, unless the
+// configuration says that it is meant so. A key file that others may write is as
+// good as none and refused too; that is looked at again at every reading.
+//
+// A live cluster goes from no key to one in three restarts of each member (type
+// Encrypt). memberlist has the two switches for it (GossipVerifyIncoming and
+// GossipVerifyOutgoing of v0.7.0, for packets and both sides of streams alike):
+// neighbouring steps understand each other, so that a majority is there at all
+// times. While plain packets are taken they are counted, and their senders known.
+//
+// # Old packets are nothing
+//
+// memberlist's encryption says that a packet was made by somebody with the key,
+// not when, nor for whom. So every packet and every stream is sealed once more,
+// between memberlist and the sockets (type seal), by frames with an HMAC under a
+// key derived from the gossip's:
+//
+//   - Each process draws random tokens for itself. A packet names the token of
+//     the receiver, so that it is nothing to another process, to its sender, or
+//     to another life of the receiver, which has forgotten what it has received.
+//   - A packet is numbered within its session (a sender's use of one token), and
+//     the receiver takes each number once. What it remembers of a token is
+//     forgotten only together with the token (type inbox).
+//   - A token lives for 20 s of the receiver's monotonic clock, so that a packet
+//     that was held back on its way is soon nothing either. No wall clock, and no
+//     clock of another machine, takes part.
+//   - A sender learns the token by asking the address that it sends to, and takes
+//     only the answer to its own random number. The question names the address
+//     it was sent to, and only the process that tells others that address
+//     answers: else a question that is brought to another member would make that
+//     one take what was meant for the first. The answer goes to the address that
+//     the asking process tells others (as memberlist's own answers do: a packet's
+//     source may be a relay's), and is shorter than the question. Packets wait for
+//     it for a second at most, and the next questions are asked before a token is
+//     too old, so that only the first contact costs a round trip.
+//   - A stream begins with random numbers of both sides, and its records are
+//     authenticated by a key made of both. One to a member's address names it, as
+//     a packet's question does.
+//
+// Members of the versions before this one know none of it. Each member announces
+// what it reads (the constant Reads, as memberlist's delegate protocol), and is
+// spoken to accordingly; where nothing is known yet, a stream is tried sealed and
+// then again without. As long as one such member is left, what is not sealed has
+// to be taken from everybody, and a recording from that time can be played again.
+// Therefore SetStrict: who knows that all members have agreed on the sealed
+// format says so, and everything else is refused from then on. A process that
+// starts takes both until it is told. What was agreed on is in the record on its
+// disk, so that it can be told before it opens a socket; one without a disk has
+// no vote to lose, and takes what it hears then for what it needs to become a
+// member. A member in the steps accept or send takes both whatever it was told,
+// and one in accept seals nothing: its neighbours may have no key to read it with.
+//
+// Without a key nothing is authenticated, so that a seal would be worth nothing;
+// there is none.
+//
 // # What is refused
 //
 // Every message has an envelope with a format version. A packet with a wrong

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,6 +45,7 @@ type Gossip struct {
 	queue   queue
 
 	keyText string // content of the key file when it was first read
+	seal    *seal  // nil without keys
 	keyring *memberlist.Keyring
 
 	inbound chan []byte
@@ -108,14 +108,22 @@ func New(cfg Config) (*Gossip, error) {
 		meta: cfg.Meta, members: map[string]*memberState{}, gone: map[string]*memberState{}, views: viewStore{},
 	}
 	if cfg.KeyFile != "" {
-		text, err := os.ReadFile(cfg.KeyFile)
+		text, warning, err := readKeyFile(cfg.KeyFile)
 		if err != nil {
-			return nil, fmt.Errorf("gossip key file: %w", err)
+			return nil, err
 		}
-		if _, err := parseKeys(cfg.KeyFile, text); err != nil {
+		if warning != "" {
+			g.log.Warn("the gossip key file is not safe", "file", cfg.KeyFile, "problem", warning)
+		}
+		keys, err := parseKeys(cfg.KeyFile, text)
+		if err != nil {
 			return nil, err
 		}
 		g.keyText = string(text)
+		g.seal = newSeal(cfg.mode(), cfg.Label, keys, g.log, m)
+		if g.seal.mode == EncryptRequire {
+			m.encrypted.Set(1)
+		}
 	}
 	return g, nil
 }
@@ -176,6 +184,7 @@ func (g *Gossip) start(ctx context.Context) error {
 	c.GossipInterval, c.PushPullInterval = g.cfg.GossipInterval, g.cfg.PushPullInterval
 	c.TCPTimeout = g.cfg.StreamTimeout
 	c.UDPBufferSize = packetSize
+	c.DelegateProtocolMax = Reads // spoken: 0, as by those that know of none
 	c.EnableCompression = false
 	c.Delegate, c.Events = (*delegate)(g), (*delegate)(g)
 	c.Logger = log.New(&logBridge{logger: g.log, drop: g.metrics.drop}, "", 0)
@@ -187,6 +196,9 @@ func (g *Gossip) start(ctx context.Context) error {
 		if c.Keyring, err = memberlist.NewKeyring(keys, keys[0]); err != nil {
 			return fmt.Errorf("gossip keys: %w", err)
 		}
+		c.GossipVerifyOutgoing = g.seal.mode != EncryptAccept
+		c.GossipVerifyIncoming = g.seal.mode == EncryptRequire
+		c.UDPBufferSize -= sealOverhead
 	} else {
 		g.log.Warn("gossip is neither encrypted nor authenticated: whoever reaches the port can take part; set a key file")
 	}
@@ -194,6 +206,9 @@ func (g *Gossip) start(ctx context.Context) error {
 		if c.Transport, err = listen(host, port, g.log); err != nil {
 			return fmt.Errorf("gossip on %s: %w", g.cfg.Bind, err)
 		}
+	}
+	if g.seal != nil {
+		c.Transport = g.seal.over(c.Transport)
 	}
 	ml, err := memberlist.Create(c)
 	if err != nil {
@@ -312,7 +327,7 @@ func (g *Gossip) runKeys(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		text, err := os.ReadFile(g.cfg.KeyFile)
+		text, warning, err := readKeyFile(g.cfg.KeyFile)
 		if err == nil && string(text) == last {
 			problem = ""
 			continue
@@ -322,6 +337,7 @@ func (g *Gossip) runKeys(ctx context.Context) {
 			keys, err = parseKeys(g.cfg.KeyFile, text)
 		}
 		if err == nil {
+			g.seal.setKeys(keys)
 			err = installKeys(g.keyring, keys)
 		}
 		if err != nil {
@@ -332,6 +348,9 @@ func (g *Gossip) runKeys(ctx context.Context) {
 			continue
 		}
 		last, problem = string(text), ""
+		if warning != "" {
+			g.log.Warn("the gossip key file is not safe", "file", g.cfg.KeyFile, "problem", warning)
+		}
 		g.log.Info("installed new gossip keys", "file", g.cfg.KeyFile, "keys", len(keys))
 	}
 }

@@ -38,7 +38,7 @@ func parseKeys(file string, text []byte) ([][]byte, error) {
 		}
 		key, ok := parseKey(line)
 		if !ok {
-			return nil, &KeyError{File: file, Line: number, Text: "neither hex nor base64 of 16, 24 or 32 bytes; make one with: head -c 32 /dev/urandom | base64"}
+			return nil, &KeyError{File: file, Line: number, Text: "neither hex nor base64 of 16, 24 or 32 bytes; make one with haproxyctl gossip-key"}
 		}
 		if slices.ContainsFunc(keys, func(k []byte) bool { return bytes.Equal(k, key) }) {
 			return nil, &KeyError{File: file, Line: number, Text: "the same key is there twice"}
@@ -46,7 +46,7 @@ func parseKeys(file string, text []byte) ([][]byte, error) {
 		keys = append(keys, key)
 	}
 	if len(keys) == 0 {
-		return nil, &KeyError{File: file, Text: "no key in it; put one there, or start every member without a key file"}
+		return nil, &KeyError{File: file, Text: "no key in it; make one with haproxyctl gossip-key"}
 	}
 	return keys, nil
 }

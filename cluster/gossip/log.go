@@ -54,6 +54,9 @@ func (l *logBridge) Write(line []byte) (int, error) {
 	text := string(bytes.TrimSpace(line))
 	level, text := splitLevel(text)
 	text = strings.TrimPrefix(text, "memberlist: ")
+	if strings.Contains(text, errUnfit.Error()) {
+		return len(line), nil // counted where it was refused
+	}
 	if level > slog.LevelDebug {
 		for _, d := range droppedTexts {
 			if strings.Contains(text, d.text) {

@@ -23,6 +23,8 @@ type Member struct {
 	Live bool
 	// Since is when it came or, if it is not Live, went, on this machine's clock.
 	Since time.Time
+	// Reads is the newest format that it reads; see the constant Reads.
+	Reads uint8
 }
 
 // memberState is a member with what is needed to send to it.
@@ -110,7 +112,11 @@ func (d *delegate) take(n *memberlist.Node) {
 	}
 	s := &memberState{node: *n, Member: Member{
 		Meta: meta, Process: n.Name, Address: n.Address(), Self: n.Name == d.process, Live: true, Since: time.Now(),
+		Reads: max(n.DMax, 1), // 0: it is of a version that announced nothing
 	}}
+	if d.seal != nil {
+		d.seal.learn(s.Address, s.Reads)
+	}
 	// memberlist goes on changing n; Addr and Meta are replaced, not changed in place.
 	s.node.Addr = slices.Clone(n.Addr)
 	d.mu.Lock()

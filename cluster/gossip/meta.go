@@ -15,6 +15,17 @@ import (
 // oldest member understands while the members are replaced one by one.
 const Protocol = 1
 
+// Reads is the newest protocol that this build reads: 1 is that of the versions
+// that announced none, 2 seals packets and streams against being played again,
+// and is what all formats that are later than 1 begin with. It is announced as
+// memberlist's delegate protocol (DelegateProtocolMax), which the older versions
+// ignore, each being a member whose spoken protocol is 0.
+const Reads = 2
+
+// ReadsSealed is the first protocol with the seal: once no member reads less,
+// SetStrict(true) is due.
+const ReadsSealed = 2
+
 // metaFormat is the version of Meta's own encoding.
 const metaFormat = 1
 

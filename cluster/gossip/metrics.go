@@ -25,6 +25,14 @@ const (
 	// ReasonUnreachable is a message to a member that is not there, or one whose
 	// sending failed.
 	ReasonUnreachable = "unreachable"
+	// ReasonOld is a packet or a stream without a seal, after all members agreed
+	// to seal (see Gossip.SetStrict).
+	ReasonOld = "old_format"
+	// ReasonReplayed is a sealed packet that came before, or a stream played again.
+	ReasonReplayed = "replayed"
+	// ReasonStale is a sealed packet for another process or for another life of
+	// this one. A few come after a start, from those that knew the life before.
+	ReasonStale = "stale"
 )
 
 type metrics struct {
@@ -32,6 +40,9 @@ type metrics struct {
 	sent    *prometheus.CounterVec
 	members prometheus.Gauge
 	rejoins prometheus.Counter
+
+	encrypted, protected prometheus.Gauge
+	plain                prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -48,12 +59,21 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		rejoins: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "gossip_joins_total", Help: "Successful joins of an address that was not among the members.",
 		}),
+		encrypted: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "gossip_encrypted", Help: "1 where the gossip that is sent is encrypted and nothing else is taken.",
+		}),
+		protected: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "gossip_replay_protected", Help: "1 where recorded gossip is refused when it comes again: encryption is required, and all members speak the sealed format.",
+		}),
+		plain: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "gossip_plain_packets_total", Help: "Gossip packets and streams that were taken although they were not encrypted (--gossip-encrypt accept or send).",
+		}),
 	}
-	for _, r := range []string{ReasonKey, ReasonLabel, ReasonGarbage, ReasonNewer, ReasonCluster, ReasonFull, ReasonUnreachable} {
+	for _, r := range []string{ReasonKey, ReasonLabel, ReasonGarbage, ReasonNewer, ReasonCluster, ReasonFull, ReasonUnreachable, ReasonOld, ReasonReplayed, ReasonStale} {
 		m.dropped.WithLabelValues(r)
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.dropped, m.sent, m.members, m.rejoins} {
+	for _, c := range []prometheus.Collector{m.dropped, m.sent, m.members, m.rejoins, m.encrypted, m.protected, m.plain} {
 		errs = append(errs, reg.Register(c))
 	}
 	return m, errors.Join(errs...)

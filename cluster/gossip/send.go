@@ -25,7 +25,13 @@ func (g *Gossip) sendTo(process string, message []byte) {
 }
 
 // packetLimit is the largest message that is sent as a packet.
-func (g *Gossip) packetLimit() int { return packetSize - packetOverhead - len(g.cfg.Label) }
+func (g *Gossip) packetLimit() int {
+	limit := packetSize - packetOverhead - len(g.cfg.Label)
+	if g.seal != nil {
+		limit -= sealOverhead
+	}
+	return limit
+}
 
 func (g *Gossip) send(node memberlist.Node, message []byte) {
 	g.life.RLock()
