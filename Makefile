@@ -23,7 +23,7 @@ UNIT = $$($(GO) list ./... | grep -v /e2e)
 PERCONA_IMAGE ?= percona-haproxy:$(VERSION)
 SBOM_TOOL = github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0
 
-.PHONY: help build test test-unit test-simulation test-manifests test-e2e e2e e2e-k8s demo bench flood lint fuzz docker docker-percona docker-test sbom clean go root deps
+.PHONY: help build test test-unit test-simulation test-manifests test-e2e e2e e2e-clock e2e-k8s demo bench flood lint fuzz docker docker-percona docker-test sbom clean go root deps
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ test-e2e: root deps build ## the core scenarios on a real Galera cluster and rea
 
 e2e: root deps build ## every scenario (root)
 	E2E_FULL=1 $(GO) test -count=1 -p 1 -v -timeout 60m -run . ./e2e/...
+
+e2e-clock: root deps build ## the machine's clock set by an hour both ways under load, and restored (root; nothing else should run meanwhile)
+	E2E_CLOCK=1 $(GO) test -count=1 -p 1 -v -timeout 20m -run '^TestClockSteps$$' ./e2e
 
 # KUBECONFIG=FILE takes an existing cluster; K8S_CLUSTER=native|kind (KIND_NODE_IMAGE) says which one is made. RUN is
 # a -run filter, E2E_K8S_CHAOS the length of the random part, E2E_K8S_OUT the folder of figures.md and timeline.svg,

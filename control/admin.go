@@ -43,13 +43,10 @@ func (d *Daemon) adminHandler() http.Handler {
 		return d.exclude(ctx, r.Node, false)
 	}))
 	mux.HandleFunc("POST "+api.PathFreeze, handle(func(ctx context.Context, r api.FreezeRequest) (any, error) {
-		return d.freeze(ctx, true, orElse(r.Reason, "by an operator through "+d.cfg.Name))
+		return d.freeze(ctx, true, r.Reason)
 	}))
 	mux.HandleFunc("POST "+api.PathUnfreeze, handle(func(ctx context.Context, r api.FreezeRequest) (any, error) {
-		if r.Reason != "" {
-			d.events.add(time.Now(), "unfrozen: "+r.Reason)
-		}
-		return d.freeze(ctx, false, "")
+		return d.freeze(ctx, false, r.Reason)
 	}))
 	mux.HandleFunc("POST "+api.PathRegisterInit, handle(func(ctx context.Context, r api.InitRequest) (any, error) {
 		return d.registerInit(ctx, r)
@@ -74,7 +71,12 @@ func handle[Req any](f func(context.Context, Req) (any, error)) http.HandlerFunc
 			writeError(w, &api.Error{Code: api.CodeBadRequest, Message: "the request's body: " + err.Error()})
 			return
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), proposeWithin)
+		ctx, err := withOrder(r, &req)
+		if err != nil {
+			writeError(w, &api.Error{Code: api.CodeBadRequest, Message: err.Error()})
+			return
+		}
+		ctx, cancel := context.WithTimeout(ctx, proposeWithin)
 		defer cancel()
 		res, err := f(ctx, req)
 		if err == nil {
@@ -191,18 +193,22 @@ func (d *Daemon) lost(ag *cluster.Agreement, rec *model.Record) *api.Error {
 }
 
 func (d *Daemon) exclude(ctx context.Context, node string, excluded bool) (any, error) {
+	kind := model.OrderInclude
+	if excluded {
+		kind = model.OrderExclude
+	}
 	topo := d.files.topology()
 	if topo == nil || !slices.Contains(order(topo), node) {
 		return nil, refused("%q is not a node of this configuration", node)
 	}
-	err := d.change(ctx, func(_ *started, _ *cluster.Agreement, rec *model.Record) (*model.Record, bool, error) {
+	err := d.changeBy(ctx, d.order(ctx, kind, node), func(rec *model.Record) (*model.Record, error) {
 		if rec.IsExcluded(node) == excluded {
-			return nil, false, nil
+			return nil, nil
 		}
 		if excluded && rec.Active == node {
-			return nil, false, refused("%s is the active: move the writers first (haproxyctl active set NODE)", node)
+			return nil, refused("%s is the active: move the writers first (haproxyctl active set NODE)", node)
 		}
-		return rec.WithExcluded(node, excluded), false, nil
+		return rec.WithExcluded(node, excluded), nil
 	})
 	if err != nil {
 		return nil, err
@@ -210,17 +216,25 @@ func (d *Daemon) exclude(ctx context.Context, node string, excluded bool) (any, 
 	return d.active(), nil
 }
 
-func (d *Daemon) freeze(ctx context.Context, frozen bool, why string) (any, error) {
-	err := d.change(ctx, func(_ *started, _ *cluster.Agreement, rec *model.Record) (*model.Record, bool, error) {
-		if rec.Frozen == frozen {
-			return nil, false, nil
+// freeze stops the automatic changes, or lets them go on. Frozen already, it takes
+// another reason instead of the one that stands there.
+func (d *Daemon) freeze(ctx context.Context, frozen bool, reason string) (any, error) {
+	kind := model.OrderUnfreeze
+	if frozen {
+		kind = model.OrderFreeze
+	}
+	err := d.changeBy(ctx, d.order(ctx, kind, ""), func(rec *model.Record) (*model.Record, error) {
+		if rec.Frozen == frozen && (!frozen || reason == "" || reason == rec.FrozenWhy) {
+			return nil, nil
 		}
 		next := rec.Clone()
-		next.Frozen, next.FrozenWhy = frozen, why
-		if !frozen {
+		next.Frozen, next.FrozenWhy = frozen, ""
+		if frozen {
+			next.FrozenWhy = orElse(reason, "by an operator through "+d.cfg.Name)
+		} else {
 			next.AutoMoves = nil // somebody has looked: count from here
 		}
-		return next, false, nil
+		return next, nil
 	})
 	if err != nil {
 		return nil, err

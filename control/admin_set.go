@@ -64,8 +64,9 @@ func (d *Daemon) setActive(ctx context.Context, req api.SetRequest) (any, error)
 		return nil, bad
 	}
 	want.By, want.Owner = "an operator through "+d.cfg.Name, d.cfg.Name
+	want.OrderedBy, want.Reason = orderOf(ctx).by, req.Reason
 	if req.LocalOnly {
-		return d.setLocal(&req)
+		return d.setLocal(ctx, &req)
 	}
 	res := api.SetResponse{DryRun: req.DryRun, To: req.Node}
 	planned := false
@@ -73,7 +74,7 @@ func (d *Daemon) setActive(ctx context.Context, req api.SetRequest) (any, error)
 		if req.ExpectEpoch != 0 && req.ExpectEpoch != ag.Record.Epoch {
 			return nil, false, d.lost(ag, rec)
 		}
-		in := d.input(s, ag, rec, time.Now())
+		in := d.input(s, ag, rec, d.clock.now())
 		res.From, res.Epoch, res.Warnings = rec.Active, ag.Record.Epoch, nil
 		res.Votes = decide.Votes(in, req.Node)
 		out, warnings, err := decide.Operator(in, want)
@@ -109,6 +110,7 @@ func (d *Daemon) setActive(ctx context.Context, req api.SetRequest) (any, error)
 	}
 	if res.Changed {
 		res.Epoch++
+		d.tellDecision(ctx, "set", req.Node)
 	}
 	res.Active = d.active()
 	if res.Changed && planned {

@@ -27,6 +27,8 @@ type Daemon struct {
 	m    *metrics
 	deps Deps
 
+	// clock is time.Now; what it gives is compared with itself only.
+	clock  clock
 	files  *configFiles
 	proxy  *proxy // nil for a witness
 	gate   gate
@@ -42,6 +44,8 @@ type Daemon struct {
 	// born is when this daemon was made; moveClock counts from a decision's arrival.
 	born      time.Time
 	moveClock moveClock
+	autoMoves autoMoves
+	owed      owed
 	touch     touch
 	local     local
 	moves     moveLog
@@ -104,7 +108,7 @@ func New(cfg Config, deps Deps) (*Daemon, error) {
 	cfg = cfg.withDefaults()
 	d := &Daemon{
 		cfg: cfg, log: cfg.Logger, m: newMetrics(cfg.Registerer), deps: deps,
-		events: &events{max: 200}, born: time.Now(),
+		events: &events{max: 200}, clock: time.Now, born: time.Now(),
 		wakeV: make(chan struct{}, 1),
 		wakeP: make(chan struct{}, 1),
 	}
@@ -116,7 +120,7 @@ func New(cfg Config, deps Deps) (*Daemon, error) {
 	}
 	d.local.dropped = func(node string) {
 		d.log.Warn("a majority is back: the order for this proxy alone is dropped", "node", node)
-		d.events.add(time.Now(), "a majority is back: the order for "+node+" on this proxy alone is dropped")
+		d.events.add(d.clock.now(), "a majority is back: the order for "+node+" on this proxy alone is dropped")
 		wake(d.wakeP)
 	}
 	d.files = &configFiles{
@@ -128,7 +132,7 @@ func New(cfg Config, deps Deps) (*Daemon, error) {
 		d.proxy = &proxy{
 			undo: undo, hold: hold{undo: undo}, inspect: d.inspectorOf,
 			cfg: cfg, log: cfg.Logger, now: time.Now, dial: deps.HAProxy, want: d.desired, m: d.m,
-			events: d.events, notify: func() { wake(d.wakeV) }, pause: func() { d.paused(time.Now()) }, files: d.files,
+			events: d.events, notify: func() { wake(d.wakeV) }, pause: func() { d.paused(d.clock.now()) }, files: d.files,
 			memory: newMemory(filepath.Join(cfg.DataDir, "haproxy-seen.json"), cfg.Logger),
 			beacon: beacon{after: cfg.BeaconAfter, within: cfg.VerifiedWithin},
 			pace:   pace{urgent: 2 * time.Second, calm: cfg.NativePace},
@@ -171,6 +175,17 @@ func (d *Daemon) Run(ctx context.Context) error {
 	g.Go(func() error { return serve(gctx, adminL, d.adminHandler(), adminBounds(d.log)) })
 	g.Go(func() error { return d.start(gctx, g) })
 	return g.Wait()
+}
+
+// Reread has everything that is read from files read again now instead of at the
+// loops' own pace; what cannot be used then leaves what is in force, as always. The
+// gossip keys are looked at every two seconds, a password at each login and a service
+// account at each request, so that nothing is to be done for those.
+func (d *Daemon) Reread() {
+	d.log.Info("rereading the files")
+	d.files.reread.Store(true)
+	wake(d.wakeP)
+	wake(d.wakeV)
 }
 
 // start waits for a usable haproxy.cfg, then starts the rest.
@@ -217,13 +232,13 @@ func (d *Daemon) firstTopology(ctx context.Context) *configs.Topology {
 	defer t.Stop()
 	last := ""
 	for {
-		err := d.files.refresh(time.Now())
+		err := d.files.refresh(d.clock.now())
 		if err == nil {
 			return d.files.topology()
 		}
 		if err.Error() != last {
 			last = err.Error()
-			d.events.add(time.Now(), last)
+			d.events.add(d.clock.now(), last)
 		}
 		select {
 		case <-ctx.Done():

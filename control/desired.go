@@ -49,7 +49,7 @@ func (d *Daemon) desired() desired {
 	}
 	ag := s.cluster.Agreement()
 	if ag.Fresh {
-		d.touch.at(time.Now().Add(-ag.FreshAge))
+		d.touch.at(d.clock.now().Add(-ag.FreshAge))
 	} else {
 		d.gate.close()
 	}
@@ -64,7 +64,7 @@ func (d *Daemon) desired() desired {
 	if rec == nil {
 		return desired{why: orElse(ag.Reason, "nothing is decided yet"), cut: cut, keepFence: d.keepsFence(&ag)}
 	}
-	fresh := time.Now().Add(-ag.FreshAge)
+	fresh := d.clock.now().Add(-ag.FreshAge)
 	want := desired{
 		known: true, active: rec.Active, left: rec.Last().From, version: ag.Record.Version, fresh: fresh, voting: ag.Voting,
 		frozen: rec.Frozen, move: rec.Move, moveAge: d.moveClock.age(epochOf(ag.Record.Version)), cut: cut, keepFence: d.keepsFence(&ag),
@@ -129,9 +129,10 @@ func (s *started) blind(active string) string {
 // this member's role: a leader that steps down, for want of a majority or for
 // another leader, knows as a follower only what it has heard as one.
 type touch struct {
-	mu   sync.Mutex
-	last time.Time
-	why  string // this proxy was cut off, and has not been allowed to write since
+	mu    sync.Mutex
+	clock clock
+	last  time.Time
+	why   string // this proxy was cut off, and has not been allowed to write since
 }
 
 // cut keeps a proxy cut off, which by why it may be no longer, until enforced: the
@@ -167,14 +168,15 @@ func (t *touch) since(born time.Time) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.last.After(born) {
-		return time.Since(t.last)
+		born = t.last
 	}
-	return time.Since(born)
+	return t.clock.now().Sub(born)
 }
 
 // moveClock counts how long this member has known a decision.
 type moveClock struct {
 	mu    sync.Mutex
+	clock clock
 	of    cluster.Version
 	since time.Time
 }
@@ -183,7 +185,7 @@ func (c *moveClock) age(epoch cluster.Version) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.of != epoch {
-		c.of, c.since = epoch, time.Now()
+		c.of, c.since = epoch, c.clock.now()
 	}
-	return time.Since(c.since)
+	return c.clock.now().Sub(c.since)
 }

@@ -21,4 +21,17 @@
 //     until the leader has looked at what the HAProxies did meanwhile (rule 4
 //     of DESIGN section 5) before it enforces the old decision.
 //   - The beacon goes off at once and comes back late.
+//
+// No wall clock decides anything. Times within this process keep time.Now's
+// monotonic reading; what the record has by other members' clocks is for people,
+// and how long ago it was is counted from when this member first saw it. A HAProxy
+// process is told from another one by its pid and its own Start_time_sec, a number
+// that it has for life (or, where it prints none, its uptime against the monotonic
+// clock); over a restart of this daemon by the same two and by counters that never
+// go back. Not by /proc: a daemon in a container of its own does not see its
+// HAProxy's process there.
+//
+// Who gave an order is what the kernel says of the admin socket's peer. It stands in
+// the decision, or in the record's list of orders, once every voter can keep it
+// (model.Record.Speaks), and in the log of the daemon that took it always.
 package control

@@ -22,7 +22,7 @@ func (d *Daemon) explain() api.Explanation {
 		e.Why = append(e.Why, err.Error())
 		return e
 	}
-	in := d.input(s, &ag, rec, time.Now())
+	in := d.input(s, &ag, rec, d.clock.now())
 	in.Review = false
 	if rec != nil {
 		last := rec.Last()

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/configs"
@@ -41,7 +42,8 @@ type configFiles struct {
 	stamp   string
 	checked time.Time
 	force   bool
-	compare bool // the topology is new: compare it with the running HAProxy
+	reread  atomic.Bool // somebody asks for it, from another goroutine
+	compare bool        // the topology is new: compare it with the running HAProxy
 
 	mu      sync.Mutex
 	shared  *configs.Topology
@@ -52,6 +54,7 @@ type configFiles struct {
 // also kept for status: an unreadable file never replaces a readable one, which
 // is what the running HAProxy was started with.
 func (f *configFiles) refresh(now time.Time) error {
+	f.force = f.reread.Swap(false) || f.force
 	if !f.force && !f.checked.IsZero() && now.Sub(f.checked) < f.every {
 		return f.err()
 	}

@@ -11,6 +11,7 @@ import (
 // HAProxies did meanwhile.
 type gate struct {
 	mu     sync.Mutex
+	clock  clock
 	open   bool
 	since  time.Time // when it was closed last
 	closed func()    // called when it closes; may be nil
@@ -19,7 +20,7 @@ type gate struct {
 func (g *gate) close() {
 	g.mu.Lock()
 	was := g.open
-	g.open, g.since = false, time.Now()
+	g.open, g.since = false, g.clock.now()
 	g.mu.Unlock()
 	if was && g.closed != nil {
 		g.closed()

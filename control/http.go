@@ -3,13 +3,10 @@ package control
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -37,33 +34,6 @@ func serve(ctx context.Context, l net.Listener, h http.Handler, o serving.Option
 	return nil
 }
 
-// listenAdmin makes the admin API's socket, mode 0660. A socket that a dead
-// daemon left is replaced; one that answers is another daemon's.
-func listenAdmin(path string) (net.Listener, error) {
-	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
-		_ = c.Close()
-		return nil, fmt.Errorf("admin-socket %s: another daemon answers there; stop it or give another path", path)
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("admin-socket: %w", err)
-	}
-	if st, err := os.Lstat(path); err == nil && st.Mode()&os.ModeSocket == 0 {
-		return nil, fmt.Errorf("admin-socket %s: there is something that is no socket; give another path", path)
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("admin-socket: %w", err)
-	}
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("admin-socket %s: %w", path, err)
-	}
-	if err := os.Chmod(path, 0o660); err != nil {
-		_ = l.Close()
-		return nil, fmt.Errorf("admin-socket: %w", err)
-	}
-	return l, nil
-}
-
 // maxAdminConns is how many connections the admin socket holds: an operator's
 // commands, and haproxyctl's waiting, ask one after the other.
 const maxAdminConns = 64
@@ -89,7 +59,7 @@ func (d *Daemon) publicHandler() http.Handler {
 		answer(w, http.StatusServiceUnavailable, "not steering")
 	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		if d.loopsTurn(time.Now()) {
+		if d.loopsTurn(d.clock.now()) {
 			answer(w, http.StatusOK, "turning")
 			return
 		}

@@ -1,31 +1,17 @@
 package control
 
 import (
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"os"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/google/renameio/v2"
 
+	"github.com/haproxy-peers/haproxy-peers/control/keep"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 )
-
-// process identifies a HAProxy process: a reload or restart changes the pid, and
-// where pids repeat (a container's 1) the start time.
-type process struct {
-	Pid     int       `json:"pid"`
-	Started time.Time `json:"started"` // by this host's clock, within seconds
-}
-
-// same allows for HAProxy's uptime being in whole seconds.
-func (p process) same(o process) bool {
-	d := p.Started.Sub(o.Started)
-	return p.Pid == o.Pid && d < 3*time.Second && d > -3*time.Second
-}
 
 // memory knows which nodes went down since this member last steered, also
 // across a restart of the daemon: HAProxy itself counts how often a check took
@@ -45,11 +31,14 @@ type memory struct {
 	baseOf  process         // the process that base counts
 	down    map[string]bool // seen down since then
 	written string
+	rest    keep.Rest // of the file
 }
 
 type memoryFile struct {
 	Process process        `json:"process"`
 	Downs   map[string]int `json:"downs"`
+	// Rest is what a newer version has added.
+	Rest keep.Rest `json:"-"`
 }
 
 func newMemory(path string, log *slog.Logger) *memory {
@@ -59,11 +48,11 @@ func newMemory(path string, log *slog.Logger) *memory {
 		return m // the first start, or nothing that could be proved
 	}
 	var f memoryFile
-	if err := json.Unmarshal(b, &f); err != nil {
+	if err := keep.Unmarshal(b, &f); err != nil {
 		log.Warn("cannot read what HAProxy last did: it counts as not seen", "file", path, "error", err)
 		return m
 	}
-	m.base, m.baseOf, m.written = f.Downs, f.Process, string(b)
+	m.base, m.baseOf, m.written, m.rest = f.Downs, f.Process, string(b), f.Rest
 	return m
 }
 
@@ -75,7 +64,7 @@ func (m *memory) look(proc process, nodes map[string]nodeNow) {
 	m.now = make(map[string]int, len(nodes))
 	// The counters of another process started from zero after we last looked.
 	base := m.base
-	if !m.baseOf.same(proc) {
+	if !m.baseOf.same(proc) || wentBack(base, nodes) {
 		base = nil
 	}
 	known := !m.baseOf.Started.IsZero()
@@ -85,6 +74,17 @@ func (m *memory) look(proc process, nodes map[string]nodeNow) {
 			m.down[name] = true
 		}
 	}
+}
+
+// wentBack tells whether a node's count is less than it was, which no process does:
+// so another one with the same pid is told apart too that has no start to compare.
+func wentBack(base map[string]int, nodes map[string]nodeNow) bool {
+	for name, n := range nodes {
+		if n.downs < base[name] {
+			return true
+		}
+	}
+	return false
 }
 
 // probeDown notes that this member's own probe sees the node down.
@@ -99,13 +99,13 @@ func (m *memory) steered() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	clear(m.down)
-	m.base, m.baseOf = m.now, m.proc
+	m.base, m.baseOf = m.now, m.proc.keeping(m.baseOf)
 }
 
 // save writes the counts if they changed. Only the proxy loop calls it.
 func (m *memory) save() {
 	m.mu.Lock()
-	b, err := json.Marshal(memoryFile{Process: m.baseOf, Downs: m.base})
+	b, err := keep.Marshal(memoryFile{Process: m.baseOf, Downs: m.base, Rest: m.rest})
 	same := err != nil || string(b) == m.written || m.path == ""
 	m.written = string(b)
 	m.mu.Unlock()

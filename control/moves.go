@@ -102,7 +102,7 @@ func (d *Daemon) move() api.Move {
 		d.moves.note(&ag, rec, d.moveClock.age(epochOf(ag.Record.Version)))
 	}
 	m := d.moves.now()
-	in := d.input(s, &ag, rec, time.Now())
+	in := d.input(s, &ag, rec, d.clock.now())
 	d.moves.keep(sum(&m, in))
 	if m.State == api.MovePending || m.State == api.MoveClosing {
 		m.WaitingFor = decide.Decide(in).Reason
@@ -151,20 +151,22 @@ func (d *Daemon) cancelMove(ctx context.Context, req api.CancelRequest) (any, er
 			return nil, false, refused("the move of epoch %d is not pending any more: epoch %d, the active is %s (%s)",
 				req.Epoch, ag.Record.Epoch, rec.Active, rec.Last().Reason)
 		}
-		out, err := decide.Cancel(d.input(s, ag, rec, time.Now()), "an operator through "+d.cfg.Name)
+		out, err := decide.Cancel(d.input(s, ag, rec, d.clock.now()), "an operator through "+d.cfg.Name)
 		if err != nil {
 			return nil, false, refused("%v", err)
 		}
+		out.Propose.History[0].OrderedBy = orderOf(ctx).by
 		return out.Propose, out.NewEpoch, nil
 	})
 	if err != nil {
 		return nil, err
 	}
+	d.tellDecision(ctx, "cancel", "")
 	return d.move(), nil
 }
 
 // setLocal is the break-glass: this proxy alone, without a majority.
-func (d *Daemon) setLocal(req *api.SetRequest) (any, error) {
+func (d *Daemon) setLocal(ctx context.Context, req *api.SetRequest) (any, error) {
 	s := d.started.Load()
 	topo := d.files.topology()
 	switch {
@@ -200,8 +202,9 @@ func (d *Daemon) setLocal(req *api.SetRequest) (any, error) {
 	}
 	if !req.DryRun {
 		d.local.set(req.Node)
-		d.log.Warn("an operator forced this proxy, without a majority", "node", req.Node)
-		d.events.add(time.Now(), "an operator forced "+req.Node+" on this proxy alone, without a majority")
+		o := d.order(ctx, "set --local-only", req.Node)
+		d.log.Warn("an operator forced this proxy, without a majority", "node", req.Node, "ordered_by", o.OrderedBy, "reason", o.Reason)
+		d.events.add(d.clock.now(), "an operator forced "+req.Node+" on this proxy alone, without a majority"+said(&o))
 		wake(d.wakeP)
 		res.Changed = true
 	}

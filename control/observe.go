@@ -95,23 +95,24 @@ func worse(a, b model.ServerState) model.ServerState {
 
 // sameProcess notices a restart or reload.
 func (p *proxy) sameProcess(now time.Time, info runtimeapi.Info) {
-	proc := process{Pid: info.Pid, Started: time.Now().Add(-info.Uptime).Round(0)}
-	p.hold.proc = proc
-	p.undo.restarted(proc)
-	if p.proc.Pid != 0 && p.proc.same(proc) {
+	old := p.proc.Pid
+	same := p.answered(now, info)
+	p.hold.proc = p.proc
+	p.undo.restarted(p.proc)
+	if same {
 		return
 	}
 	p.hold.drop() // or who waits in the old process waits for ever
-	if p.proc.Pid != 0 {
+	if old != 0 {
 		p.m.restarts.Inc()
-		p.log.Info("HAProxy was restarted or reloaded", "old_pid", p.proc.Pid, "pid", proc.Pid)
-		p.events.add(now, fmt.Sprintf("HAProxy was restarted or reloaded: pid %d, before %d", proc.Pid, p.proc.Pid))
+		p.log.Info("HAProxy was restarted or reloaded", "old_pid", old, "pid", p.proc.Pid)
+		p.events.add(now, fmt.Sprintf("HAProxy was restarted or reloaded: pid %d, before %d", p.proc.Pid, old))
 		p.files.force = true // its configuration may be another one
 		if err := p.files.refresh(now); err != nil {
 			p.log.Warn("haproxy.cfg cannot be read after HAProxy's restart", "error", err)
 		}
 	}
-	p.proc, p.restarted = proc, now
+	p.restarted = now
 	p.compared = time.Time{}
 }
 

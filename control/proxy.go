@@ -77,6 +77,7 @@ type proxy struct {
 	client    HAProxy
 	socket    string
 	proc      process
+	began     time.Time // when proc was started, by this process's monotonic clock
 	restarted time.Time // when the process was seen to be another one
 	compared  time.Time
 	differs   string    // what the running HAProxy says against the file
@@ -160,7 +161,8 @@ func (p *proxy) farewell(ctx context.Context) {
 
 // onGrid is the time until the next full interval of the clock, where the probe
 // looks too: this process mostly sleeps, and each waking costs more than what
-// it then does. It is between a half and one and a half intervals.
+// it then does. It is between a half and one and a half intervals, whatever is done
+// to that clock.
 func onGrid(now time.Time, interval time.Duration) time.Duration {
 	d := interval - time.Duration(now.UnixNano())%interval
 	if d < interval/2 {
@@ -235,7 +237,7 @@ func (p *proxy) look(ctx context.Context, now time.Time, full bool) time.Duratio
 		if errors.As(err, &no) {
 			// A table of the file that does not run: say the difference.
 			if snap, e := p.client.Snapshot(ctx, runtimeapi.SnapshotQuery{Info: true, Servers: true}); e == nil {
-				p.sameProcess(now, snap.Info)
+				p.sameProcess(p.now(), snap.Info)
 				p.compared = time.Time{}
 				if p.compare(ctx, now, snap); p.differs != "" {
 					return p.fail(now, p.differs, 10*p.cfg.Interval)
@@ -246,7 +248,7 @@ func (p *proxy) look(ctx context.Context, now time.Time, full bool) time.Duratio
 	}
 	p.m.lookSeconds.Observe(snap.Took.Seconds())
 	if full {
-		p.sameProcess(now, snap.Info)
+		p.sameProcess(p.now(), snap.Info) // not now: the uptime is of this moment
 		p.compare(ctx, now, snap)
 		p.lastFull, p.lastInfo, p.lastStats = now, snap.Info, snap.Stats
 	} else {

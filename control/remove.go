@@ -8,6 +8,7 @@ import (
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/control/api"
+	"github.com/haproxy-peers/haproxy-peers/control/model"
 )
 
 // removeMember is `members remove`. A second time is no mistake: then nothing is
@@ -46,8 +47,10 @@ func (d *Daemon) removeMember(ctx context.Context, r api.MemberRequest) (any, er
 		return nil, err
 	}
 	if voter {
-		d.log.Warn("an operator removed a voter that never comes back", "voter", r.Name)
-		d.events.add(time.Now(), r.Name+" was removed from the voters: an operator says that it never comes back")
+		o := d.order(ctx, model.OrderRemove, r.Name)
+		d.log.Warn("an operator removed a voter that never comes back", "voter", r.Name, "ordered_by", o.OrderedBy, "reason", o.Reason)
+		d.events.add(d.clock.now(), r.Name+" was removed from the voters: an operator says that it never comes back"+said(&o))
+		d.owe(o)
 	}
 	return api.RemoveResponse{Name: r.Name, Changed: voter, Register: d.register()}, nil
 }

@@ -47,14 +47,14 @@ func (d *Daemon) activeOf(ag *cluster.Agreement, rec *model.Record) api.Active {
 	if rec != nil {
 		last := rec.Last()
 		a.Active, a.Frozen, a.Excluded = rec.Active, rec.Frozen, rec.Excluded
-		a.Reason, a.By, a.Since = last.Reason, last.By, last.At
+		a.Reason, a.By, a.Since, a.OrderedBy = last.Reason, last.By, last.At, last.OrderedBy
 	}
 	if !ag.Fresh {
 		a.Reason = "no majority: " + ag.Reason
 	} else if rec == nil {
 		a.Reason = d.sentence()
 	}
-	in := d.input(s, ag, rec, time.Now())
+	in := d.input(s, ag, rec, d.clock.now())
 	for _, v := range in.Voices {
 		p := v.View.Proxy
 		if p == nil {
@@ -99,8 +99,9 @@ func (d *Daemon) history() api.History {
 		ag := s.cluster.Agreement()
 		if rec, err := d.record(&ag); err == nil && rec != nil {
 			for _, x := range rec.History {
-				h.Decisions = append(h.Decisions, api.Decision(x))
+				h.Decisions = append(h.Decisions, decisionOf(&x))
 			}
+			h.Orders = ordersOf(rec.Orders)
 		}
 	}
 	return h
@@ -118,7 +119,7 @@ func (d *Daemon) nodes() []api.Node {
 	if err != nil {
 		rec = nil
 	}
-	in := d.input(s, &ag, rec, time.Now())
+	in := d.input(s, &ag, rec, d.clock.now())
 	ages := map[string]time.Duration{}
 	for _, v := range s.cluster.Views() {
 		ages[v.Name] = v.Age
@@ -166,7 +167,7 @@ func (d *Daemon) members() []api.Member {
 	}
 	ag := s.cluster.Agreement()
 	views := map[string]*model.View{}
-	for _, v := range d.input(s, &ag, nil, time.Now()).Voices {
+	for _, v := range d.input(s, &ag, nil, d.clock.now()).Voices {
 		views[v.Member] = v.View
 	}
 	for _, m := range s.cluster.Members() {
@@ -272,7 +273,10 @@ func (d *Daemon) registerInit(ctx context.Context, r api.InitRequest) (any, erro
 	if err := s.cluster.InitForce(ctx); err != nil {
 		return nil, refused("init: %v", err)
 	}
-	d.events.add(time.Now(), "the record was made by force, with the voters that were here")
+	o := d.order(ctx, model.OrderInit, "")
+	d.log.Warn("an operator made the record by force, with the voters that were here", "ordered_by", o.OrderedBy, "reason", o.Reason)
+	d.events.add(d.clock.now(), "the record was made by force, with the voters that were here"+said(&o))
+	d.owe(o)
 	return d.register(), nil
 }
 
@@ -287,7 +291,10 @@ func (d *Daemon) registerRecover(ctx context.Context, r api.RecoverRequest) (any
 	if err := s.cluster.Recover(ctx, r.Voters); err != nil {
 		return nil, refused("recover: %v", err)
 	}
-	d.events.add(time.Now(), "the record was recovered with the voters "+join(r.Voters))
+	o := d.order(ctx, model.OrderRecover, join(r.Voters))
+	d.log.Warn("an operator recovered the record", "voters", join(r.Voters), "ordered_by", o.OrderedBy, "reason", o.Reason)
+	d.events.add(d.clock.now(), "the record was recovered with the voters "+join(r.Voters)+said(&o))
+	d.owe(o)
 	return d.register(), nil
 }
 
@@ -333,7 +340,7 @@ func (d *Daemon) status() api.Status {
 	if s := d.started.Load(); s != nil {
 		ag := s.cluster.Agreement()
 		heard := map[string]bool{}
-		for _, v := range d.input(s, &ag, nil, time.Now()).Voices {
+		for _, v := range d.input(s, &ag, nil, d.clock.now()).Voices {
 			heard[v.Member] = true
 		}
 		for _, v := range ag.Voters {

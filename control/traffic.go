@@ -25,7 +25,7 @@ type served struct {
 // that are used.
 func (t *traffic) look(now time.Time, proc process, nodes map[string]nodeNow) {
 	// What came while nobody looked, or to another process, may be long ago.
-	if !t.of.same(proc) || now.Sub(t.at) > usedWithin {
+	if t.of != proc || now.Sub(t.at) > usedWithin {
 		t.nodes = map[string]served{}
 	}
 	t.of, t.at = proc, now

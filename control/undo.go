@@ -1,7 +1,6 @@
 package control
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +10,8 @@ import (
 	"sync"
 
 	"github.com/google/renameio/v2"
+
+	"github.com/haproxy-peers/haproxy-peers/control/keep"
 )
 
 // Kinds of changes that a daemon makes to a server of its HAProxy.
@@ -29,6 +30,8 @@ type change struct {
 	// Before is the value to go back to: the maxconn or the weight.
 	Before int    `json:"before,omitempty"`
 	Why    string `json:"why,omitempty"`
+	// Rest is what a newer version has added.
+	Rest keep.Rest `json:"-"`
 }
 
 func (c change) same(o change) bool {
@@ -45,6 +48,7 @@ type undo struct {
 	mu      sync.Mutex
 	proc    process
 	changes []change
+	rest    keep.Rest // of the file
 	// lost says that a list could not be read, until the HAProxy process that it
 	// was about, lostOf, has ended: runtime states end with it.
 	lost   string
@@ -54,6 +58,8 @@ type undo struct {
 type undoFile struct {
 	Process process  `json:"process"`
 	Changes []change `json:"changes"`
+	// Rest is what a newer version has added.
+	Rest keep.Rest `json:"-"`
 }
 
 // newUndo reads what an earlier daemon has left. A file that cannot be read is
@@ -66,7 +72,7 @@ func newUndo(path string, log *slog.Logger) *undo {
 	}
 	var f undoFile
 	if err == nil {
-		err = json.Unmarshal(b, &f)
+		err = keep.Unmarshal(b, &f)
 	}
 	if err != nil {
 		log.Error("cannot read what this daemon had changed in HAProxy: look at its servers' maxconn, weight and state yourself",
@@ -76,7 +82,7 @@ func newUndo(path string, log *slog.Logger) *undo {
 			"look at its servers' maxconn, weight and state, or reload HAProxy, which ends such changes", path, err)
 		return u
 	}
-	u.proc, u.changes = f.Process, f.Changes
+	u.proc, u.changes, u.rest = f.Process, f.Changes, f.Rest
 	return u
 }
 
@@ -136,8 +142,8 @@ func (u *undo) mine(kind, backend, server string) bool {
 
 // restarted drops what another process of HAProxy had: runtime states end with
 // it. A drain may come back from HAProxy's own server-state file, so it is looked
-// at again instead, and so is all of it where only the start time differs: that is
-// this host's clock, which somebody may have set.
+// at again instead, and so is all of it where only the start differs: what 7535bfe
+// has written of that is this host's clock, which somebody may have set.
 func (u *undo) restarted(proc process) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -159,7 +165,8 @@ func (u *undo) restarted(proc process) {
 
 // write replaces the file, durably, and then the list.
 func (u *undo) write(proc process, changes []change) error {
-	b, err := json.Marshal(undoFile{Process: proc, Changes: changes})
+	proc = proc.keeping(u.proc)
+	b, err := keep.Marshal(undoFile{Process: proc, Changes: changes, Rest: u.rest})
 	if err == nil {
 		err = renameio.WriteFile(u.path, b, 0o600)
 	}

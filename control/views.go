@@ -38,7 +38,7 @@ func (d *Daemon) buildView(s *started, ag *cluster.Agreement) *model.View {
 			n.Lacks = d.lacks(node, s.prober != nil)
 			view.Nodes = append(view.Nodes, n)
 		}
-		d.addGoing(view, topo, probes, time.Now())
+		d.addGoing(view, topo, probes, d.clock.now())
 	}
 	if d.proxy != nil && view.Proxy.Native {
 		for _, n := range view.Nodes {

@@ -60,7 +60,7 @@ func (d *Daemon) voteLoop(ctx context.Context, s *started) error {
 		case <-pods:
 		case <-s.cluster.Changed():
 		}
-		d.voteTurn(ctx, s, time.Now())
+		d.voteTurn(ctx, s, d.clock.now())
 		timer.Reset(d.untilTurn(s))
 	}
 }
@@ -119,6 +119,7 @@ func (d *Daemon) voteTurn(ctx context.Context, s *started, now time.Time) {
 	if !ag.IsLeader {
 		out := decide.Decide(in)
 		d.say(now, out.Reason, out.Alert)
+		d.payOwed(ctx, s, &ag, rec)
 		return
 	}
 	if in.Review && !d.readyToReview(in, now) {
@@ -142,6 +143,7 @@ func (d *Daemon) voteTurn(ctx context.Context, s *started, now time.Time) {
 		d.propose(ctx, s, &ag, out)
 		return
 	}
+	d.payOwed(ctx, s, &ag, rec)
 	if in.Review {
 		v.mu.Lock()
 		v.reviewedTerm = ag.Term
@@ -169,9 +171,10 @@ func (d *Daemon) followRecord(ag *cluster.Agreement, rec *model.Record, now time
 	d.m.frozen.Set(boolGauge(rec.Frozen))
 	d.m.move.Set(boolGauge(rec.Move != nil))
 	if before.Epoch != ag.Record.Epoch || before.Recovery != ag.Record.Recovery {
-		lograte.Always(d.log).Info("active node", "active", rec.Active, "from", last.From, "version", ag.Record.Version.String(), "reason", last.Reason, "by", last.By)
+		lograte.Always(d.log).Info("active node", "active", rec.Active, "from", last.From, "version", ag.Record.Version.String(), "reason", last.Reason, "by", last.By, "ordered_by", last.OrderedBy)
 		d.events.add(now, fmt.Sprintf("epoch %d: the active is %s (%s)", ag.Record.Epoch, rec.Active, last.Reason))
 	}
+	d.followOrders(before, rec, now)
 }
 
 // forget takes back this leader's own word on what the HAProxies did. The caller
@@ -295,9 +298,10 @@ func (d *Daemon) input(s *started, ag *cluster.Agreement, rec *model.Record, now
 	}
 	in.MoveAge = d.moveClock.age(epochOf(ag.Record.Version))
 	in.Applied = d.applied.yes(epochOf(ag.Record.Version))
+	in.Ages = d.agesOf(ag, rec, in.MoveAge, now)
 	in.Silence = map[string]time.Duration{}
 	for _, v := range in.Voters {
-		in.Silence[v] = time.Since(d.born)
+		in.Silence[v] = now.Sub(d.born)
 	}
 	for _, m := range s.cluster.Members() {
 		if m.Witness {

@@ -73,7 +73,7 @@ func (a *app) activeTable(w io.Writer, act api.Active) {
 	} else {
 		a.field(w, "Active", a.paint(styleBold, act.Active))
 		a.field(w, "Epoch", epoch(act.Recovery, act.Epoch))
-		a.field(w, "Since", a.when(act.Since)+by(act.By))
+		a.field(w, "Since", a.when(act.Since)+by(act.By)+orderedBy(act.OrderedBy))
 	}
 	if act.Agreed {
 		a.field(w, "Agreed", a.paint(styleGood, "yes"))
@@ -141,6 +141,27 @@ func by(who string) string {
 	return " by " + who
 }
 
+// orderedBy adds who gave an order to the member that took it.
+func orderedBy(who string) string {
+	if who == "" {
+		return ""
+	}
+	return ": " + who
+}
+
+// ordersTable shows the orders that changed no active.
+func (a *app) ordersTable(w io.Writer, orders []api.Order) {
+	if len(orders) == 0 {
+		return
+	}
+	fmt.Fprintln(w)
+	g := newGrid("ORDER", "OF", "AT", "BY", "REASON")
+	for _, o := range orders {
+		g.add(plainCell(o.Kind), plainCell(o.What), plainCell(o.At.UTC().Format(time.RFC3339)), plainCell(o.By+orderedBy(o.OrderedBy)), plainCell(o.Reason))
+	}
+	a.write(w, g)
+}
+
 func (a *app) historyTable(w io.Writer, h api.History) {
 	if len(h.Decisions) == 0 {
 		fmt.Fprintln(w, "Nothing was decided yet.")
@@ -148,10 +169,11 @@ func (a *app) historyTable(w io.Writer, h api.History) {
 		g := newGrid("EPOCH", "ACTIVE", "BEFORE", "KIND", "AT", "BY", "REASON")
 		for _, d := range h.Decisions {
 			g.add(plainCell(epoch(d.Recovery, d.Epoch)), cell{d.Active, styleBold}, plainCell(d.From),
-				plainCell(d.Kind), plainCell(d.At.UTC().Format(time.RFC3339)), plainCell(d.By), plainCell(d.Reason))
+				plainCell(d.Kind), plainCell(d.At.UTC().Format(time.RFC3339)), plainCell(d.By+orderedBy(d.OrderedBy)), plainCell(d.Reason))
 		}
 		a.write(w, g)
 	}
+	a.ordersTable(w, h.Orders)
 	if len(h.Events) == 0 {
 		return
 	}

@@ -11,16 +11,17 @@ import (
 )
 
 func (a *app) excludeCommand() *cobra.Command {
-	return &cobra.Command{
+	var reason string
+	return reasonFlag(&cobra.Command{
 		Use:   "exclude NODE",
 		Short: "Never choose NODE automatically",
 		Long: `Keep NODE from being chosen automatically, until "include" undoes it. All daemons
 remember it, also through restarts. If NODE is the active, it stays the active.`,
-		Example:           "  haproxyctl exclude pxc-1",
+		Example:           `  haproxyctl exclude pxc-1 --reason "its disk is slow"`,
 		Args:              exactly("NODE"),
 		ValidArgsFunction: a.nodeNames(func(n api.Node) bool { return !n.Excluded }),
 		RunE: runE(func(ctx context.Context, args []string) error {
-			act, err := a.client().Exclude(ctx, args[0])
+			act, err := a.client().Because(reason).Exclude(ctx, args[0])
 			if err != nil {
 				return err
 			}
@@ -31,11 +32,12 @@ remember it, also through restarts. If NODE is the active, it stays the active.`
 				}
 			})
 		}),
-	}
+	}, &reason)
 }
 
 func (a *app) includeCommand() *cobra.Command {
-	return &cobra.Command{
+	var reason string
+	return reasonFlag(&cobra.Command{
 		Use:               "include NODE",
 		Short:             "Undo exclude",
 		Long:              `Let NODE be chosen again. This moves nothing by itself.`,
@@ -43,7 +45,7 @@ func (a *app) includeCommand() *cobra.Command {
 		Args:              exactly("NODE"),
 		ValidArgsFunction: a.nodeNames(func(n api.Node) bool { return n.Excluded }),
 		RunE: runE(func(ctx context.Context, args []string) error {
-			act, err := a.client().Include(ctx, args[0])
+			act, err := a.client().Because(reason).Include(ctx, args[0])
 			if err != nil {
 				return err
 			}
@@ -51,5 +53,5 @@ func (a *app) includeCommand() *cobra.Command {
 				fmt.Fprintf(w, "%s is included: it may be chosen again. The active node is still %s.\n", args[0], orNone(act.Active))
 			})
 		}),
-	}
+	}, &reason)
 }

@@ -6,11 +6,20 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"github.com/haproxy-peers/haproxy-peers/control/api"
 )
 
 // reasonFlag adds --reason.
 func reasonFlag(cmd *cobra.Command, reason *string) *cobra.Command {
-	cmd.Flags().StringVar(reason, "reason", "", "why, in a sentence; status shows it on every member and the history keeps it")
+	cmd.Flags().StringVar(reason, "reason", "",
+		"why, in a sentence of 200 bytes at most; the history keeps it with who gave the order")
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		if err := api.CheckReason(*reason); err != nil {
+			return usagef("--reason: %w", err)
+		}
+		return nil
+	}
 	return cmd
 }
 
@@ -21,7 +30,8 @@ func (a *app) freezeCommand() *cobra.Command {
 		Short: "Stop automatic changes of the active node",
 		Long: `Stop automatic changes of the active node, on every member and through restarts,
 until "unfreeze". "active set" still works. If the active node dies while frozen,
-HAProxy's own checks decide where connections go.`,
+HAProxy's own checks decide where connections go. A second time with another reason
+replaces the reason.`,
 		Example: `  haproxyctl freeze --reason "upgrade of pxc-0, ask Ana"`,
 		Args:    exactly(),
 		RunE: runE(func(ctx context.Context, _ []string) error {

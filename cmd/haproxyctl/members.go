@@ -45,7 +45,8 @@ HAProxy beside each of them does. "here" is the daemon that was asked.`,
 }
 
 func (a *app) removeMemberCommand() *cobra.Command {
-	return &cobra.Command{
+	var reason string
+	return reasonFlag(&cobra.Command{
 		Use:   "remove NAME",
 		Short: "Take a voter that never comes back out of the voters",
 		Long: `Take a member that never comes back out of the record's voters, by a step that a
@@ -62,7 +63,7 @@ it becomes a voter again.`,
 		Args:              exactly("NAME"),
 		ValidArgsFunction: a.deadVoters,
 		RunE: runE(func(ctx context.Context, args []string) error {
-			r, err := a.client().RemoveMember(ctx, args[0])
+			r, err := a.client().Because(reason).RemoveMember(ctx, args[0])
 			if err != nil {
 				return err
 			}
@@ -75,7 +76,7 @@ it becomes a voter again.`,
 				a.registerTable(w, r.Register)
 			})
 		}),
-	}
+	}, &reason)
 }
 
 // role is what a member does in the agreement and beside it.

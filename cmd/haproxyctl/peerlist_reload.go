@@ -63,7 +63,10 @@ func (r *peerListRun) waitsFor(ctx context.Context, worker runtimeapi.Worker) st
 	// Its uptime may be told a second too long.
 	young := worker.Uptime-time.Second < r.o.reloadWindow
 	if worker.Pid == 0 { // the last reload was refused
-		young = time.Since(r.lock.touched()) < r.o.reloadWindow
+		// A time in a file is by a clock that may have been set since: a future one is
+		// none, or this would wait for as long as the clock was set back.
+		age := time.Since(r.lock.touched())
+		young = age >= 0 && age < r.o.reloadWindow
 	}
 	if young {
 		return fmt.Sprintf("HAProxy was started or reloaded less than %s ago", r.o.reloadWindow)

@@ -41,7 +41,8 @@ is.`,
 
 func (a *app) registerInitCommand() *cobra.Command {
 	var force bool
-	cmd := &cobra.Command{
+	var reason string
+	cmd := reasonFlag(&cobra.Command{
 		Use:   "init",
 		Short: "Make the first record, where it does not start by itself",
 		Long: `Make the first record. It starts by itself once all initial voters (the peers of
@@ -50,10 +51,10 @@ life of an installation, and refused when a record exists.`,
 		Example: "  haproxyctl register init --force",
 		Args:    exactly(),
 		RunE: runE(func(ctx context.Context, _ []string) error {
-			r, err := a.client().RegisterInit(ctx, force)
+			r, err := a.client().Because(reason).RegisterInit(ctx, force)
 			return a.registerResult(r, err)
 		}),
-	}
+	}, &reason)
 	cmd.Flags().BoolVar(&force, "force", false,
 		"start with the initial voters that are here now; be sure that the others do not start without these")
 	return cmd
@@ -61,7 +62,8 @@ life of an installation, and refused when a record exists.`,
 
 func (a *app) registerRecoverCommand() *cobra.Command {
 	var voters []string
-	cmd := &cobra.Command{
+	var reason string
+	cmd := reasonFlag(&cobra.Command{
 		Use:   "recover --voters NAME,NAME...",
 		Short: "Start a new recovery generation, when the majority's disks are gone for good",
 		Long: `Make the named live members the voters of a new recovery generation. This is for
@@ -74,10 +76,10 @@ Messages of the old generation are refused and reported.`,
 			if len(voters) == 0 {
 				return usagef("--voters names no member")
 			}
-			r, err := a.client().RegisterRecover(ctx, voters)
+			r, err := a.client().Because(reason).RegisterRecover(ctx, voters)
 			return a.registerResult(r, err)
 		}),
-	}
+	}, &reason)
 	cmd.Flags().StringSliceVar(&voters, "voters", nil,
 		"the `names` of the live members that are to be the voters, with commas between them; this one among them")
 	must(cmd.RegisterFlagCompletionFunc("voters", a.memberNames))

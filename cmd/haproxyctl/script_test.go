@@ -76,6 +76,8 @@ func TestScripts(t *testing.T) {
 			env.Setenv("GREETER", port)
 			// The race detector sleeps a second at each exit unless told not to.
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
+			env.Setenv("LONG", strings.Repeat("a", 201))
+			env.Setenv("TABBED", "a\tb")
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){

@@ -47,7 +47,7 @@ is agreed); 1 refused, rolled back or overtaken; 2 wrong usage; 3 not over in ti
 look with "haproxyctl status".`,
 		Example: `  haproxyctl active set pxc-2
   haproxyctl active set pxc-2 --dry-run          # would it be accepted?
-  haproxyctl active set pxc-2 --drain transactions --timeout 30s
+  haproxyctl active set pxc-2 --drain transactions --timeout 30s --reason "kernel update, ask Ana"
   haproxyctl active set pxc-2 --drain transactions --hold --keep
   haproxyctl active set pxc-2 --wait=false -o json
   haproxyctl active set pxc-2 --local-only       # break-glass: no majority is left`,
@@ -74,6 +74,7 @@ look with "haproxyctl status".`,
 	f.BoolVar(&o.wait, "wait", true,
 		"wait for the end; --wait=false returns once the move is agreed")
 	must(cmd.RegisterFlagCompletionFunc("drain", cobra.FixedCompletions(drains, cobra.ShellCompDirectiveNoFileComp)))
+	reasonFlag(cmd, &o.req.Reason)
 	cmd.RunE = runE(func(ctx context.Context, args []string) error {
 		o.req.Node, o.maxHoldGiven = args[0], f.Changed("max-hold")
 		return a.set(ctx, o)

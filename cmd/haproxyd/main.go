@@ -51,6 +51,7 @@ func execute(args []string) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	hangups() // nobody reads these yet, and none ends the daemon
 	cmd := newCommand(args)
 	err := cmd.ExecuteContext(ctx)
 	if err == nil {
@@ -82,6 +83,8 @@ variable (HAPROXYD_GOSSIP_BIND) and a key of the --config file (gossip-bind).
 
 In Kubernetes --kubernetes-pods names the database pods: the writes leave a pod
 that is being deleted, by a drain or an update, before its end.
+
+SIGHUP has it read its files again; SIGTERM ends it.
 
 Starting, stopping or losing the daemon moves no traffic: HAProxy carries on by
 itself. Steer with haproxyctl.`,

@@ -93,6 +93,7 @@ func run(ctx context.Context, s *settings) error {
 	// A clean stop leaves the voters and the gossip while everything still runs.
 	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	onHangup(runCtx, d.Reread)
 	stop := context.AfterFunc(ctx, func() {
 		defer cancel()
 		parts.leave()

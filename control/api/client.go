@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,6 +40,7 @@ var (
 // It is safe for concurrent use.
 type Client struct {
 	socket string
+	reason string // of the orders; see Because
 	http   *http.Client
 }
 
@@ -60,6 +62,14 @@ func New(socket string) *Client {
 // Socket returns the path that the client was made with.
 func (c *Client) Socket() string { return c.socket }
 
+// Because returns a client whose orders have that reason; Freeze and Unfreeze are
+// given theirs.
+func (c *Client) Because(reason string) *Client {
+	with := *c
+	with.reason = reason
+	return &with
+}
+
 // Status returns everything that the daemon knows.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	return get[Status](ctx, c, PathStatus)
@@ -73,6 +83,7 @@ func (c *Client) Active(ctx context.Context) (Active, error) {
 // Set asks for another active node. It returns once the change is committed (or
 // checked, in a dry run), which is before every proxy has followed.
 func (c *Client) Set(ctx context.Context, req SetRequest) (SetResponse, error) {
+	req.Reason = cmp.Or(req.Reason, c.reason)
 	return post[SetResponse](ctx, c, PathActive, req)
 }
 
@@ -109,17 +120,17 @@ func (c *Client) Members(ctx context.Context) ([]Member, error) {
 // RemoveMember takes a voter that never comes back out of the voters. It returns
 // once that is committed.
 func (c *Client) RemoveMember(ctx context.Context, name string) (RemoveResponse, error) {
-	return post[RemoveResponse](ctx, c, PathMembersRemove, MemberRequest{Name: name})
+	return post[RemoveResponse](ctx, c, PathMembersRemove, MemberRequest{Name: name, Reason: c.reason})
 }
 
 // Exclude keeps a node from being chosen automatically.
 func (c *Client) Exclude(ctx context.Context, node string) (Active, error) {
-	return post[Active](ctx, c, PathExclude, NodeRequest{Node: node})
+	return post[Active](ctx, c, PathExclude, NodeRequest{Node: node, Reason: c.reason})
 }
 
 // Include undoes Exclude.
 func (c *Client) Include(ctx context.Context, node string) (Active, error) {
-	return post[Active](ctx, c, PathInclude, NodeRequest{Node: node})
+	return post[Active](ctx, c, PathInclude, NodeRequest{Node: node, Reason: c.reason})
 }
 
 // Freeze stops automatic changes of the active.
@@ -140,13 +151,13 @@ func (c *Client) Register(ctx context.Context) (Register, error) {
 // RegisterInit makes the first record; with force also with fewer than all
 // initial voters.
 func (c *Client) RegisterInit(ctx context.Context, force bool) (Register, error) {
-	return post[Register](ctx, c, PathRegisterInit, InitRequest{Force: force})
+	return post[Register](ctx, c, PathRegisterInit, InitRequest{Force: force, Reason: c.reason})
 }
 
 // RegisterRecover raises the recovery generation with the named members as its
 // voters. For when the majority's disks are gone for good.
 func (c *Client) RegisterRecover(ctx context.Context, voters []string) (Register, error) {
-	return post[Register](ctx, c, PathRegisterRecover, RecoverRequest{Voters: voters})
+	return post[Register](ctx, c, PathRegisterRecover, RecoverRequest{Voters: voters, Reason: c.reason})
 }
 
 // Check returns the daemon's word on the node at address (IP:PORT).

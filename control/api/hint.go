@@ -1,12 +1,13 @@
 package api
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/google/renameio/v2"
+
+	"github.com/haproxy-peers/haproxy-peers/control/keep"
 )
 
 // hintMode lets those open the hint who may open the socket.
@@ -23,6 +24,8 @@ type CheckHint struct {
 	PasswordFile string `json:"password_file"`
 	// StateUUID is the Galera state UUID of the record; "" while there is none.
 	StateUUID string `json:"state_uuid"`
+	// Rest is what a newer version has added.
+	Rest keep.Rest `json:"-"`
 }
 
 // CheckHintPath is where the hint of the daemon behind a socket is.
@@ -36,16 +39,20 @@ func ReadCheckHint(socket string) (CheckHint, error) {
 	if err != nil {
 		return h, fmt.Errorf("read what haproxyd left for the check: %w", err)
 	}
-	if err := json.Unmarshal(data, &h); err != nil {
+	if err := keep.Unmarshal(data, &h); err != nil {
 		return CheckHint{}, fmt.Errorf("%s is not haproxyd's: %w", CheckHintPath(socket), err)
 	}
 	return h, nil
 }
 
 // WriteCheckHint replaces the hint beside socket as a whole, so that a reader never
-// sees half of it. Its mode is 0640 whatever the umask.
+// sees half of it; what a newer version has put there stays. Its mode is 0640
+// whatever the umask.
 func WriteCheckHint(socket string, h CheckHint) error {
-	data, err := json.Marshal(h)
+	if old, err := ReadCheckHint(socket); err == nil && h.Rest == "" {
+		h.Rest = old.Rest
+	}
+	data, err := keep.Marshal(h)
 	if err != nil {
 		return fmt.Errorf("encode what is left for haproxyctl check: %w", err)
 	}

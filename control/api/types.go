@@ -38,6 +38,9 @@ type Active struct {
 	Reason string `json:"reason"`
 	// By names the member (or the operator through a member) that decided.
 	By string `json:"by"`
+	// OrderedBy is who ordered it, "ana (uid 1000)" as the admin socket of that member
+	// saw it; none where nobody ordered it, and before every voter can keep it.
+	OrderedBy string `json:"ordered_by,omitempty"`
 	// Since is when it was decided, by the clock of the member that proposed it.
 	Since time.Time `json:"since"`
 	// Members counts the live members, this one included.
@@ -93,6 +96,8 @@ type SetRequest struct {
 	DryRun bool `json:"dry_run,omitempty"`
 	// ExpectEpoch, if not zero, refuses the move when the epoch is another.
 	ExpectEpoch uint64 `json:"expect_epoch,omitempty"`
+	// Reason is why, for the history: see CheckReason.
+	Reason string `json:"reason,omitempty"`
 }
 
 // SetResponse tells what became of a SetRequest.
@@ -123,12 +128,26 @@ type Decision struct {
 	Reason   string    `json:"reason"`
 	By       string    `json:"by"`
 	At       time.Time `json:"at"`
+	// OrderedBy is who ordered it; none where nobody did.
+	OrderedBy string `json:"ordered_by,omitempty"`
 }
 
-// History lists decisions, the newest first, and the last turns of this
-// member's loop that changed something.
+// Order is an order that changed no active: who gave it, where and why.
+type Order struct {
+	Kind string `json:"kind"` // exclude, include, freeze, unfreeze, remove, init, recover
+	// What is the node, the member or the voters that it is about.
+	What      string    `json:"what,omitempty"`
+	Reason    string    `json:"reason,omitempty"`
+	OrderedBy string    `json:"ordered_by,omitempty"`
+	By        string    `json:"by"` // the member that took it
+	At        time.Time `json:"at"`
+}
+
+// History lists decisions and orders, the newest first, and the last turns of
+// this member's loop that changed something.
 type History struct {
 	Decisions []Decision `json:"decisions"`
+	Orders    []Order    `json:"orders,omitempty"`
 	Events    []Event    `json:"events"`
 }
 
@@ -278,12 +297,14 @@ type Check struct {
 
 // NodeRequest names a node.
 type NodeRequest struct {
-	Node string `json:"node"`
+	Node   string `json:"node"`
+	Reason string `json:"reason,omitempty"`
 }
 
 // MemberRequest names a member.
 type MemberRequest struct {
-	Name string `json:"name"`
+	Name   string `json:"name"`
+	Reason string `json:"reason,omitempty"`
 }
 
 // RemoveResponse tells what became of the removal of a voter.
@@ -295,7 +316,7 @@ type RemoveResponse struct {
 	Register Register `json:"register"`
 }
 
-// FreezeRequest gives the reason, which is shown to everybody.
+// FreezeRequest gives the reason, which is shown to everybody: see CheckReason.
 type FreezeRequest struct {
 	Reason string `json:"reason,omitempty"`
 }
@@ -303,13 +324,15 @@ type FreezeRequest struct {
 // InitRequest makes the first record.
 type InitRequest struct {
 	// Force starts with fewer than all initial voters: those that are here now.
-	Force bool `json:"force"`
+	Force  bool   `json:"force"`
+	Reason string `json:"reason,omitempty"`
 }
 
 // RecoverRequest raises the recovery generation.
 type RecoverRequest struct {
 	// Voters are the stable names of live members that are to be the voters.
 	Voters []string `json:"voters"`
+	Reason string   `json:"reason,omitempty"`
 }
 
 // Codes of errors; haproxyctl maps them to its exit status.

@@ -51,7 +51,7 @@ type Voice struct {
 
 // Input is everything the decision depends on.
 type Input struct {
-	// Now stamps a decision and counts automatic moves within the last hour.
+	// Now stamps a decision, for people: nothing is decided by it.
 	Now time.Time
 	// By names the member that decides.
 	By string
@@ -78,6 +78,8 @@ type Input struct {
 	// when nothing was left there.
 	MoveAge time.Duration
 	Applied bool
+	// Ages are what this member's own clock says of the record's times.
+	Ages *Ages
 }
 
 // Outcome is the decision of one turn.
@@ -100,6 +102,11 @@ func Decide(in *Input) Outcome {
 	if in.Record == nil {
 		return adopt(in)
 	}
+	return in.forgetOld(in.decide())
+}
+
+// decide is the decision where there is a record.
+func (in *Input) decide() Outcome {
 	active := Count(in, in.Record.Active)
 	dead := active.Down >= Majority(len(in.Voters))
 	if !in.Record.Frozen {
@@ -227,17 +234,4 @@ func frozen(in *Input) Outcome {
 		out.Reason = out.Alert
 	}
 	return out
-}
-
-func tooMany(in *Input) bool {
-	if in.Policy.MaxAutoMoves <= 0 {
-		return false
-	}
-	recent := 0
-	for _, at := range in.Record.AutoMoves {
-		if d := in.Now.Sub(at); d >= 0 && d < time.Hour {
-			recent++
-		}
-	}
-	return recent >= in.Policy.MaxAutoMoves
 }

@@ -110,7 +110,7 @@ func planned(in *Input, kind, because string, ok func(node string) bool) (Outcom
 	if to == "" {
 		return Outcome{Reason: because + "; no other node would do: it stays the active"}, true
 	}
-	if stayed := in.Now.Sub(in.Record.Last().At); stayed >= 0 && stayed < in.Policy.MinStay {
+	if stayed := in.stayed(); stayed >= 0 && stayed < in.Policy.MinStay {
 		return Outcome{Reason: fmt.Sprintf("%s; it stays for %v more: the last decision is too fresh", because, (in.Policy.MinStay - stayed).Round(time.Second))}, true
 	}
 	if tooMany(in) {

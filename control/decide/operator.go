@@ -31,8 +31,9 @@ func (r *RefusedError) Error() string {
 type Request struct {
 	Node  string
 	Force bool
-	// By names who asks, through which member; Owner is that member.
-	By, Owner string
+	// By names who asks, through which member; Owner is that member. OrderedBy is
+	// who that is there, Reason why; "" where it is not known.
+	By, Owner, OrderedBy, Reason string
 	// Drain, Hold, Keep, Timeout and MaxHold are those of model.Move.
 	Drain            string
 	Hold, Keep       bool
@@ -103,7 +104,8 @@ func Operator(in *Input, req Request) (Outcome, []string, error) {
 	}
 	in2 := *in
 	in2.By = req.By
-	out := in2.move(req.Node, model.KindOperator, "asked for by "+req.By)
+	out := in2.move(req.Node, model.KindOperator, because("asked for by "+req.By, req.Reason))
+	out.Propose.History[0].OrderedBy = req.OrderedBy
 	if req.Planned() {
 		more, why := checkMove(in, &req)
 		if why != "" {
@@ -120,6 +122,14 @@ func Operator(in *Input, req Request) (Outcome, []string, error) {
 		}
 	}
 	return out, warnings, nil
+}
+
+// because adds an operator's reason to a sentence.
+func because(sentence, reason string) string {
+	if reason == "" {
+		return sentence
+	}
+	return sentence + ": " + reason
 }
 
 // checkMove tells why a planned move cannot be made as it is asked for, or what

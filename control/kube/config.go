@@ -40,7 +40,11 @@ type Config struct {
 	// margin is how long after its deadline a pod is forgotten whose end nobody can
 	// tell, because the API server does not answer.
 	margin time.Duration
-	getenv func(string) string
+	// watch is for how long the server is asked to keep a watch, up to twice as long.
+	// A server that still holds it open patience later says nothing any more: so its
+	// silence is noticed after 2*watch + patience at the latest.
+	watch, patience time.Duration
+	getenv          func(string) string
 }
 
 func (c Config) withDefaults() Config {
@@ -61,6 +65,8 @@ func (c Config) withDefaults() Config {
 	set(&c.retry, time.Second)
 	set(&c.maxRetry, 30*time.Second)
 	set(&c.margin, 30*time.Second)
+	set(&c.watch, time.Minute)
+	set(&c.patience, 15*time.Second)
 	return c
 }
 

@@ -41,6 +41,7 @@ type Watcher struct {
 	up      prometheus.Gauge
 	errors  prometheus.Counter
 	lists   prometheus.Counter
+	deaf    bool // the last watch was silent; Run alone uses it
 
 	mu      sync.Mutex
 	pods    map[string]Pod // by name
@@ -179,32 +180,57 @@ func (w *Watcher) once(ctx context.Context, version string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		w.replace(l.Items, server)
+		w.replace(l.Items, server.ahead(time.Now()))
 		version = l.Metadata.ResourceVersion
 	}
 	query.Set("watch", "1")
 	query.Set("allowWatchBookmarks", "true")
 	query.Set("resourceVersion", version)
-	// Ended by the server some time; a random one, so that not all end at once.
-	query.Set("timeoutSeconds", fmt.Sprint(300+rand.N(300)))
-	body, server, err := get(ctx, client, base+"?"+query.Encode(), token, "PartialObjectMetadata")
+	// Ended by the server some time; a random one, so that not all end at once. One
+	// that does not end it then, or whatever stands in between, says nothing any more.
+	limit := w.cfg.watch + rand.N(w.cfg.watch)
+	query.Set("timeoutSeconds", fmt.Sprint(max(1, int(limit/time.Second))))
+	wctx, cancel := context.WithTimeoutCause(ctx, limit+w.cfg.patience, errSilent)
+	defer cancel()
+	body, server, err := get(wctx, client, base+"?"+query.Encode(), token, "PartialObjectMetadata")
 	if err != nil {
 		return version, err
 	}
 	defer func() { _ = body.Close() }()
-	w.stands()
+	if !w.deaf {
+		w.stands()
+	}
 	for events := readEvents(body); ; {
 		kind, o, err := events.next()
+		if err != nil && errors.Is(context.Cause(wctx), errSilent) { // what is read then is our own end of it, also as an EOF
+			w.deaf = true
+			return version, fmt.Errorf("%w: the watch was to end after %v and did not by %v later", errSilent, limit.Round(time.Second), w.cfg.patience)
+		}
 		if errors.Is(err, io.EOF) {
+			w.heard()
 			return version, nil
 		}
 		if err != nil {
+			w.deaf = w.deaf && !errors.Is(err, errGone) // that was a word
 			return version, err
 		}
 		if v := o.Metadata.ResourceVersion; v != "" {
 			version = v
 		}
-		w.apply(kind, o, server)
+		w.heard()
+		w.apply(kind, o, server.ahead(time.Now()))
+	}
+}
+
+// errSilent says that a connection lives and nothing is said on it.
+var errSilent = errors.New("the API server, or a proxy before it, keeps a watch open and says nothing")
+
+// heard notes that the server has said something on a watch, or has ended it in
+// time. After a silence only that counts: the beginning of an answer does not.
+func (w *Watcher) heard() {
+	if w.deaf {
+		w.deaf = false
+		w.stands()
 	}
 }
 
@@ -227,12 +253,11 @@ func (w *Watcher) client() (client *http.Client, base, token string, err error) 
 	return &http.Client{Transport: t}, server + "/api/v1/namespaces/" + url.PathEscape(texts[2]) + "/pods", texts[0], nil
 }
 
-// get asks for metadata. ahead is by how much the server's clock is ahead of ours,
-// by the header of its answer, to a second.
-func get(ctx context.Context, client *http.Client, address, token, kind string) (body io.ReadCloser, ahead time.Duration, err error) {
+// get asks for metadata. The clock is the server's.
+func get(ctx context.Context, client *http.Client, address, token, kind string) (io.ReadCloser, *serverClock, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	req.Header.Set("Accept", "application/json;as="+kind+";g=meta.k8s.io;v=v1")
@@ -243,21 +268,15 @@ func get(ctx context.Context, client *http.Client, address, token, kind string) 
 		if errors.As(err, &u) {
 			err = u.Err // the address and its query are known
 		}
-		return nil, 0, fmt.Errorf("the API server at %s does not answer: %w", req.URL.Host, err)
+		return nil, nil, fmt.Errorf("the API server at %s does not answer: %w", req.URL.Host, err)
 	}
 	if res.StatusCode != http.StatusOK {
 		err := refusal(res.StatusCode, res.Body)
 		_ = res.Body.Close()
-		return nil, 0, err
+		return nil, nil, err
 	}
-	if date, err := http.ParseTime(res.Header.Get("Date")); err == nil {
-		ahead = time.Until(date)
-		// The header is cut to the second: a smaller difference is none.
-		if ahead > -time.Second && ahead <= 0 {
-			ahead = 0
-		}
-	}
-	return res.Body, ahead, nil
+	clock := clockOf(res.Header, time.Now())
+	return res.Body, &clock, nil
 }
 
 // stands notes that a watch stands.

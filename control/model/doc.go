@@ -2,6 +2,8 @@
 // of: the record's content, a member's view, and what a HAProxy was seen doing.
 //
 // Nothing here does I/O, reads a clock or logs. The record and the view are
-// encoded as JSON; unknown fields are ignored on reading, so that daemons of
-// neighbouring versions understand each other during an upgrade.
+// encoded as JSON. What a newer version has added to them is not understood and is
+// kept, on every level, when the record is written again (package keep); version 1
+// (7535bfe) still loses it. What only a later version reads is written once the
+// record says that every voter reads it (Record.Speaks).
 package model

@@ -1,6 +1,10 @@
 package model
 
-import "time"
+import (
+	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/control/keep"
+)
 
 // Going says that a node is about to end, by its own or its pod's word, although
 // it serves still. It is a fact and no opinion: the API server or the database
@@ -15,6 +19,8 @@ type Going struct {
 	// Shutdown: the database is ending in order (pxc_maint_mode is SHUTDOWN), and waits
 	// pxc_maint_transition_period (10 s by default) before it closes its sessions.
 	Shutdown bool `json:"s,omitempty"`
+	// Rest is what a newer version has added.
+	Rest keep.Rest `json:"-"`
 }
 
 // Words says it of a node, "" for nil.

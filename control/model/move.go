@@ -1,6 +1,10 @@
 package model
 
-import "time"
+import (
+	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/control/keep"
+)
 
 // The ways in which sessions to the old node end in a planned move.
 const (
@@ -45,6 +49,8 @@ type Move struct {
 	// Owner is the member through which it was asked for, and By who asked.
 	Owner string `json:"owner"`
 	By    string `json:"by"`
+	// Rest is what a newer version has added.
+	Rest keep.Rest `json:"-"`
 }
 
 // Bound is how long the drain may take until the move is closed or rolled back.
@@ -85,4 +91,6 @@ type MoveView struct {
 	// Done: this proxy routes to the new node and has no session to the old one.
 	Done    bool   `json:"done,omitempty"`
 	Problem string `json:"pb,omitempty"`
+	// Rest is what a newer version has added.
+	Rest keep.Rest `json:"-"`
 }

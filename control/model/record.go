@@ -1,11 +1,12 @@
 package model
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/control/keep"
 )
 
 // Limits of what is kept in the record: it travels in one datagram.
@@ -14,6 +15,11 @@ const (
 	MaxHistory = 16
 	// MaxAutoMoves is how many times of automatic moves the record keeps.
 	MaxAutoMoves = 32
+	// MaxOrders is how many orders that made no decision the record keeps.
+	MaxOrders = 8
+	// MaxEncoded is how many bytes an encoded record of version 2 has at most: half
+	// of what the register takes, so that a longer sentence never stops a failover.
+	MaxEncoded = 16 << 10
 )
 
 // Kinds of decisions.
@@ -40,8 +46,9 @@ type Record struct {
 	// Excluded nodes are never chosen automatically. Sorted.
 	Excluded []string `json:"excluded,omitempty"`
 	// AutoMoves are the times of the last automatic moves, oldest first, by the
-	// proposers' clocks. They only count moves within an hour (anti-flap); no
-	// order is ever derived from them.
+	// proposers' clocks: for people, and to tell one from another. How long ago they
+	// were is counted by each leader's own monotonic clock, and those of more than an
+	// hour ago are taken out (anti-flap).
 	AutoMoves []time.Time `json:"auto_moves,omitempty"`
 	// StateUUID is Galera's wsrep_cluster_state_uuid: a node of another UUID is
 	// another database.
@@ -50,6 +57,14 @@ type Record struct {
 	History []Decision `json:"history,omitempty"`
 	// Move is the planned move of this epoch that is not over, nil without one.
 	Move *Move `json:"move,omitempty"`
+	// Lowest is the lowest version of the formats that every voter reads (Protocol),
+	// 0 meaning 1: what only a later version reads is not written.
+	Lowest int `json:"lowest,omitempty"`
+	// Orders are the last orders that made no decision, newest first: MaxOrders at
+	// most, from version 2 on.
+	Orders []Order `json:"orders,omitempty"`
+	// Rest is what a newer version has added.
+	Rest keep.Rest `json:"-"`
 }
 
 // Decision tells how one epoch came about.
@@ -62,6 +77,11 @@ type Decision struct {
 	Reason   string    `json:"reason"`
 	By       string    `json:"by"`
 	At       time.Time `json:"at"`
+	// OrderedBy is who gave the order at that member, "" for what nobody ordered;
+	// from version 2 on.
+	OrderedBy string `json:"ordered_by,omitempty"`
+	// Rest is what a newer version has added.
+	Rest keep.Rest `json:"-"`
 }
 
 // Last returns the decision that made the present active, or a zero one.
@@ -83,6 +103,7 @@ func (r *Record) Clone() *Record {
 	c.Excluded = slices.Clone(r.Excluded)
 	c.AutoMoves = slices.Clone(r.AutoMoves)
 	c.History = slices.Clone(r.History)
+	c.Orders = slices.Clone(r.Orders)
 	if r.Move != nil {
 		m := *r.Move
 		c.Move = &m
@@ -121,12 +142,53 @@ func (r *Record) WithExcluded(node string, excluded bool) *Record {
 	return c
 }
 
-// Encode returns the record's bytes.
+// Encode returns the record's bytes: with what only version 2 reads where every
+// voter reads it (Lowest), and then never more than MaxEncoded while leaving out
+// the oldest orders and decisions helps. Where not, the bytes are those of
+// version 1.
 func (r *Record) Encode() []byte {
-	b, err := json.Marshal(r)
+	if !r.Speaks(2) {
+		return mustEncode(r.version1())
+	}
+	b := mustEncode(r)
+	for c := r; len(b) > MaxEncoded; b = mustEncode(c) {
+		if c = c.shorter(); c == nil {
+			break
+		}
+	}
+	return b
+}
+
+// version1 is the record without what version 1 does not write.
+func (r *Record) version1() *Record {
+	c := r.Clone()
+	c.Orders = nil
+	for i := range c.History {
+		c.History[i].OrderedBy = ""
+	}
+	return c
+}
+
+// shorter is a copy without the oldest order or decision, nil where only the last
+// of each is left.
+func (r *Record) shorter() *Record {
+	c := r.Clone()
+	switch {
+	case len(c.History) > 1 && len(c.History) >= len(c.Orders):
+		c.History = c.History[:len(c.History)-1]
+	case len(c.Orders) > 1:
+		c.Orders = c.Orders[:len(c.Orders)-1]
+	default:
+		return nil
+	}
+	return c
+}
+
+func mustEncode(v any) []byte {
+	b, err := keep.Marshal(v)
 	if err != nil {
-		// Only strings, booleans and times: a year past 9999 is the one failure.
-		panic(fmt.Sprintf("encode record: %v", err))
+		// Only strings, numbers, booleans and times: a year past 9999 is the one failure.
+		panic(fmt.Sprintf("encode %T: %v", v, err))
 	}
 	return b
 }
@@ -134,10 +196,10 @@ func (r *Record) Encode() []byte {
 // ErrBadRecord marks a record's content that cannot be understood.
 var ErrBadRecord = errors.New("record cannot be understood")
 
-// DecodeRecord reads what Encode wrote.
+// DecodeRecord reads what Encode wrote, and keeps what a newer version has added.
 func DecodeRecord(b []byte) (*Record, error) {
 	var r Record
-	if err := json.Unmarshal(b, &r); err != nil {
+	if err := keep.Unmarshal(b, &r); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadRecord, err)
 	}
 	if r.Active == "" {

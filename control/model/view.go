@@ -1,9 +1,10 @@
 package model
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
+
+	"github.com/haproxy-peers/haproxy-peers/control/keep"
 )
 
 // Verdict is what a member says of a node's health.
@@ -65,6 +66,8 @@ type NodeView struct {
 	// Revision names the template that the node's pod was made from (a StatefulSet's
 	// controller-revision-hash), "" where it is not known.
 	Revision string `json:"w,omitempty"`
+	// Rest is what a newer version has added.
+	Rest keep.Rest `json:"-"`
 }
 
 // LacksProbe is NodeView.Lacks of a member that does not probe.
@@ -86,6 +89,8 @@ type View struct {
 	// HAProxies did while nothing could be decided. Members that lost the
 	// majority wait for it before they enforce the old decision again.
 	ReviewedTerm uint64 `json:"rt,omitempty"`
+	// Rest is what a newer version has added.
+	Rest keep.Rest `json:"-"`
 }
 
 // ProxyView is what a member's HAProxy does.
@@ -116,6 +121,8 @@ type ProxyView struct {
 	CanHold bool `json:"ch,omitempty"`
 	// Move is how far this proxy is with a planned move.
 	Move *MoveView `json:"mv,omitempty"`
+	// Rest is what a newer version has added.
+	Rest keep.Rest `json:"-"`
 }
 
 // Layouts of a proxy's configuration.
@@ -128,18 +135,12 @@ const (
 var ErrBadView = errors.New("view cannot be understood")
 
 // Encode returns the view's bytes.
-func (v *View) Encode() []byte {
-	b, err := json.Marshal(v)
-	if err != nil {
-		panic(fmt.Sprintf("encode view: %v", err)) // plain values only
-	}
-	return b
-}
+func (v *View) Encode() []byte { return mustEncode(v) }
 
-// DecodeView reads what Encode wrote.
+// DecodeView reads what Encode wrote, and keeps what a newer version has added.
 func DecodeView(b []byte) (*View, error) {
 	var v View
-	if err := json.Unmarshal(b, &v); err != nil {
+	if err := keep.Unmarshal(b, &v); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadView, err)
 	}
 	for i := range v.Nodes {

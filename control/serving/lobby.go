@@ -49,8 +49,13 @@ type sitter struct {
 
 // newLobby takes a listener over.
 func newLobby(l net.Listener, o *Options) (*lobby, error) {
-	f, ok := l.(interface{ File() (*os.File, error) })
-	if !ok {
+	var f interface{ File() (*os.File, error) }
+	switch k := l.(type) { // not what embeds one and has an Accept of its own
+	case *net.TCPListener:
+		f = k
+	case *net.UnixListener:
+		f = k
+	default:
 		return nil, errors.New("not a listener of the kernel's")
 	}
 	listener, err := f.File() // another descriptor: the net package lends its own to nobody

@@ -27,9 +27,6 @@ type Options struct {
 	ReadWithin time.Duration
 	// WriteWithin is the time from then to the end of the answer. Default 10 s.
 	WriteWithin time.Duration
-	// ConnContext makes the context of a connection's requests from the connection
-	// as the listener returned it (http.Server.ConnContext). Default: none.
-	ConnContext func(ctx context.Context, c net.Conn) context.Context
 	// Log gets what goes wrong while serving. Default: nobody.
 	Log *slog.Logger
 }
@@ -102,9 +99,6 @@ type guestKey struct{}
 
 func (s *Server) connContext(ctx context.Context, c net.Conn) context.Context {
 	g := c.(*guest) //nolint:forcetypeassert // the door makes no others
-	if s.options.ConnContext != nil {
-		ctx = s.options.ConnContext(ctx, g.Conn)
-	}
 	return context.WithValue(ctx, guestKey{}, g)
 }
 

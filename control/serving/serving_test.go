@@ -270,23 +270,6 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
-// The listener's own connection is what ConnContext gets.
-func TestConnContext(t *testing.T) {
-	l := listen(t, "unix", filepath.Join(t.TempDir(), "s"))
-	type key struct{}
-	up(t, l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = fmt.Fprintf(w, "%T", r.Context().Value(key{}))
-	}), Options{ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, key{}, c) }})
-	resp, err := client(l).Get("http://x/")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if body, _ := io.ReadAll(resp.Body); string(body) != "*net.UnixConn" {
-		t.Errorf("got %s", body)
-	}
-}
-
 func TestThrottle(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	answered := 0

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"runtime"
 	"sync"
@@ -25,7 +26,10 @@ type Config struct {
 	Healthz string
 	// Listen is the ADDR:PORT where GET /healthz answers for the supervisor.
 	Listen string
-	Log    *slog.Logger
+	// Hangups are passed to the daemon as SIGHUP, once it is healthy: before that it reads everything anyway, and may not
+	// know the signal yet. Nil for none.
+	Hangups <-chan os.Signal
+	Log     *slog.Logger
 	// Timing is DefaultTiming where it is zero.
 	Timing Timing
 }
@@ -138,7 +142,12 @@ func (s *supervisor) once(ctx context.Context) (time.Duration, exit, error) {
 	asked, end := false, ctx.Done()
 	var since time.Time // healthy
 	heard := time.Now()
+	hangup := false
 	for {
+		if hangup && !since.IsZero() {
+			hangup = false
+			_ = cmd.Process.Signal(syscall.SIGHUP) // an error is its end, which comes by itself
+		}
 		state := "has not answered yet"
 		if !since.IsZero() {
 			state = "is healthy"
@@ -160,6 +169,8 @@ func (s *supervisor) once(ctx context.Context) (time.Duration, exit, error) {
 		case <-end:
 			end = nil
 			_ = cmd.Process.Signal(syscall.SIGTERM) // an error is its end, which comes by itself
+		case <-s.Hangups:
+			hangup = true
 		case healthy := <-answers:
 			asked = false
 			if healthy {

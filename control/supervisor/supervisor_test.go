@@ -44,6 +44,8 @@ func TestMain(m *testing.M) {
 func serve() {
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM)
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
 	f, err := os.OpenFile(os.Getenv(fileVar), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		panic(err)
@@ -54,8 +56,14 @@ func serve() {
 	go func() {
 		panic(http.ListenAndServe(os.Getenv(addrVar), http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))) //nolint:gosec // a test's
 	}()
-	<-term
-	os.Exit(7)
+	for {
+		select {
+		case <-hup:
+			_, _ = fmt.Fprintln(f, "hangup") // the test waits for it
+		case <-term:
+			os.Exit(7)
+		}
+	}
 }
 
 var fast = Timing{Probe: 20 * time.Millisecond, Hang: 2 * time.Second, FirstWait: 10 * time.Millisecond, LastWait: 100 * time.Millisecond, Settled: 10 * time.Second}

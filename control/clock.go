@@ -1,0 +1,80 @@
+package control
+
+import (
+	"sync"
+	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/control/decide"
+	"github.com/haproxy-peers/haproxy-peers/control/model"
+)
+
+// clock is time.Now, where it is nil too, or a test's. What it gives carries the
+// monotonic reading, by which Sub, Before and After count: whoever sets the
+// machine's clock changes nothing that is decided. A time that was written down,
+// in the record, a view or a file, carries none and is for people.
+type clock func() time.Time
+
+func (c clock) now() time.Time {
+	if c == nil {
+		return time.Now()
+	}
+	return c()
+}
+
+// autoMovesOld is from when on an automatic move counts no more.
+const autoMovesOld = time.Hour
+
+// autoMoves counts on a leader's own clock how long ago the automatic moves of the
+// record were. Those that it finds when it begins to lead count as of then: by
+// whose clock they were written down, and what became of that clock, nobody knows.
+type autoMoves struct {
+	mu    sync.Mutex
+	term  uint64 // in which this member leads, 0 while it does not
+	moves []seenMove
+}
+
+type seenMove struct {
+	at   time.Time // as the record has it: which move it is
+	seen time.Time // when this leader first saw it
+}
+
+// old is how many of the record's automatic moves, the first ones, are known to
+// be more than an hour old.
+func (a *autoMoves) old(ag *cluster.Agreement, recorded []time.Time, now time.Time) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !ag.IsLeader {
+		a.term, a.moves = 0, nil
+		return 0
+	}
+	if a.term != ag.Term {
+		a.term, a.moves = ag.Term, nil
+	}
+	known := a.moves
+	a.moves = make([]seenMove, 0, len(recorded))
+	for _, at := range recorded {
+		m := seenMove{at: at, seen: now}
+		for i := range known {
+			if known[i].at.Equal(at) {
+				m.seen, known = known[i].seen, known[i+1:]
+				break
+			}
+		}
+		a.moves = append(a.moves, m)
+	}
+	old := 0
+	for old < len(a.moves) && now.Sub(a.moves[old].seen) >= autoMovesOld {
+		old++
+	}
+	return old
+}
+
+// agesOf is what this member's clock says of the record's times.
+func (d *Daemon) agesOf(ag *cluster.Agreement, rec *model.Record, stayed time.Duration, now time.Time) *decide.Ages {
+	ages := &decide.Ages{Stayed: stayed}
+	if rec != nil {
+		ages.Old = d.autoMoves.old(ag, rec.AutoMoves, now)
+	}
+	return ages
+}

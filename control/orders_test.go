@@ -1,0 +1,228 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/cluster/register"
+	"github.com/haproxy-peers/haproxy-peers/control/api"
+	"github.com/haproxy-peers/haproxy-peers/control/model"
+)
+
+// logBuffer is a log that another goroutine may read.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) has(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.b.String(), text)
+}
+
+// speaking is a daemon whose voters all read version n, its log, and a client on its
+// admin socket.
+func speaking(t *testing.T, n int) (*Daemon, *fakeCluster, *logBuffer, *api.Client) {
+	t.Helper()
+	d, f := newTestDaemon(t)
+	log := &logBuffer{}
+	d.log = slog.New(slog.NewTextHandler(log, nil))
+	f.set(func(ag *cluster.Agreement) {
+		r, err := model.DecodeRecord(ag.Record.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Lowest = n
+		ag.Record.Value = r.Encode()
+		ag.IsLeader, ag.Leader = true, "px0"
+	})
+	path := filepath.Join(t.TempDir(), "admin.sock")
+	l, err := listenAdmin(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{Handler: d.adminHandler(), ReadHeaderTimeout: time.Second}
+	go func() { _ = srv.Serve(l) }()
+	t.Cleanup(func() { _ = srv.Close() })
+	return d, f, log, api.New(path)
+}
+
+// me is how the daemon sees this test.
+func me() string {
+	uid := fmt.Sprintf("uid %d", os.Getuid())
+	if u, err := user.Current(); err == nil {
+		return u.Username + " (" + uid + ")"
+	}
+	return uid
+}
+
+// turn takes the vote loop's turns until f holds.
+func turn(t *testing.T, d *Daemon, what string, f func() bool) {
+	t.Helper()
+	for range 2000 {
+		d.voteTurn(t.Context(), d.started.Load(), time.Now())
+		if f() {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Fatal(what)
+}
+
+// Every order stands with who gave it, where and why, in the record and in the log.
+func TestWhoOrderedIt(t *testing.T) {
+	ctx := context.Background()
+	why := "upgrade, ask Ana"
+	for _, tt := range []struct {
+		kind, what string
+		give       func(*api.Client) error
+	}{
+		{model.OrderExclude, "pxc-2", func(c *api.Client) error { _, err := c.Exclude(ctx, "pxc-2"); return err }},
+		{model.OrderFreeze, "", func(c *api.Client) error { _, err := c.Freeze(ctx, why); return err }},
+		{model.OrderRemove, "px2", func(c *api.Client) error { _, err := c.RemoveMember(ctx, "px2"); return err }},
+		{model.OrderInit, "", func(c *api.Client) error { _, err := c.RegisterInit(ctx, true); return err }},
+		{model.OrderRecover, "px0, px1", func(c *api.Client) error { _, err := c.RegisterRecover(ctx, []string{"px0", "px1"}); return err }},
+		{"set", "pxc-2", func(c *api.Client) error { _, err := c.Set(ctx, api.SetRequest{Node: "pxc-2"}); return err }},
+	} {
+		for _, speaks := range []int{1, 2} {
+			t.Run(fmt.Sprintf("%s, version %d", tt.kind, speaks), func(t *testing.T) {
+				d, f, log, c := speaking(t, speaks)
+				f.members = f.members[:2] // px2 is gone
+				d.voteTurn(ctx, d.started.Load(), time.Now())
+				if err := tt.give(c.Because(why)); err != nil {
+					t.Fatal(err)
+				}
+				if speaks == 1 {
+					if s := string(f.Agreement().Record.Value); strings.Contains(s, "ordered_by") || strings.Contains(s, "orders") {
+						t.Errorf("written before every voter reads it: %s", s)
+					}
+					if !log.has(`ordered_by="` + me() + `"`) {
+						t.Errorf("the log: %s", log.b.String())
+					}
+					return
+				}
+				if tt.kind == "set" {
+					last := f.record(t).Last()
+					if last.OrderedBy != me() || last.By != "an operator through px0" || !strings.HasSuffix(last.Reason, ": "+why) || d.history().Decisions[0].OrderedBy != me() || d.active().OrderedBy != me() {
+						t.Errorf("the decision: %+v", last)
+					}
+				} else {
+					turn(t, d, "it is not noted", func() bool { return len(f.record(t).Orders) > 0 })
+					o := f.record(t).Orders[0]
+					if o.Kind != tt.kind || o.What != tt.what || o.Reason != why || o.OrderedBy != me() || o.By != "px0" || o.Revision != f.Agreement().Record.Revision {
+						t.Errorf("the order: %+v", o)
+					}
+					if h := d.history().Orders; len(h) != 1 || h[0].OrderedBy != me() || h[0].Kind != tt.kind {
+						t.Errorf("the history: %+v", h)
+					}
+				}
+				turn(t, d, "it is not in the log", func() bool {
+					return log.has(`ordered_by="` + me() + `"`)
+				})
+				if len(f.record(t).Orders) > 1 {
+					t.Errorf("noted twice: %+v", f.record(t).Orders)
+				}
+			})
+		}
+	}
+}
+
+// The other daemons tell of an order when it comes with the record, once, and not of
+// those that were there when they started.
+func TestEveryDaemonTells(t *testing.T) {
+	d, f := newTestDaemon(t)
+	log := &logBuffer{}
+	d.log = slog.New(slog.NewTextHandler(log, nil))
+	add := func(reason string) {
+		f.set(func(ag *cluster.Agreement) {
+			r, err := model.DecodeRecord(ag.Record.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Lowest = 2
+			ag.Record.Value = noted(r, model.Order{Kind: model.OrderFreeze, Reason: reason, OrderedBy: "ana (uid 1000)", By: "px1"}, ag).Encode()
+			ag.Record.Revision++
+		})
+		for range 2 {
+			d.voteTurn(t.Context(), d.started.Load(), time.Now())
+		}
+	}
+	add("the first")
+	if log.has("the first") {
+		t.Errorf("told at the start: %s", log.b.String())
+	}
+	add("the second")
+	if n := strings.Count(log.b.String(), "the second"); n != 1 || log.has("the first") {
+		t.Errorf("told %d times: %s", n, log.b.String())
+	}
+	if e := d.history().Events; len(e) == 0 || !strings.Contains(e[0].Message, "freeze through px1, ordered by ana (uid 1000): the second") {
+		t.Errorf("the events: %+v", e)
+	}
+}
+
+func TestASecondFreezeReplacesTheReason(t *testing.T) {
+	d, f := newTestDaemon(t)
+	for _, step := range []struct{ reason, want string }{
+		{"", "by an operator through px0"}, {"one", "one"}, {"two", "two"}, {"", "two"},
+	} {
+		if _, err := d.freeze(t.Context(), true, step.reason); err != nil || f.record(t).FrozenWhy != step.want {
+			t.Errorf("with %q: %q, %v", step.reason, f.record(t).FrozenWhy, err)
+		}
+	}
+}
+
+func TestReasonThatCannotBeShown(t *testing.T) {
+	_, f, _, c := speaking(t, 2)
+	before := f.Agreement().Record.Version
+	for _, reason := range []string{strings.Repeat("a", 201), "two\nlines", "\x1b[31mred", "right\u202eleft"} {
+		var e *api.Error
+		if _, err := c.Because(reason).Exclude(t.Context(), "pxc-2"); !errors.As(err, &e) || e.Code != api.CodeBadRequest || !strings.Contains(e.Message, "the reason") {
+			t.Errorf("%q: %v", reason, err)
+		}
+		if _, err := c.Freeze(t.Context(), reason); !errors.As(err, &e) || e.Code != api.CodeBadRequest {
+			t.Errorf("freeze, %q: %v", reason, err)
+		}
+	}
+	if f.Agreement().Record.Version != before {
+		t.Error("it was done all the same")
+	}
+	if _, err := c.Because(strings.Repeat("é", 100)).Exclude(t.Context(), "pxc-2"); err != nil {
+		t.Errorf("200 bytes: %v", err)
+	}
+}
+
+// An address is nobody.
+func TestCallerOfAnotherConnection(t *testing.T) {
+	for remote, want := range map[string]string{"127.0.0.1:80": "", "[::1]:80": "", "@": "", "": "", "ana (uid 1000)": "ana (uid 1000)"} {
+		r := &http.Request{RemoteAddr: remote}
+		if ctx, err := withOrder(r, &api.FreezeRequest{Reason: "why"}); err != nil || orderOf(ctx).by != want || orderOf(ctx).reason != "why" {
+			t.Errorf("%q: %+v, %v", remote, orderOf(ctx), err)
+		}
+	}
+}
+
+// The record never takes more than half of what the register takes.
+func TestRecordFitsTwice(t *testing.T) {
+	if 2*model.MaxEncoded > register.MaxValue {
+		t.Errorf("%d bytes of %d", model.MaxEncoded, register.MaxValue)
+	}
+}
