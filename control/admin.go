@@ -54,6 +54,8 @@ func (d *Daemon) adminHandler() http.Handler {
 	mux.HandleFunc("POST "+api.PathRegisterRecover, handle(func(ctx context.Context, r api.RecoverRequest) (any, error) {
 		return d.registerRecover(ctx, r)
 	}))
+	mux.HandleFunc("POST "+api.PathRegisterLower, handle(d.lowerVersion))
+	mux.HandleFunc("POST "+api.PathRegisterRaise, handle(d.raiseVersion))
 	mux.HandleFunc("POST "+api.PathMembersRemove, handle(d.removeMember))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, &api.Error{Code: api.CodeNotFound, Message: fmt.Sprintf("this daemon has no %s %s: its version is %s", r.Method, r.URL.Path, d.cfg.Version)})

@@ -33,6 +33,7 @@ type metrics struct {
 	alert     prometheus.Gauge
 	going     *prometheus.GaugeVec
 	cut       prometheus.Counter
+	lowest    prometheus.Gauge
 
 	counted map[string]bool // the nodes in sessions; the proxy loop's alone
 }
@@ -75,8 +76,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		move:      gauge("move", "1 while a planned move is under way, by the record that this member knows."),
 		going: f.NewGaugeVec(prometheus.GaugeOpts{Namespace: "haproxyd", Name: "node_going",
 			Help: "1 while a node is about to end: its pod is being deleted, or it shuts down."}, []string{"node"}),
-		cut:   counter("departures_cut_total", "Nodes that ended, or whose time was over, while sessions were in a transaction on them."),
-		alert: gauge("alert", "1 while there is something that an operator must see."),
+		cut:    counter("departures_cut_total", "Nodes that ended, or whose time was over, while sessions were in a transaction on them."),
+		lowest: gauge("record_lowest_version", "The version whose formats may be written: what every voter reads."),
+		alert:  gauge("alert", "1 while there is something that an operator must see."),
 	}
 }
 

@@ -21,6 +21,7 @@ type Agreement interface {
 	Recover(ctx context.Context, voters []string) error
 	Remove(ctx context.Context, name string) error
 	SetInitialVoters(names []string)
+	SetLowest(version uint8)
 }
 
 // Inspector looks at the sessions of one database node: *galera.Inspector. It

@@ -207,6 +207,11 @@ func (d *Daemon) register() api.Register {
 		State: ag.State, Cluster: ag.Cluster, Disk: fmt.Sprintf("%016x", st.Disk), Recovery: ag.Record.Recovery,
 		Epoch: ag.Record.Epoch, Revision: ag.Record.Revision, Term: ag.Term, Leader: ag.Leader, Agreed: ag.Fresh,
 		Reason: ag.Reason, Membership: st.Membership, File: d.cfg.DataDir, Voters: []api.Voter{}, Notes: registerNotes(&st),
+		Lowest: 1, Reads: model.Protocol,
+	}
+	if rec, err := d.record(&ag); err == nil && rec != nil {
+		r.Lowest = max(rec.Lowest, 1)
+		r.Notes = append(r.Notes, d.versionNotes(s, &ag, rec)...)
 	}
 	r.Initial = slices.Clone(d.cfg.InitialVoters)
 	if topo := d.files.topology(); topo != nil && len(r.Initial) == 0 {
@@ -351,8 +356,7 @@ func (d *Daemon) status() api.Status {
 		for _, p := range d.differingPeers(s) {
 			add(p)
 		}
-		st2 := s.cluster.Register()
-		for _, n := range registerNotes(&st2) {
+		for _, n := range st.Register.Notes {
 			add(n)
 		}
 	}

@@ -36,6 +36,7 @@ type votes struct {
 	version     cluster.Version
 	turned      time.Time
 	alert       string
+	versions    versions
 }
 
 // voteLoop shares this member's view and, on the leader, decides.
@@ -87,6 +88,7 @@ func (d *Daemon) voteTurn(ctx context.Context, s *started, now time.Time) {
 		return
 	}
 	d.followRecord(&ag, rec, now)
+	d.followVersions(s, &ag, rec, now)
 	d.review(&ag, now)
 
 	view := d.buildView(s, &ag)
@@ -137,10 +139,18 @@ func (d *Daemon) voteTurn(ctx context.Context, s *started, now time.Time) {
 	out := decide.Decide(in)
 	d.say(now, out.Reason, out.Alert)
 	if out.Propose != nil {
+		if rec == nil {
+			// Nothing older has ever written here.
+			out.Propose.Lowest = d.firstLowest()
+		}
 		if rec != nil && rec.Move != nil && out.Propose.Move == nil && !out.NewEpoch {
 			step.At(ctx, "ending")
 		}
 		d.propose(ctx, s, &ag, out)
+		return
+	}
+	if next, _ := d.raise(s, &ag, rec, now); next != nil {
+		d.propose(ctx, s, &ag, decide.Outcome{Propose: next, Reason: fmt.Sprintf("every member reads version %d", next.Lowest)})
 		return
 	}
 	d.payOwed(ctx, s, &ag, rec)

@@ -35,6 +35,8 @@ is.`,
 		},
 		a.registerInitCommand(),
 		a.registerRecoverCommand(),
+		a.lowerVersionCommand(),
+		a.raiseVersionCommand(),
 	)
 	return cmd
 }
@@ -109,6 +111,9 @@ func (a *app) registerTable(w io.Writer, r api.Register) {
 	}
 	if r.Membership != "" {
 		a.field(w, "Voters", r.Membership)
+	}
+	if r.Lowest > 0 { // a daemon of this version or later
+		a.field(w, "Version", fmt.Sprintf("%d is the lowest that every voter reads, %d what this daemon reads", r.Lowest, r.Reads))
 	}
 	for _, n := range r.Notes {
 		a.field(w, "Note", a.paint(styleWarn, n))

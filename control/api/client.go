@@ -160,6 +160,16 @@ func (c *Client) RegisterRecover(ctx context.Context, voters []string) (Register
 	return post[Register](ctx, c, PathRegisterRecover, RecoverRequest{Voters: voters, Reason: c.reason})
 }
 
+// LowerVersion lets older daemons take part again, and tells what is lost by it.
+func (c *Client) LowerVersion(ctx context.Context, req LowerRequest) (LowerResponse, error) {
+	return post[LowerResponse](ctx, c, PathRegisterLower, req)
+}
+
+// RaiseVersion takes LowerVersion back: the lowest version rises again by itself.
+func (c *Client) RaiseVersion(ctx context.Context) (Register, error) {
+	return post[Register](ctx, c, PathRegisterRaise, RaiseRequest{})
+}
+
 // Check returns the daemon's word on the node at address (IP:PORT).
 func (c *Client) Check(ctx context.Context, address string) (Check, error) {
 	return get[Check](ctx, c, PathCheck+"?"+url.Values{"address": {address}}.Encode())

@@ -18,6 +18,8 @@ const (
 	PathRegister        = "/v1/register"         // GET Register
 	PathRegisterInit    = "/v1/register/init"    // POST InitRequest -> Register
 	PathRegisterRecover = "/v1/register/recover" // POST RecoverRequest -> Register
+	PathRegisterLower   = "/v1/register/lower"   // POST LowerRequest -> LowerResponse
+	PathRegisterRaise   = "/v1/register/raise"   // POST RaiseRequest -> Register
 	PathCheck           = "/v1/check"            // GET ?address=IP:PORT -> Check
 	PathMove            = "/v1/move"             // GET Move: the last planned move, pending or over
 	PathMoveCancel      = "/v1/move/cancel"      // POST CancelRequest -> Move: roll a pending move back
@@ -262,6 +264,10 @@ type Register struct {
 	// Membership is what the leader does, or why it does nothing, about the voters.
 	Membership string   `json:"membership,omitempty"`
 	Notes      []string `json:"notes,omitempty"`
+	// Lowest is the version whose formats may be written: what every voter reads.
+	// Reads is what this daemon reads.
+	Lowest int `json:"lowest"`
+	Reads  int `json:"reads"`
 }
 
 // Voter is a member of the record's own configuration.
@@ -327,6 +333,28 @@ type InitRequest struct {
 	Force  bool   `json:"force"`
 	Reason string `json:"reason,omitempty"`
 }
+
+// LowerRequest lets older daemons take part again.
+type LowerRequest struct {
+	// DryRun only tells what would be lost.
+	DryRun bool `json:"dry_run,omitempty"`
+}
+
+// LowerResponse tells what became of it.
+type LowerResponse struct {
+	// From and Lowest are the lowest version before and after.
+	From   int `json:"from"`
+	Lowest int `json:"lowest"`
+	// Lost are sentences: what older daemons do not know and is not kept.
+	Lost    []string `json:"lost"`
+	Changed bool     `json:"changed"`
+	DryRun  bool     `json:"dry_run,omitempty"`
+	// Register is the record afterwards.
+	Register Register `json:"register"`
+}
+
+// RaiseRequest lets the lowest version rise again by itself.
+type RaiseRequest struct{}
 
 // RecoverRequest raises the recovery generation.
 type RecoverRequest struct {

@@ -60,6 +60,8 @@ type Record struct {
 	// Lowest is the lowest version of the formats that every voter reads (Protocol),
 	// 0 meaning 1: what only a later version reads is not written.
 	Lowest int `json:"lowest,omitempty"`
+	// LowestHeld keeps Lowest where an operator has put it, for a rollback.
+	LowestHeld bool `json:"lowest_held,omitempty"`
 	// Orders are the last orders that made no decision, newest first: MaxOrders at
 	// most, from version 2 on.
 	Orders []Order `json:"orders,omitempty"`

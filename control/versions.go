@@ -1,0 +1,134 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/control/api"
+	"github.com/haproxy-peers/haproxy-peers/control/decide"
+	"github.com/haproxy-peers/haproxy-peers/control/model"
+)
+
+// versions follows which version all members read; only the vote loop writes it.
+// votes.mu guards it.
+type versions struct {
+	common int
+	since  time.Time // when common became what it is
+}
+
+// readers are the live members and what they read.
+func readers(s *started) []decide.Reader {
+	var out []decide.Reader
+	for _, m := range s.cluster.Members() {
+		if m.State != cluster.MemberGone {
+			out = append(out, decide.Reader{Member: m.Name, Reads: int(m.Reads)})
+		}
+	}
+	return out
+}
+
+func voterNames(ag *cluster.Agreement) []string {
+	var out []string
+	for _, v := range ag.Voters {
+		out = append(out, v.Name)
+	}
+	return out
+}
+
+// followVersions tells the cluster which formats may be written, and counts for
+// how long all members have read what they read now.
+func (d *Daemon) followVersions(s *started, ag *cluster.Agreement, rec *model.Record, now time.Time) {
+	common := decide.Common(voterNames(ag), readers(s))
+	v := &d.votes
+	v.mu.Lock()
+	if v.versions.common != common {
+		v.versions = versions{common: common, since: now}
+	}
+	v.mu.Unlock()
+	lowest := 1
+	if rec != nil {
+		lowest = max(rec.Lowest, 1)
+	}
+	s.cluster.SetLowest(uint8(min(lowest, model.Protocol)))
+	d.m.lowest.Set(float64(lowest))
+}
+
+// firstLowest is the lowest version of a first record: a later one only where all
+// members read it.
+func (d *Daemon) firstLowest() int {
+	d.votes.mu.Lock()
+	defer d.votes.mu.Unlock()
+	if d.votes.versions.common <= 1 {
+		return 0
+	}
+	return d.votes.versions.common
+}
+
+// raise is the record with a higher lowest version, nil for none, and what keeps
+// the lowest version below this build's, "" for nothing.
+func (d *Daemon) raise(s *started, ag *cluster.Agreement, rec *model.Record, now time.Time) (*model.Record, string) {
+	if rec == nil {
+		return nil, ""
+	}
+	d.votes.mu.Lock()
+	since := d.votes.versions.since
+	d.votes.mu.Unlock()
+	var age time.Duration
+	if !since.IsZero() {
+		age = now.Sub(since)
+	}
+	return decide.Raise(rec, voterNames(ag), readers(s), age)
+}
+
+// versionNotes are sentences on versions, for status and `register status`.
+func (d *Daemon) versionNotes(s *started, ag *cluster.Agreement, rec *model.Record) []string {
+	if rec == nil {
+		return nil
+	}
+	out := decide.Unread(rec, readers(s))
+	if _, why := d.raise(s, ag, rec, time.Now()); why != "" {
+		out = append(out, why)
+	}
+	return out
+}
+
+// lowerVersion is `register lower-version`: older builds may take part again.
+func (d *Daemon) lowerVersion(ctx context.Context, req api.LowerRequest) (any, error) {
+	res := api.LowerResponse{Lowest: 1, DryRun: req.DryRun, Lost: []string{}}
+	err := d.change(ctx, func(_ *started, _ *cluster.Agreement, rec *model.Record) (*model.Record, bool, error) {
+		next, lost := decide.Lower(rec)
+		res.From, res.Lost, res.Changed = max(rec.Lowest, 1), append([]string{}, lost...), next != nil && !req.DryRun
+		if req.DryRun {
+			return nil, false, nil
+		}
+		return next, false, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if res.Changed {
+		d.log.Warn("an operator lowered the record's lowest version: older daemons may take part again", "from", res.From, "to", res.Lowest)
+		d.events.add(time.Now(), fmt.Sprintf("the lowest version was lowered from %d to %d by an operator", res.From, res.Lowest))
+	}
+	res.Register = d.register()
+	return res, nil
+}
+
+// raiseVersion is `register raise-version`: it takes lowerVersion's hold back. The
+// lowest version then rises by itself, once every member reads a later one.
+func (d *Daemon) raiseVersion(ctx context.Context, _ api.RaiseRequest) (any, error) {
+	err := d.change(ctx, func(_ *started, _ *cluster.Agreement, rec *model.Record) (*model.Record, bool, error) {
+		if !rec.LowestHeld {
+			return nil, false, nil
+		}
+		next := rec.Clone()
+		next.LowestHeld = false
+		return next, false, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return d.register(), nil
+}
