@@ -5,7 +5,9 @@
 #                    that lists the database nodes replaced
 #
 #   docker build --target haproxyd --build-arg VERSION="$(git describe --tags --always)" -t haproxyd .
-#   docker run --read-only -v haproxyd:/var/lib/haproxyd ... haproxyd --haproxy-cfg /etc/haproxy/haproxy.cfg
+#   haproxyctl gossip-key --out gossip-key && chown 65532 gossip-key   (the image's user; once, the same on every host)
+#   docker run --read-only -v haproxyd:/var/lib/haproxyd -v "$PWD/gossip-key:/gossip-key:ro" ... \
+#     haproxyd --haproxy-cfg /etc/haproxy/haproxy.cfg --gossip-key-file /gossip-key
 #
 # It builds with BuildKit and with the classic builder alike: no syntax line to
 # fetch, no cache mounts, no platform arguments that the classic one lacks. The

@@ -29,6 +29,7 @@ const (
 	RuleStickyNoPeers       = "sticky-no-peers"
 	RuleLocalPeer           = "local-peer-missing"
 	RulePeerShards          = "peer-shards"
+	RulePeersClear          = "peers-in-the-clear"
 	RuleServerIDMissing     = "server-id-missing"
 	RuleServerIDUnequal     = "server-id-unequal"
 	RuleMarkedUp            = "marked-up-shutdown-backup"
@@ -91,6 +92,7 @@ func lint(inputs []input, localPeer string) []Finding {
 	l.socket()
 	l.tables()
 	l.peers()
+	l.peersClear()
 	l.servers()
 	l.steering()
 	l.hold()

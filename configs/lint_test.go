@@ -72,7 +72,7 @@ func TestLintRules(t *testing.T) {
 	for _, rule := range []string{
 		RuleSyntax, RuleNoSticky, RuleTableSmall, RuleTableNoPurge, RuleTableHidden, RuleStickyNoPeers, RuleLocalPeer, RulePeerShards,
 		RuleServerIDMissing, RuleServerIDUnequal, RuleMarkedUp, RuleMarkedDown, RuleNoAdminSocket, RuleNoBeacon, RuleNoPrivateTable,
-		RuleReadinessOnDaemon, RuleReadinessOnDatabase, RuleKeyUnknowable, RuleHoldUnusable,
+		RuleReadinessOnDaemon, RuleReadinessOnDatabase, RuleKeyUnknowable, RuleHoldUnusable, RulePeersClear,
 	} {
 		if !spoke[rule] {
 			t.Errorf("no file in testdata/lint for rule %s", rule)
@@ -83,7 +83,7 @@ func TestLintRules(t *testing.T) {
 // severityOf is what the files of testdata/lint must get.
 func severityOf(rule, file string) Severity {
 	switch rule {
-	case RuleMarkedDown, RuleNoBeacon, RuleHoldUnusable, RuleReadinessOnDatabase, RuleTableHidden:
+	case RuleMarkedDown, RuleNoBeacon, RuleHoldUnusable, RuleReadinessOnDatabase, RuleTableHidden, RulePeersClear:
 		return SeverityWarning
 	case RuleNoPrivateTable:
 		if !strings.Contains(file, "shared") {
@@ -117,11 +117,13 @@ func TestLintField(t *testing.T) {
 	if diff := cmp.Diff(map[string]int{RuleNoSticky: 1, RuleMarkedUp: 3, RuleMarkedDown: 9}, rulesOf(t, "", global, "testdata/percona-pxc.cfg")); diff != "" {
 		t.Errorf("Percona's stock configuration:\n%s", diff)
 	}
-	if diff := cmp.Diff(map[string]int{RuleTableSmall: 3, RuleServerIDMissing: 9, RuleNoBeacon: 3, RuleNoPrivateTable: 3},
+	if diff := cmp.Diff(map[string]int{RuleTableSmall: 3, RuleServerIDMissing: 9, RuleNoBeacon: 3, RuleNoPrivateTable: 3, RulePeersClear: 1},
 		rulesOf(t, "test-pxc-db-haproxy-1", global, "testdata/predecessor-pxc.cfg")); diff != "" {
 		t.Errorf("the predecessor's configuration:\n%s", diff)
 	}
-	if diff := cmp.Diff(map[string]int{}, rulesOf(t, "", "testdata/design.cfg")); diff != "" {
+	// Their peers are without TLS, which needs certificates that nobody has at first.
+	inClearOnly := map[string]int{RulePeersClear: 1}
+	if diff := cmp.Diff(inClearOnly, rulesOf(t, "", "testdata/design.cfg")); diff != "" {
 		t.Errorf("the design's configuration:\n%s", diff)
 	}
 	examples, err := filepath.Glob("examples/*.cfg")
@@ -134,7 +136,7 @@ func TestLintField(t *testing.T) {
 			// This one is the same for all HAProxies and names none.
 			local = "test-pxc-db-haproxy-2"
 		}
-		if diff := cmp.Diff(map[string]int{}, rulesOf(t, local, file)); diff != "" {
+		if diff := cmp.Diff(inClearOnly, rulesOf(t, local, file)); diff != "" {
 			t.Errorf("%s:\n%s", file, diff)
 		}
 	}

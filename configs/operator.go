@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-//go:embed templates/percona-operator.yaml.tmpl
+//go:embed templates/percona-operator.yaml.tmpl templates/percona-network-policy.yaml.tmpl
 var operatorTemplate embed.FS
 
 // Facts of percona/percona-xtradb-cluster-operator, by its files:
@@ -43,6 +43,9 @@ type OperatorInput struct {
 	Nodes, Proxies int
 	// Image is haproxyd's.
 	Image string
+	// Encrypt is --gossip-encrypt on the way from daemons without a key to daemons with one: accept, then send. "" is
+	// haproxyd's own default, require.
+	Encrypt string
 	// Render is what else may be chosen: Check, Timeouts, MaxConn, HardStopAfter, HAProxyVersion, TableSize.
 	Render RenderInput
 }
@@ -53,23 +56,10 @@ func PerconaOperator(in OperatorInput) ([]byte, error) {
 	if in.Nodes < 1 || in.Proxies < 1 {
 		return nil, fmt.Errorf("operator: %d database nodes and %d HAProxies: there is at least one of each", in.Nodes, in.Proxies)
 	}
-	v := validator{name: dnsLabel, host: dnsLabel}
-	v.names("cluster", in.Cluster)
-	v.names("namespace", in.Namespace)
-	v.word("image", in.Image)
-	v.word("domain", in.Domain)
-	if len(v.errs) > 0 {
-		return nil, v.errs[0]
-	}
-	text, err := Render(in.configuration())
-	if err != nil {
+	if err := in.validate(); err != nil {
 		return nil, err
 	}
-	t, err := template.New("percona-operator.yaml.tmpl").Funcs(template.FuncMap{
-		"indent": func(n int, s string) string {
-			return strings.ReplaceAll(strings.TrimSuffix(s, "\n"), "\n", "\n"+strings.Repeat(" ", n))
-		},
-	}).ParseFS(operatorTemplate, "templates/percona-operator.yaml.tmpl")
+	text, err := Render(in.configuration())
 	if err != nil {
 		return nil, err
 	}
@@ -84,6 +74,37 @@ func PerconaOperator(in OperatorInput) ([]byte, error) {
 		join = append(join, net.JoinHostPort(name+"."+in.Cluster+"-haproxy", "7946"))
 	}
 	view.Voters, view.Join = strings.Join(voters, ","), strings.Join(join, ",")
+	return in.execute("percona-operator.yaml.tmpl", view)
+}
+
+// validate checks what is not checked by Render.
+func (in OperatorInput) validate() error {
+	v := validator{name: dnsLabel, host: dnsLabel}
+	v.names("cluster", in.Cluster)
+	v.names("namespace", in.Namespace)
+	v.word("image", in.Image)
+	v.word("domain", in.Domain)
+	switch in.Encrypt {
+	case "", "accept", "send", "require":
+	default:
+		v.fail("gossip encrypt: %q is none of accept, send, require", in.Encrypt)
+	}
+	if len(v.errs) > 0 {
+		return v.errs[0]
+	}
+	return nil
+}
+
+// execute writes one of the operator's templates.
+func (in OperatorInput) execute(name string, view any) ([]byte, error) {
+	t, err := template.New(name).Funcs(template.FuncMap{
+		"indent": func(n int, s string) string {
+			return strings.ReplaceAll(strings.TrimSuffix(s, "\n"), "\n", "\n"+strings.Repeat(" ", n))
+		},
+	}).ParseFS(operatorTemplate, "templates/"+name)
+	if err != nil {
+		return nil, err
+	}
 	var out bytes.Buffer
 	if err := t.Execute(&out, view); err != nil {
 		return nil, err

@@ -152,6 +152,10 @@ type RenderInput struct {
 	PeersName    string
 	PeersPort    int
 	SelfPeerPort int
+	// PeersCert is the file with this HAProxy's certificate and its key, PeersCA the one with the authority that signed
+	// those of all HAProxies: the peers then speak TLS, and only with who shows such a certificate. Both or neither; ""
+	// means in the clear. The local section (SelfPeerPort) is on loopback and needs none.
+	PeersCert, PeersCA string
 	// StatsSocket: /run/haproxy/admin.sock. StatsSocketMode: 660.
 	StatsSocket, StatsSocketMode string
 	// Daemon is haproxyd's --http-bind as seen from HAProxy: 127.0.0.1:9102.

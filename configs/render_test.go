@@ -170,6 +170,9 @@ func TestRenderRefuses(t *testing.T) {
 		"bind without port": {func(in *RenderInput) { s := Writers(); s.Bind = "10.0.0.1"; in.Services = []RenderService{s} }, "services[0].bind"},
 		"node port":         {func(in *RenderInput) { s := Writers(); s.NodePort = 0; in.Services = []RenderService{s} }, "services[0].node port"},
 		"peers name":        {func(in *RenderInput) { in.PeersName = "self" }, "peers name"},
+		"half a TLS":        {func(in *RenderInput) { in.PeersCert = "/a.pem" }, `peers ca: "" is not an absolute path`},
+		"TLS by a name":     {func(in *RenderInput) { in.PeersCert, in.PeersCA = "a.pem", "/ca.pem" }, "peers cert"},
+		"TLS injection":     {func(in *RenderInput) { in.PeersCert, in.PeersCA = "/a.pem verify none", "/ca.pem" }, "peers cert"},
 		"socket":            {func(in *RenderInput) { in.StatsSocket = "run/x.sock" }, "stats socket"},
 		"socket injection":  {func(in *RenderInput) { in.StatsSocket = "/x level user\n" }, "stats socket"},
 		"socket mode":       {func(in *RenderInput) { in.StatsSocketMode = "999" }, "stats socket mode"},
@@ -226,6 +229,9 @@ func genInput(t *rapid.T) RenderInput {
 	in.HAProxyVersion = rapid.SampledFrom([]string{"", "2.6.12-1+deb12u3", "3.0.11"}).Draw(t, "version")
 	in.LocalProxy = rapid.SampledFrom([]string{"", "px0", "px2"}).Draw(t, "local")
 	in.Active = rapid.SampledFrom(in.Nodes).Draw(t, "active").Name
+	if rapid.Bool().Draw(t, "peers by TLS") {
+		in.PeersCert, in.PeersCA = "/etc/haproxy/peers.pem", "/etc/haproxy/peers-ca.pem"
+	}
 	return in
 }
 
@@ -316,6 +322,9 @@ func TestRenderIsReadBack(t *testing.T) {
 			local = "px0"
 		}
 		for _, f := range lint([]input{{name: "haproxy.cfg", text: string(text)}}, local) {
+			if f.Rule == RulePeersClear && in.PeersCert == "" {
+				continue // without certificates there is no other way
+			}
 			t.Fatalf("the rendered file does not lint clean: %s", f)
 		}
 	})

@@ -23,6 +23,7 @@ func (in RenderInput) Validate() error {
 	if in.PeersName == "self" {
 		v.fail("peers name: %q is the name of the local section; choose another", in.PeersName)
 	}
+	v.peersTLS(in)
 	v.port("peers port", in.PeersPort)
 	v.port("self peer port", in.SelfPeerPort)
 	v.word("stats socket", in.StatsSocket)
@@ -175,6 +176,23 @@ func (v *validator) proxies(in RenderInput) {
 	}
 	if a, err := netip.ParseAddr(in.PeersBind); err != nil || a.Zone() != "" {
 		v.fail("peers bind: %q is not an IP address (the port is the local proxy's)", in.PeersBind)
+	}
+}
+
+// peersTLS refuses half of what TLS needs. That the files hold what they should is said by haproxy -c.
+func (v *validator) peersTLS(in RenderInput) {
+	if in.PeersCert == "" && in.PeersCA == "" {
+		return
+	}
+	if in.Operator {
+		v.fail("peers cert: the operator's text has no peers but the local one, on loopback")
+	}
+	for field, file := range map[string]string{"peers cert": in.PeersCert, "peers ca": in.PeersCA} {
+		if !strings.HasPrefix(file, "/") {
+			v.fail("%s: %q is not an absolute path; TLS between peers needs a certificate and its authority", field, file)
+			continue
+		}
+		v.word(field, file)
 	}
 }
 

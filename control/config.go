@@ -38,6 +38,9 @@ type Config struct {
 	// InitialVoters are the voters of a first start where the peers section does
 	// not name them: one that has the local peer alone. Empty: the peers.
 	InitialVoters []string
+	// Warnings are sentences on how this daemon is set up, which status shows as
+	// long as it runs: a gossip without a key.
+	Warnings []string
 	// RewriteConfig lets the daemon put the active first in a haproxy.cfg that
 	// haproxyctl rendered, after a move, so that a HAProxy that starts before
 	// its daemon starts right. Files that are not ours are never touched.

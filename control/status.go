@@ -308,6 +308,7 @@ func (d *Daemon) status() api.Status {
 	st := api.Status{
 		Member: d.cfg.Name, Version: d.cfg.Version, Mode: "steer", Active: d.active(), Nodes: d.nodes(),
 		Members: d.members(), Register: d.register(), Problems: []string{}, Turn: d.sentence(),
+		Warnings: d.cfg.Warnings,
 	}
 	switch {
 	case d.cfg.Observe:

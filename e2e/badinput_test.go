@@ -194,7 +194,7 @@ func TestStateFileLost(t *testing.T) {
 			s := begin(t, stack.Options{})
 			s.start(lab.LoadConfig{ReconnectEvery: 5})
 			p := s.PX[2]
-			file := filepath.Join(p.Daemon.DataDir, "register.state")
+			file := p.Daemon.File("register.state")
 			early, err := os.ReadFile(file)
 			s.must(err)
 			var a apiActive
@@ -249,7 +249,7 @@ func TestSameName(t *testing.T) {
 	second, err := s.PX[1].Host.Start(lab.Spec{Name: "second", Args: []string{
 		filepath.Join(binaries, "haproxyd"), "--haproxy-cfg", first.ConfigFile, "--name", first.Name, "--data-dir", filepath.Join(dir, "data"),
 		"--admin-socket", filepath.Join(dir, "admin.sock"), "--gossip-bind", s.PX[1].IP + ":7947",
-		"--http-bind", "127.0.0.1:9103", "--join", s.PX[0].IP + ":7946",
+		"--gossip-key-file", s.GossipKey, "--http-bind", "127.0.0.1:9103", "--join", s.PX[0].IP + ":7946",
 	}})
 	s.must(err)
 	exit, err := second.ExitStatus(s.within(20 * time.Second))
@@ -320,7 +320,7 @@ func TestForeignGossip(t *testing.T) {
 	}{
 		{"wrong key", []string{"--gossip-key-file", theirs}, "wrong_key"},
 		{"wrong label", []string{"--gossip-key-file", ours, "--gossip-label", "elsewhere"}, "wrong_label"},
-		{"no key", nil, "wrong_key"},
+		{"no key", []string{"--gossip-insecure"}, "wrong_key"},
 	} {
 		name := fmt.Sprintf("stranger%d", i)
 		proc, err := s.Client.Start(lab.Spec{Name: name, Args: append([]string{

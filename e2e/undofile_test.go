@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -38,7 +37,7 @@ func TestUndoFileCutInHalf(t *testing.T) {
 	s.must(err)
 	s.must(s.WaitReached(s.within(10*time.Second), "held", s.PX[0].Name, s.PX[1].Name, s.PX[2].Name))
 	p.Daemon.Kill9()
-	file := filepath.Join(p.Daemon.DataDir, "haproxy-changes.json")
+	file := p.Daemon.File("haproxy-changes.json")
 	list, err := os.ReadFile(file)
 	s.must(err)
 	if !strings.Contains(string(list), target) {

@@ -3,13 +3,13 @@ package gossip
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"net"
-	"os"
 	"slices"
 	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/safefile"
 )
 
 // Encrypt says what a member with keys sends and takes. The three words are the
@@ -71,24 +71,11 @@ func (c Config) checkOpen() error {
 // read: that is how Kubernetes mounts a Secret with an fsGroup. It follows links,
 // as such a Secret is one, and looks at the file that it has opened.
 func readKeyFile(name string) (text []byte, warning string, err error) {
-	f, err := os.Open(name)
+	text, warning, err = safefile.Read(name)
+	if unsafe := (*safefile.UnsafeError)(nil); errors.As(err, &unsafe) {
+		return nil, "", &SecurityError{Text: "gossip key file " + unsafe.Error()}
+	}
 	if err != nil {
-		return nil, "", fmt.Errorf("gossip key file: %w", err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, "", fmt.Errorf("gossip key file: %w", err)
-	}
-	mode := info.Mode().Perm()
-	if mode&0o022 != 0 {
-		return nil, "", &SecurityError{Text: fmt.Sprintf("gossip key file %s may be written by others (mode %s): chmod 0600 it", name, fs.FileMode.String(mode))}
-	}
-	if mode&0o004 != 0 {
-		warning = fmt.Sprintf("may be read by everybody on this machine (mode %s): chmod 0600 it", fs.FileMode.String(mode))
-	}
-	// No key file has a megabyte.
-	if text, err = io.ReadAll(io.LimitReader(f, 1<<20)); err != nil {
 		return nil, "", fmt.Errorf("gossip key file: %w", err)
 	}
 	return text, warning, nil

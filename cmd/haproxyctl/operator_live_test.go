@@ -19,6 +19,7 @@ import (
 	"go.yaml.in/yaml/v3"
 	"golang.org/x/sys/unix"
 
+	"github.com/haproxy-peers/haproxy-peers/cluster/gossip"
 	"github.com/haproxy-peers/haproxy-peers/control/api"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
 )
@@ -200,6 +201,13 @@ func (b *operatorBed) patch() (args []string) {
 		switch {
 		case strings.HasPrefix(arg, "--join="), strings.HasPrefix(arg, "--probe-"):
 			continue // a pod alone, in front of nodes that speak no SQL
+		}
+		if strings.HasPrefix(arg, "--gossip-key-file=") { // the Secret's
+			key := filepath.Join(b.t.TempDir(), "keys")
+			if err := writeNew(key, gossip.NewKey()+"\n"); err != nil {
+				b.t.Fatal(err)
+			}
+			arg = "--gossip-key-file=" + key
 		}
 		arg = strings.ReplaceAll(strings.ReplaceAll(arg, "$(POD_NAME)", operatorPod), "$(POD_IP)", "127.0.0.1")
 		args = append(args, arg)

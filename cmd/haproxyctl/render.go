@@ -34,8 +34,9 @@ type renderOptions struct {
 	wait        time.Duration
 	httpPort    int
 
-	forWhom  string
-	operator configs.OperatorInput
+	forWhom   string
+	printWhat string
+	operator  configs.OperatorInput
 
 	peerList     bool
 	peerDomain   string
@@ -86,6 +87,7 @@ changes nothing, ends with status 1, and wants to be run again.`,
   # a DaemonSet: every pod of a headless service is a HAProxy
   haproxyctl config render --nodes ... --proxies dns:haproxy-peers --local $POD_IP --out /cfg/haproxy.cfg
   # the operator's HAProxies, by its custom resource alone
+  haproxyctl config render --for percona-operator --cluster cluster1 --namespace pxc --print secret | kubectl create -f -
   haproxyctl config render --for percona-operator --cluster cluster1 --namespace pxc > patch.yaml
   # an init container: the agreed active node first
   haproxyctl config render --nodes ... --proxies ... --from-members --wait 5s --out /cfg/haproxy.cfg`,
@@ -94,6 +96,11 @@ changes nothing, ends with status 1, and wants to be run again.`,
 	cmd.RunE = runE(func(ctx context.Context, _ []string) error {
 		if o.forWhom != "" {
 			return a.renderOperator(ctx, cmd, o)
+		}
+		for _, flag := range []string{"print", "gossip-encrypt"} {
+			if cmd.Flags().Changed(flag) {
+				return usagef("--%s goes with --for %s alone", flag, forOperator)
+			}
 		}
 		if o.peerList {
 			o.stdin = cmd.InOrStdin()

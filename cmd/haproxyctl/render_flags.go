@@ -49,6 +49,8 @@ func (o *renderOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&o.proxyBind, "proxy-bind", "", "another `ADDR:PORT` of the writers, for clients that announce the address of theirs (PROXY protocol); Percona's is :3309")
 	f.StringVar(&in.PeersName, "peers-name", "mypeers", "the `NAME` of the peers section")
 	f.IntVar(&in.PeersPort, "peers-port", 10000, "the `PORT` on which the HAProxies replicate their tables")
+	f.StringVar(&in.PeersCert, "peers-cert", "", "replicate the tables under TLS: the `FILE` with this HAProxy's certificate and key; only who shows one of --peers-ca's is spoken to")
+	f.StringVar(&in.PeersCA, "peers-ca", "", "with --peers-cert: the `FILE` with the authority that signed the certificates of all HAProxies")
 	f.IntVar(&in.SelfPeerPort, "self-peer-port", 10001, "the loopback `PORT` through which the private table outlives a reload")
 	f.StringVar(&in.StatsSocket, "stats-socket", "/run/haproxy/admin.sock", "the `PATH` of HAProxy's own admin socket, which the daemon uses")
 	f.StringVar(&in.StatsSocketMode, "stats-socket-mode", "660", "the octal file `MODE` of that socket")

@@ -2,35 +2,50 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
+	"github.com/haproxy-peers/haproxy-peers/cluster/gossip"
 	"github.com/haproxy-peers/haproxy-peers/configs"
 )
 
 // forOperator is the value of --for.
 const forOperator = "percona-operator"
 
+// Values of --print.
+const (
+	printPatch  = "patch"
+	printSecret = "secret"
+	printPolicy = "network-policy"
+)
+
 // operatorFlags declares the flags of --for percona-operator.
 func (o *renderOptions) operatorFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	p := &o.operator
-	f.StringVar(&o.forWhom, "for", "", "write something else than a haproxy.cfg: `"+forOperator+"` prints the patch of a PerconaXtraDBCluster, haproxy.configuration and haproxy.sidecars")
+	f.StringVar(&o.forWhom, "for", "", "write something else than a haproxy.cfg: `"+forOperator+"` prints the patch of a PerconaXtraDBCluster, haproxy.configuration and haproxy.sidecars, or what --print says")
+	f.StringVar(&o.printWhat, "print", printPatch, "with --for: `"+printPatch+"|"+printSecret+"|"+printPolicy+"`: the patch, which names a Secret and holds no key; that Secret with a new key, to be piped into kubectl create -f -; a NetworkPolicy for the daemons' ports, which you may do without")
+	f.StringVar(&p.Encrypt, "gossip-encrypt", "", "with --for: haproxyd's --gossip-encrypt, `accept|send|require`, on the way from daemons without a key to daemons with one")
 	f.StringVar(&p.Cluster, "cluster", "cluster1", "with --for: the `NAME` of the PerconaXtraDBCluster")
 	f.StringVar(&p.Namespace, "namespace", "default", "with --for: its `NAMESPACE`")
 	f.StringVar(&p.Domain, "cluster-domain", "cluster.local", "with --for: the `DOMAIN` of the Kubernetes cluster")
 	f.IntVar(&p.Nodes, "pxc-size", 3, "with --for: how many database pods are listed; more than there are do no harm")
 	f.IntVar(&p.Proxies, "haproxy-size", 3, "with --for: how many HAProxy pods are the first voters; all of them must come for the first start")
 	f.StringVar(&p.Image, "image", "ghcr.io/haproxy-peers/haproxyd:latest", "with --for: the `IMAGE` of haproxyd")
+	must(cmd.RegisterFlagCompletionFunc("print", cobra.FixedCompletions([]string{printPatch, printSecret, printPolicy}, cobra.ShellCompDirectiveNoFileComp)))
+	must(cmd.RegisterFlagCompletionFunc("gossip-encrypt", cobra.FixedCompletions([]string{"accept", "send", "require"}, cobra.ShellCompDirectiveNoFileComp)))
 	must(cmd.RegisterFlagCompletionFunc("for", cobra.FixedCompletions([]string{forOperator}, cobra.ShellCompDirectiveNoFileComp)))
 }
 
-// renderOperator prints the patch.
+// renderOperator prints the patch, or what --print says.
 func (a *app) renderOperator(ctx context.Context, cmd *cobra.Command, o renderOptions) error {
 	if o.forWhom != forOperator {
 		return usagef("--for %q: it is %s", o.forWhom, forOperator)
 	}
-	for _, flag := range []string{"nodes", "proxies", "local", "peers-bind", "peer-list", "active", "out", "services", "proxy-bind", "stats-socket", "resolve-conf", "nameservers", "daemon", "health-bind", "health-path"} {
+	for _, flag := range []string{"nodes", "proxies", "local", "peers-bind", "peers-cert", "peers-ca", "peer-list", "active", "out", "services", "proxy-bind", "stats-socket", "resolve-conf", "nameservers", "daemon", "health-bind", "health-path"} {
 		if cmd.Flags().Changed(flag) {
 			return usagef("--%s does not go with --for %s: the operator has its own", flag, forOperator)
 		}
@@ -51,7 +66,7 @@ func (a *app) renderOperator(ctx context.Context, cmd *cobra.Command, o renderOp
 	if in.Render.HAProxyVersion == "" {
 		in.Render.HAProxyVersion = operatorHAProxy
 	}
-	data, err := configs.PerconaOperator(in)
+	data, err := a.operatorText(o.printWhat, in)
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
@@ -60,6 +75,24 @@ func (a *app) renderOperator(ctx context.Context, cmd *cobra.Command, o renderOp
 	}
 	_, err = a.stdout.Write(data)
 	return err
+}
+
+// operatorText is what --print asks for.
+func (a *app) operatorText(what string, in configs.OperatorInput) ([]byte, error) {
+	switch what {
+	case printPatch:
+		return configs.PerconaOperator(in)
+	case printSecret:
+		if f, ok := a.stdout.(*os.File); ok {
+			if st, err := f.Stat(); err == nil && st.Mode().IsRegular() {
+				return nil, errors.New("--print secret: its key belongs into no file; pipe it: haproxyctl config render ... --print secret | kubectl create -f -")
+			}
+		}
+		return configs.PerconaSecret(in, gossip.NewKey())
+	case printPolicy:
+		return configs.PerconaNetworkPolicy(in)
+	}
+	return nil, fmt.Errorf("--print %q: it is %s, %s or %s", what, printPatch, printSecret, printPolicy)
 }
 
 // operatorHAProxy is the HAProxy of the operator 1.15 to 1.19.

@@ -74,6 +74,9 @@ func (a *app) statusTable(w io.Writer, s api.Status) {
 	if s.Turn != "" {
 		a.field(w, "Last turn", s.Turn)
 	}
+	for _, warning := range s.Warnings {
+		a.field(w, "Warning", a.paint(styleWarn, warning))
+	}
 	fmt.Fprintln(w)
 	if len(s.Nodes) > 0 {
 		a.healthTable(w, s.Nodes)

@@ -11,19 +11,19 @@ import (
 	"time"
 )
 
-// said is what a process has written so far.
-type said struct {
+// words are what a process has written so far.
+type words struct {
 	mu   sync.Mutex
 	text strings.Builder
 }
 
-func (s *said) Write(p []byte) (int, error) {
+func (s *words) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.text.Write(p)
 }
 
-func (s *said) count(text string) int {
+func (s *words) count(text string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return strings.Count(s.text.String(), text)
@@ -35,7 +35,7 @@ func TestHangup(t *testing.T) {
 	for _, supervised := range []bool{false, true} {
 		liveness := freeAddr(t)
 		cmd, _ := daemon(t)
-		var stderr said
+		var stderr words
 		cmd.Stderr = &stderr
 		if supervised {
 			cmd.Env = append(cmd.Env, "HAPROXYD_SUPERVISE="+liveness)

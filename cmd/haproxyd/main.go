@@ -32,6 +32,15 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
+// refusedError says that this daemon would not be safe as it is set up: no gossip key, or a file that others may write.
+type refusedError struct{ error }
+
+func (e refusedError) Unwrap() error { return e.error }
+
+// exitRefused is how a refused daemon tells its supervisor, which then stays; it is sysexits.h's EX_CONFIG. Without one
+// a refused daemon ends with 2, as one with other bad settings does.
+const exitRefused = 78
+
 // exitError is an end with the exit status of the daemon under --supervise.
 type exitError struct {
 	error
@@ -58,12 +67,15 @@ func execute(args []string) int {
 		return 0
 	}
 	var usage usageError
+	var refused refusedError
 	var exit exitError
 	for _, line := range strings.Split(err.Error(), "\n") {
 		_, _ = fmt.Fprintln(os.Stderr, "haproxyd:", line)
 	}
 	switch {
-	case errors.As(err, &usage):
+	case errors.As(err, &refused) && supervised(cmd.Flags()):
+		return exitRefused
+	case errors.As(err, &refused), errors.As(err, &usage):
 		return 2
 	case errors.As(err, &exit):
 		return exit.status
@@ -86,11 +98,15 @@ that is being deleted, by a drain or an update, before its end.
 
 SIGHUP has it read its files again; SIGTERM ends it.
 
+The daemons speak with each other under a key, and without one haproxyd does not
+start (haproxyctl gossip-key makes one, and every member gets the same file).
+
 Starting, stopping or losing the daemon moves no traffic: HAProxy carries on by
 itself. Steer with haproxyctl.`,
-		Example: `  haproxyd --haproxy-cfg /etc/haproxy/haproxy.cfg --probe-user monitor --probe-password-file /etc/haproxyd/probe
-  haproxyd --haproxy-cfg /etc/haproxy/haproxy.cfg --observe
-  haproxyd --haproxy-cfg /etc/haproxy/haproxy.cfg --kubernetes-pods app.kubernetes.io/name=pxc`,
+		Example: `  haproxyd --haproxy-cfg /etc/haproxy/haproxy.cfg --gossip-key-file /etc/haproxyd/gossip-key \
+      --probe-user monitor --probe-password-file /etc/haproxyd/probe
+  haproxyd --haproxy-cfg /etc/haproxy/haproxy.cfg --gossip-key-file /etc/haproxyd/gossip-key --observe
+  haproxyd --haproxy-cfg /etc/haproxy/haproxy.cfg --gossip-key-file /etc/haproxyd/gossip-key --kubernetes-pods app.kubernetes.io/name=pxc`,
 		Version:       version,
 		Args:          cobra.NoArgs,
 		SilenceUsage:  true,

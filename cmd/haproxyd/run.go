@@ -16,6 +16,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/cluster/gossip"
+	"github.com/haproxy-peers/haproxy-peers/cluster/safefile"
 	"github.com/haproxy-peers/haproxy-peers/configs"
 	"github.com/haproxy-peers/haproxy-peers/control"
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
@@ -42,6 +44,10 @@ func run(ctx context.Context, s *settings) error {
 	if err := errors.Join(err, s.checkVoters()); err != nil {
 		return usageError{err}
 	}
+	warnings, err := s.checkFiles()
+	if err != nil {
+		return err
+	}
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	bounded := lograte.New(log.Handler(), reg)
@@ -57,12 +63,20 @@ func run(ctx context.Context, s *settings) error {
 		},
 		Canary: s.Canary, ProbeUser: s.ProbeUser, ProbePasswordFile: s.ProbePassword,
 		OnBlind: s.OnBlind, OnNoMajority: s.OnNoMajority, FenceAfter: s.FenceAfter, Readers: s.Readers,
-		InitialVoters: s.InitialVoters, Logger: log, Registerer: reg, Gatherer: reg,
+		InitialVoters: s.InitialVoters, Warnings: s.gossipWarnings(), Logger: log, Registerer: reg, Gatherer: reg,
 	}
 	if err := cfg.Validate(); err != nil {
 		return usageError{err}
 	}
-	parts := &parts{settings: s, name: name, log: log, reg: reg, done: ctx.Done()}
+	folder, more, err := safefile.Folder(s.DataDir)
+	if err != nil {
+		return refusedIfUnsafe(err)
+	}
+	for _, w := range append(warnings, more...) {
+		log.Warn("a file of this daemon is open to others", "problem", w)
+	}
+	cfg.DataDir = folder
+	parts := &parts{settings: s, name: name, folder: folder, log: log, reg: reg, done: ctx.Done()}
 	deps := control.Deps{
 		Cluster: parts.cluster,
 		HAProxy: func(socket string) (control.HAProxy, error) {
@@ -100,7 +114,7 @@ func run(ctx context.Context, s *settings) error {
 	})
 	defer stop()
 	if err := d.Run(runCtx); err != nil && !errors.Is(err, context.Canceled) {
-		return err
+		return refusedIfUnsafe(err)
 	}
 	log.Info("stopped")
 	return nil
@@ -144,6 +158,7 @@ func (s *settings) memberName() (string, error) {
 type parts struct {
 	*settings
 	name   string
+	folder string // of this daemon's own files
 	log    *slog.Logger
 	reg    *prometheus.Registry
 	joined atomic.Pointer[cluster.Cluster]
@@ -157,8 +172,8 @@ func (p *parts) cluster(t *configs.Topology) (control.Cluster, error) {
 		return nil, err
 	}
 	cfg := cluster.Config{
-		Name: p.name, DataDir: p.DataDir, Label: p.GossipLabel, GossipBind: p.GossipBind,
-		GossipAdvertise: p.advertise(peers), KeyFile: p.GossipKeyFile, Join: p.join(peers), InitialVoters: voters,
+		Name: p.name, DataDir: p.folder, Label: p.GossipLabel, GossipBind: p.GossipBind,
+		GossipAdvertise: p.advertise(peers), KeyFile: p.GossipKeyFile, Insecure: p.GossipInsecure, Encrypt: gossip.Encrypt(p.GossipEncrypt), Join: p.join(peers), InitialVoters: voters,
 		BootstrapExpect: p.BootstrapExpect,
 		Witness:         p.Witness, Observe: p.Observe, Version: version, Logger: p.log, Registerer: p.metrics(),
 	}

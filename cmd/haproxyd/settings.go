@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/haproxy-peers/haproxy-peers/cluster/gossip"
 	"github.com/haproxy-peers/haproxy-peers/control"
 	"github.com/haproxy-peers/haproxy-peers/control/kube"
 )
@@ -29,6 +30,8 @@ type settings struct {
 	GossipBind      string
 	GossipAdvertise string
 	GossipKeyFile   string
+	GossipInsecure  bool
+	GossipEncrypt   string
 	GossipLabel     string
 	Join            []string
 	InitialVoters   []string
@@ -72,7 +75,9 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.AdminSocket, "admin-socket", "/run/haproxyd/admin.sock", "`PATH` of the admin API's unix socket, for haproxyctl")
 	f.StringVar(&s.GossipBind, "gossip-bind", "0.0.0.0:7946", "`ADDR:PORT` of the gossip, TCP and UDP")
 	f.StringVar(&s.GossipAdvertise, "gossip-advertise", "", "`ADDR:PORT` that the others reach this gossip at (default: this host's address)")
-	f.StringVar(&s.GossipKeyFile, "gossip-key-file", "", "`FILE` of gossip keys, one in base64 or hex a line, the first one encrypts; read again when it changes")
+	f.StringVar(&s.GossipKeyFile, "gossip-key-file", "", "`FILE` of gossip keys (haproxyctl gossip-key makes one), one in base64 or hex a line, the first one encrypts; read again when it changes. Required, unless the gossip is bound to loopback")
+	f.BoolVar(&s.GossipInsecure, "gossip-insecure", false, "start without a gossip key: whoever reaches the gossip's port can take part in decisions then. With a key it means nothing")
+	f.StringVar(&s.GossipEncrypt, "gossip-encrypt", string(gossip.EncryptRequire), "how the gossip key is used: `accept|send|require`: plain messages are sent, encrypted ones are taken as well; encrypted ones are sent, plain ones are taken as well; nothing plain is sent or taken. One after the other, each on all members before the next, they bring a key into a cluster that runs without one")
 	f.StringVar(&s.GossipLabel, "gossip-label", "haproxyd", "`LABEL` of this installation: members with another one are not heard")
 	f.StringSliceVar(&s.Join, "join", nil, "`HOST:PORT,...` of first members (default: the hosts of the peers section with the gossip's port)")
 	f.StringSliceVar(&s.InitialVoters, "initial-voters", nil, "`NAME,...` of the voters of a first start, the same for all members (default: the names in the peers section), or dns:HOST: whoever has an address there, looked up until a record is known; for a haproxy.cfg whose peers section does not name them all")

@@ -35,7 +35,7 @@ func supervise(ctx context.Context, s *settings, args []string) error {
 			cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 			return cmd
 		},
-		Healthz: url, Listen: s.Supervise, Hangups: hangups(), Log: log,
+		Healthz: url, Listen: s.Supervise, Hangups: hangups(), Log: log, Refused: exitRefused,
 	})
 	if err == nil && status != 0 {
 		err = fmt.Errorf("the daemon was told to end, and ended with status %d", status)

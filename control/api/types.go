@@ -289,6 +289,9 @@ type Status struct {
 	Register Register `json:"register"`
 	// Problems are sentences, the worst first; empty when all is as agreed.
 	Problems []string `json:"problems"`
+	// Warnings are sentences on how the asked daemon is set up: what is no problem
+	// now and would let somebody make one.
+	Warnings []string `json:"warnings,omitempty"`
 	// Turn is what the last turn of the loop did and why, in a sentence.
 	Turn string `json:"turn"`
 }

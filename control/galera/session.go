@@ -8,12 +8,13 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/safefile"
 )
 
 const (
@@ -61,7 +62,7 @@ func (l login) password() (string, error) {
 	if l.account.PasswordFile == "" {
 		return "", nil
 	}
-	raw, err := os.ReadFile(l.account.PasswordFile)
+	raw, _, err := safefile.Read(l.account.PasswordFile)
 	if err != nil {
 		return "", &CredentialsError{Err: err}
 	}

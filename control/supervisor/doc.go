@@ -12,4 +12,9 @@
 //
 // A daemon that dies before it has ever been healthy ends the supervisor, too: that
 // is a bad flag, file or version, and Kubernetes stops a rolling update at that pod.
+//
+// One that refuses to start because it would not be safe as it is set up (no gossip key, a key that others may write) does
+// not: that is no fault of the new version, it may meet every pod at once, when a Secret is changed, and the kubelet would
+// take each HAProxy out of the service. The supervisor goes on answering and tries again calmly; HAProxy, whose daemon does
+// not answer, works natively.
 package supervisor

@@ -29,6 +29,9 @@ type Config struct {
 	// Hangups are passed to the daemon as SIGHUP, once it is healthy: before that it reads everything anyway, and may not
 	// know the signal yet. Nil for none.
 	Hangups <-chan os.Signal
+	// Refused is the exit status of a daemon that would not be safe as it is set up, and therefore does not start; 0
+	// means that there is none. Such a daemon does not end the supervisor: see the package's comment.
+	Refused int
 	Log     *slog.Logger
 	// Timing is DefaultTiming where it is zero.
 	Timing Timing
@@ -41,12 +44,15 @@ type Timing struct {
 	// FirstWait is the time until a restart; it doubles up to LastWait, and is the first again after a daemon that was
 	// healthy for Settled.
 	FirstWait, LastWait, Settled time.Duration
+	// RefusedWait is the time until a refused daemon is started again: somebody has to change something first.
+	RefusedWait time.Duration
 }
 
 // DefaultTiming kills what hangs as late as a liveness probe of 3 times 10 s does.
 var DefaultTiming = Timing{
 	Probe: time.Second, Hang: 30 * time.Second,
 	FirstWait: 100 * time.Millisecond, LastWait: 5 * time.Second, Settled: 10 * time.Second,
+	RefusedWait: 30 * time.Second,
 }
 
 type supervisor struct {
@@ -61,8 +67,8 @@ type supervisor struct {
 }
 
 // Run starts the daemon and keeps it running until the context ends; then it is told to end (SIGTERM) and waited for,
-// without limit. It returns the daemon's exit status, and an error when the daemon ended before it was ever healthy or
-// cannot be started. The daemon does not outlive the calling process.
+// without limit. It returns the daemon's exit status, and an error when the daemon ended before it was ever healthy, unless
+// it was refused, or cannot be started. The daemon does not outlive the calling process.
 func Run(ctx context.Context, c Config) (int, error) {
 	if c.Timing == (Timing{}) {
 		c.Timing = DefaultTiming
@@ -93,6 +99,12 @@ func (s *supervisor) keep(ctx context.Context) (int, error) {
 			return 1, fmt.Errorf("supervise: %w", err)
 		case told:
 			return status(end), err
+		case s.refused(end):
+			s.Log.Error("the daemon refuses to start as it is set up; HAProxy goes on by itself, and it is tried again", "wait", s.Timing.RefusedWait)
+			if !s.pause(ctx, s.Timing.RefusedWait, "the daemon refuses to start as it is set up: its log says why") {
+				return 0, nil
+			}
+			continue
 		case !s.established:
 			return max(status(end), 1), fmt.Errorf("supervise: the daemon ended before it was healthy: %s", end)
 		}
@@ -109,6 +121,11 @@ func (s *supervisor) keep(ctx context.Context) (int, error) {
 		}
 		wait = min(2*wait, s.Timing.LastWait)
 	}
+}
+
+// refused tells whether a daemon ended because it would not be safe.
+func (s *supervisor) refused(e exit) bool {
+	return s.Refused != 0 && e != nil && e.ExitCode() == s.Refused
 }
 
 // exit is how a process ended.

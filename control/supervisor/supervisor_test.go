@@ -34,10 +34,27 @@ func TestMain(m *testing.M) {
 	case "parent":
 		code, err := Run(context.Background(), config(os.Getenv(addrVar), "127.0.0.1:0", os.Getenv(fileVar), "serves"))
 		fmt.Fprintln(os.Stderr, code, err)
+	case "refuses":
+		refuse()
 	case "serves":
 		serve()
 	}
 	os.Exit(1)
+}
+
+// refuse is a daemon that refuses to start until somebody has set it up.
+func refuse() {
+	if _, err := os.Stat(os.Getenv(fileVar) + ".ready"); err == nil {
+		serve()
+	}
+	f, err := os.OpenFile(os.Getenv(fileVar)+".refused", os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		panic(err)
+	}
+	if _, err := fmt.Fprintln(f, os.Getpid()); err != nil {
+		panic(err)
+	}
+	os.Exit(refused)
 }
 
 // serve is a daemon: healthy until SIGTERM, which it ends from with status 7.
@@ -66,7 +83,10 @@ func serve() {
 	}
 }
 
-var fast = Timing{Probe: 20 * time.Millisecond, Hang: 2 * time.Second, FirstWait: 10 * time.Millisecond, LastWait: 100 * time.Millisecond, Settled: 10 * time.Second}
+var fast = Timing{Probe: 20 * time.Millisecond, Hang: 2 * time.Second, FirstWait: 10 * time.Millisecond, LastWait: 100 * time.Millisecond, Settled: 10 * time.Second, RefusedWait: 50 * time.Millisecond}
+
+// refused is the status of a daemon that refuses to start.
+const refused = 78
 
 func config(addr, listen, file, mode string) Config {
 	return Config{
@@ -76,7 +96,7 @@ func config(addr, listen, file, mode string) Config {
 			cmd.Stderr = os.Stderr
 			return cmd
 		},
-		Healthz: "http://" + addr + "/healthz", Listen: listen, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Timing: fast,
+		Healthz: "http://" + addr + "/healthz", Listen: listen, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Timing: fast, Refused: refused,
 	}
 }
 
@@ -239,6 +259,42 @@ func TestBadStart(t *testing.T) {
 	got := <-b.ended
 	b.ended <- got
 	if got != "3 supervise: the daemon ended before it was healthy: exit status 3" {
+		t.Errorf("it ended with %s", got)
+	}
+}
+
+// A daemon that refuses to start as it is set up does not end the supervisor: the liveness answers, and the daemon is there
+// as soon as somebody has set it up.
+func TestRefused(t *testing.T) {
+	b := start(t, "refuses")
+	pids(t, b.file+".refused", 3)
+	eventually(t, "the liveness to say so", func() bool {
+		code, text := b.says()
+		if code != http.StatusOK && code != 0 {
+			t.Fatalf("the liveness failed: %d, %s", code, text)
+		}
+		return text == "the daemon refuses to start as it is set up: its log says why"
+	})
+	if err := os.WriteFile(b.file+".ready", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.waitHealthy(pids(t, b.file, 1)[0])
+	b.stop()
+	if got := <-b.ended; got != "7 <nil>" {
+		t.Errorf("it ended with %s", got)
+	} else {
+		b.ended <- got
+	}
+}
+
+// One that is told to end while the daemon refuses ends.
+func TestRefusedStops(t *testing.T) {
+	b := start(t, "refuses")
+	pids(t, b.file+".refused", 1)
+	b.stop()
+	got := <-b.ended
+	b.ended <- got
+	if got != "0 <nil>" && got != "78 <nil>" {
 		t.Errorf("it ended with %s", got)
 	}
 }

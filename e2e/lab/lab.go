@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -28,6 +29,8 @@ type Lab struct {
 	ID string
 	// Dir is the lab's folder: data, sockets, configurations, and "log" with a file per started process.
 	Dir string
+	// GossipKey is the file with the daemons' gossip key, one for all of a lab.
+	GossipKey string
 	// DB are the database nodes, db0 first.
 	DB []*Node
 	// PX are the proxies, px0 first.
@@ -100,6 +103,10 @@ func (l *Lab) build(ctx context.Context) error {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Join(dir, "log"), 0o755); err != nil {
+		return err
+	}
+	l.GossipKey = filepath.Join(dir, "gossip-key")
+	if err := writeKey(l.GossipKey); err != nil {
 		return err
 	}
 	var err error
@@ -246,6 +253,13 @@ func (l *Lab) Close() error {
 		_ = l.home.Close()
 	}
 	return err
+}
+
+// writeKey makes a gossip key, as haproxyctl gossip-key does.
+func writeKey(file string) error {
+	var key [32]byte
+	_, _ = rand.Read(key[:]) // never fails: crypto/rand
+	return os.WriteFile(file, []byte(base64.StdEncoding.EncodeToString(key[:])+"\n"), 0o600)
 }
 
 // onReset registers what Reset and Close call before they end processes. The last one is called first.

@@ -29,7 +29,7 @@ type buildCase struct {
 var builds = []buildCase{
 	{"sidecar", kubernetes + "/sidecar", false},
 	{"daemonset", kubernetes + "/daemonset", false},
-	{"sidecar, five, ephemeral, monitoring", "testdata/five", true},
+	{policed, "testdata/five", true},
 	{"daemonset, monitoring", "testdata/nodes", true},
 }
 

@@ -23,7 +23,7 @@ func allRules() []projectRule { return append(append([]projectRule{}, podRules..
 
 // A field that Kubernetes does not know, or that stands in the wrong place, is noticed.
 func TestStrictDecode(t *testing.T) {
-	s := build(t, builds[0].dir, false)
+	s := build(t, builds[2].dir, true)
 	for key, change := range map[string][2]string{
 		"StatefulSet/haproxy":         {"podManagementPolicy:", "podManagmentPolicy:"},
 		"Service/haproxy-peers":       {"publishNotReadyAddresses:", "publishNotReadyAdresses:"},

@@ -5,7 +5,9 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
@@ -60,7 +62,7 @@ var mutations = []struct {
 		unmount(s.container("haproxyd"), "/var/run/secrets/kubernetes.io/serviceaccount")
 	}},
 	{"other pods' labels", "selectors select the pods", "", func(s *set) { s.service("haproxy").Spec.Selector["app.kubernetes.io/name"] = "proxy" }},
-	{"a policy for nobody", "selectors select the pods", "", func(s *set) { s.policies[0].Spec.PodSelector.MatchLabels["app.kubernetes.io/name"] = "x" }},
+	{"a policy for nobody", "selectors select the pods", policed, func(s *set) { s.policies[0].Spec.PodSelector.MatchLabels["app.kubernetes.io/name"] = "x" }},
 	{"a port without a name", "every port that is named is there", "", func(s *set) { s.service("haproxy").Spec.Ports[0].TargetPort = intstr.FromString("mysqld") }},
 	{"not-ready addresses hidden", "the services publish what must be found early", "", func(s *set) { s.service("haproxy-peers").Spec.PublishNotReadyAddresses = false }},
 	{"a headless ordinal", "the services publish what must be found early", "", func(s *set) { s.service("haproxy-1").Spec.ClusterIP = corev1.ClusterIPNone }},
@@ -88,13 +90,31 @@ var mutations = []struct {
 	{"a setting that nobody uses", "every variable in the arguments is set", "", func(s *set) { s.settings().Data["RENDER_NODE"] = "x" }},
 	{"a budget of two", "one pod at a time is evicted", "", func(s *set) { s.budgets[0].Spec.MaxUnavailable.IntVal = 2 }},
 	{"no budget", "one pod at a time is evicted", "", func(s *set) { s.budgets = nil }},
-	{"gossip for all", "gossip and peers are the HAProxies' own", "", func(s *set) { s.policies[0].Spec.Ingress[0].From = nil }},
-	{"no name servers", "gossip and peers are the HAProxies' own", "", func(s *set) { s.policies[0].Spec.Egress = s.policies[0].Spec.Egress[:2] }},
-	{"readers shut out", "gossip and peers are the HAProxies' own", "", func(s *set) { s.policies[0].Spec.Ingress[1].Ports = s.policies[0].Spec.Ingress[1].Ports[:1] }},
+	{"gossip for all", closes, policed, func(s *set) { s.policies[0].Spec.Ingress[0].From = nil }},
+	{"gossip for the namespace", closes, policed, func(s *set) { s.policies[0].Spec.Ingress[0].From[0].PodSelector.MatchLabels = nil }},
+	{"gossip of any HAProxy", closes, policed, func(s *set) { s.policies[0].Spec.Ingress[0].From[0].NamespaceSelector = &metav1.LabelSelector{} }},
+	{"gossip without UDP", closes, policed, func(s *set) {
+		s.policies[0].Spec.Ingress[0].Ports = slices.Delete(s.policies[0].Spec.Ingress[0].Ports, 1, 2)
+	}},
+	{"the range takes the gossip in", closes, policed, func(s *set) { *s.policies[0].Spec.Ingress[2].Ports[0].EndPort = 7946 }},
+	{"the range ends early", closes, policed, func(s *set) { *s.policies[0].Spec.Ingress[2].Ports[3].EndPort = 65534 }},
+	{"no range for SCTP", closes, policed, func(s *set) { s.policies[0].Spec.Ingress[2].Ports = s.policies[0].Spec.Ingress[2].Ports[:6] }},
+	{"clients shut out", closes, policed, func(s *set) { s.policies[0].Spec.Ingress = s.policies[0].Spec.Ingress[:2] }},
+	{"metrics for all", closes, policed, func(s *set) { s.policies[0].Spec.Ingress[1].From = nil }},
+	{"a policy on the way out", closes, policed, func(s *set) {
+		s.policies[0].Spec.PolicyTypes = append(s.policies[0].Spec.PolicyTypes, networkingv1.PolicyTypeEgress)
+	}},
+	{"a policy in the base", closes, "", func(s *set) { s.policies = []*networkingv1.NetworkPolicy{{}} }},
 	{"a role that deletes", "the role reads pods and nothing else", "", func(s *set) { s.roles[0].Rules[0].Verbs = append(s.roles[0].Rules[0].Verbs, "delete") }},
 	{"a binding for another", "the role reads pods and nothing else", "", func(s *set) { s.bindings[0].Subjects[0].Name = "default" }},
 	{"an object without labels", "every object has the project's labels", "", func(s *set) { s.service("haproxy-3").Labels = nil }},
 }
+
+// policed is the build with the component network-policy, closes the rule about it.
+const (
+	policed = "sidecar, five, ephemeral, monitoring, network-policy"
+	closes  = "gossip and peers are the HAProxies' own, and nothing else is closed"
+)
 
 func unmount(c *corev1.Container, path string) {
 	c.VolumeMounts = slices.DeleteFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == path })

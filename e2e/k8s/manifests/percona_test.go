@@ -41,7 +41,7 @@ func TestPerconaValues(t *testing.T) {
 	theirs := operatorVolumes()
 	theirs[v.HAProxy.EnvVarsSecret] = true
 	checkSidecar(t, &d, theirs)
-	if !strings.Contains(string(data), "secret generic "+v.HAProxy.EnvVarsSecret+" --from-literal=HAPROXY_NUM=") {
+	if !strings.Contains(string(data), "haproxyctl gossip-key | kubectl create secret generic "+v.HAProxy.EnvVarsSecret+" --from-literal=HAPROXY_NUM=3 --from-file=gossip-keys=/dev/stdin") {
 		t.Error("nothing says how the secret is made")
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 )
 
@@ -21,7 +20,7 @@ var referenceRules = []projectRule{
 	{"no secret is part of a base", noSecrets},
 	{"every variable in the arguments is set", variables},
 	{"one pod at a time is evicted", budget},
-	{"gossip and peers are the HAProxies' own", network},
+	{"gossip and peers are the HAProxies' own, and nothing else is closed", network},
 	{"the role reads pods and nothing else", role},
 	{"every object has the project's labels", labelled},
 }
@@ -159,7 +158,7 @@ func readmeSecrets() map[string]string {
 		panic(err)
 	}
 	out := map[string]string{}
-	for _, m := range regexp.MustCompile(`create secret generic (\S+) .*--from-literal=(\w+)=`).FindAllStringSubmatch(string(data), -1) {
+	for _, m := range regexp.MustCompile(`create secret generic (\S+) .*--from-(?:literal|file)=(\w+)=`).FindAllStringSubmatch(string(data), -1) {
 		out[m[1]] = m[2]
 	}
 	return out
@@ -284,52 +283,6 @@ func budget(s *set) (p []string) {
 	}
 	if !selects(b.Selector.MatchLabels, w.pod.Labels) {
 		complain(&p, "the budget does not select the pods")
-	}
-	return p
-}
-
-func network(s *set) (p []string) {
-	if len(s.policies) != 1 {
-		return []string{"there is no network policy"}
-	}
-	spec := s.policies[0].Spec
-	if !slices.Equal(spec.PolicyTypes, []networkingv1.PolicyType{"Ingress", "Egress"}) {
-		complain(&p, "the policy is for %v", spec.PolicyTypes)
-	}
-	in := map[int32]bool{}
-	for _, r := range spec.Ingress {
-		own := len(r.From) == 1 && r.From[0].PodSelector != nil && selects(r.From[0].PodSelector.MatchLabels, s.workload().pod.Labels)
-		for _, port := range r.Ports {
-			in[port.Port.IntVal] = true
-			if n := port.Port.IntVal; !own && (n == 7946 || n == 10000) {
-				complain(&p, "port %d is open to others", n)
-			}
-			if n := port.Port.IntVal; len(r.From) == 0 && n != 8404 {
-				complain(&p, "port %d is open to everybody", n)
-			}
-		}
-		if len(r.Ports) == 0 {
-			complain(&p, "a rule opens every port")
-		}
-	}
-	for _, c := range s.containers() {
-		for _, port := range c.Ports {
-			// The liveness is the kubelet's alone, which no policy keeps out.
-			if !in[port.ContainerPort] && port.Name != "liveness" {
-				complain(&p, "nobody can reach port %d (%s)", port.ContainerPort, port.Name)
-			}
-		}
-	}
-	out := map[int32]bool{}
-	for _, r := range spec.Egress {
-		for _, port := range r.Ports {
-			out[port.Port.IntVal] = true
-		}
-	}
-	for _, n := range []int32{53, 443, 3306, 6443, 7946, 9102, 10000} {
-		if !out[n] {
-			complain(&p, "nothing leaves towards port %d", n)
-		}
 	}
 	return p
 }

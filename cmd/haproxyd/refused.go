@@ -1,0 +1,97 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/spf13/pflag"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/gossip"
+	"github.com/haproxy-peers/haproxy-peers/cluster/safefile"
+)
+
+// checkFiles refuses to go on without a gossip key, and with a key or a password that somebody else may write. The
+// warnings are about files that others may read.
+func (s *settings) checkFiles() (warnings []string, err error) {
+	encrypt := gossip.Encrypt(s.GossipEncrypt)
+	switch encrypt {
+	case gossip.EncryptAccept, gossip.EncryptSend, gossip.EncryptRequire:
+	default:
+		return nil, usageError{fmt.Errorf("gossip-encrypt %q: give accept, send or require", s.GossipEncrypt)}
+	}
+	switch {
+	case s.GossipKeyFile != "":
+		warning, err := safefile.Check(s.GossipKeyFile)
+		if err != nil {
+			return nil, refusedError{fmt.Errorf("gossip-key-file: %w", err)}
+		}
+		warnings = append(warnings, warning)
+	case s.keylessInTheOpen() && !s.GossipInsecure:
+		return nil, refusedError{fmt.Errorf("there is no gossip key, and whoever reaches %s could take part in decisions: make one with `haproxyctl gossip-key --out FILE`, "+
+			"copy FILE to every member and start each with --gossip-key-file FILE; or give --gossip-insecure (HAPROXYD_GOSSIP_INSECURE=true) to do without", s.GossipBind)}
+	case encrypt != gossip.EncryptRequire:
+		return nil, usageError{fmt.Errorf("gossip-encrypt %s: there is no key to do so with; give --gossip-key-file FILE", s.GossipEncrypt)}
+	}
+	if s.ProbePassword != "" {
+		warning, err := safefile.Check(s.ProbePassword)
+		var unsafe *safefile.UnsafeError
+		if errors.As(err, &unsafe) {
+			return nil, refusedError{fmt.Errorf("probe-password-file: %w", err)}
+		}
+		// One that is not there, or cannot be read, is the prober's to report: it may come.
+		warnings = append(warnings, warning)
+	}
+	return said(warnings), nil
+}
+
+func said(warnings []string) (out []string) {
+	for _, w := range warnings {
+		if w != "" {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+// keylessInTheOpen: there is no key, and others than this machine may reach the gossip.
+func (s *settings) keylessInTheOpen() bool {
+	if s.GossipKeyFile != "" {
+		return false
+	}
+	host, _, err := net.SplitHostPort(s.GossipBind)
+	if err != nil {
+		return false // cluster.Config.Validate says what is wrong with it
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && !ip.Unmap().IsLoopback() // and that it is no IP address
+}
+
+// gossipWarnings are what `status` says as long as it is so.
+func (s *settings) gossipWarnings() []string {
+	switch {
+	case s.keylessInTheOpen():
+		return []string{"the gossip has no key (--gossip-insecure): whoever reaches its port can take part in decisions; `haproxyctl gossip-key` makes one"}
+	case s.GossipKeyFile != "" && s.GossipEncrypt != string(gossip.EncryptRequire):
+		return []string{"the gossip takes messages without a key, too (--gossip-encrypt " + s.GossipEncrypt + "): go on to require when all members have the key"}
+	}
+	return nil
+}
+
+// refusedIfUnsafe marks what ends a daemon because of a file that others may write, or of a key file without a key.
+func refusedIfUnsafe(err error) error {
+	var unsafe *safefile.UnsafeError
+	var key *gossip.KeyError
+	var open *gossip.SecurityError
+	if errors.As(err, &unsafe) || errors.As(err, &key) || errors.As(err, &open) {
+		return refusedError{err}
+	}
+	return err
+}
+
+// supervised tells whether this process is the child of supervise, which says so on the command line.
+func supervised(f *pflag.FlagSet) bool {
+	fl := f.Lookup("supervise")
+	return fl != nil && fl.Changed && fl.Value.String() == ""
+}
