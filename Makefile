@@ -23,7 +23,7 @@ UNIT = $$($(GO) list ./... | grep -v /e2e)
 PERCONA_IMAGE ?= percona-haproxy:$(VERSION)
 SBOM_TOOL = github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0
 
-.PHONY: help build test test-unit test-simulation test-manifests test-e2e e2e e2e-clock e2e-k8s demo bench flood lint fuzz docker docker-percona docker-test sbom clean go root deps
+.PHONY: help build test mysql test-unit test-simulation test-manifests test-e2e e2e e2e-clock e2e-k8s demo bench flood lint fuzz docker docker-percona docker-test sbom clean go root deps
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ test-simulation: go ## the register's seeded simulation, 100,000 operations and 
 test-manifests: go ## the Kubernetes manifests, alerts and dashboard, and the tests of what makes the clusters
 	@[ "$$(id -u)" != 0 ] || e2e/install-deps.sh manifests
 	cd e2e/k8s && $(GO) test -count=1 -timeout 20m ./...
+
+mysql: ## a MySQL server for the tests of control/galera, unpacked into the user's cache, not installed
+	e2e/mysql-server.sh
 
 test-e2e: root deps build ## the core scenarios on a real Galera cluster and real HAProxies (root)
 	$(GO) test -count=1 -p 1 -v -timeout 30m ./e2e/...
@@ -92,7 +95,7 @@ fuzz: go ## each fuzz target for FUZZTIME (10s)
 	@$(GO) list ./... | while read -r pkg; do \
 	  $(GO) test -list '^Fuzz' "$$pkg" | grep '^Fuzz' | while read -r target; do \
 	    echo "$$pkg $$target"; \
-	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$pkg" </dev/null || exit 1; \
+	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$pkg" </dev/null || exit 1; \
 	  done || exit 1; \
 	done
 

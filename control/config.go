@@ -49,6 +49,8 @@ type Config struct {
 	// ProbeUser and ProbePasswordFile are what `haproxyctl check` logs in with when
 	// the daemon does not answer; it finds them beside the admin socket.
 	ProbeUser, ProbePasswordFile string
+	// ProbeSSL says how to encrypt that connection.
+	ProbeSSL galera.SSL
 	// Canary says that the probe commits on every node (galera.CanaryConfig).
 	Canary bool
 	// OnBlind is what a proxy does that cannot reach the active: BlindFence (the
@@ -150,6 +152,9 @@ func (c *Config) Validate() error {
 	}
 	if c.HTTPBind == "" {
 		errs = append(errs, errors.New("http-bind: empty"))
+	}
+	if err := c.ProbeSSL.Validate(); err != nil {
+		errs = append(errs, err)
 	}
 	if c.Observe && c.Witness {
 		errs = append(errs, errors.New("observe and witness: a witness has no HAProxy to observe; give one of them"))

@@ -344,6 +344,9 @@ func (d *Daemon) status() api.Status {
 		add("frozen: no automatic change happens")
 	}
 	if s := d.started.Load(); s != nil {
+		if s.prober != nil {
+			add(shutOut(s.prober.Status()))
+		}
 		ag := s.cluster.Agreement()
 		heard := map[string]bool{}
 		for _, v := range d.input(s, &ag, nil, d.clock.now()).Voices {

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/haproxy-peers/haproxy-peers/control/api"
+	"github.com/haproxy-peers/haproxy-peers/control/galera"
 )
 
 // checkWithin bounds the question to the daemon. HAProxy forks a check per server
@@ -25,10 +26,15 @@ const checkWithin = 300 * time.Millisecond
 const (
 	envProbeUser         = "HAPROXYD_PROBE_USER"
 	envProbePasswordFile = "HAPROXYD_PROBE_PASSWORD_FILE"
+	envProbeSSL          = "HAPROXYD_PROBE_SSL_" // MODE, CA, CERT, KEY
 )
 
 // checkOptions is the account of the check's own probe, where it is not the daemon's.
-type checkOptions struct{ user, passwordFile string }
+type checkOptions struct {
+	user, passwordFile string
+	ssl                galera.SSL
+	sslErr             error // of the environment
+}
 
 // checked is what `check` prints.
 type checked struct {
@@ -83,12 +89,23 @@ daemon that hangs.`,
 	f := cmd.Flags()
 	f.StringVar(&o.user, "probe-user", o.user, "the `USER` to log in as when the daemon does not answer; the environment variable "+envProbeUser+" sets it too")
 	f.StringVar(&o.passwordFile, "probe-password-file", o.passwordFile, "the `FILE` with that user's password; the environment variable "+envProbePasswordFile+" sets it too")
-	must(cmd.MarkFlagFilename("probe-password-file"))
+	f.Var(&o.ssl.Mode, "probe-ssl-mode", "TLS to the node: `MODE` DISABLED, PREFERRED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY; the environment variable "+envProbeSSL+"MODE sets it too")
+	f.StringVar(&o.ssl.CA, "probe-ssl-ca", o.ssl.CA, "PEM `FILE` of the CA that the last two modes check the node by; or "+envProbeSSL+"CA")
+	f.StringVar(&o.ssl.Cert, "probe-ssl-cert", o.ssl.Cert, "PEM `FILE` of the user's certificate; or "+envProbeSSL+"CERT")
+	f.StringVar(&o.ssl.Key, "probe-ssl-key", o.ssl.Key, "PEM `FILE` of that certificate's key; or "+envProbeSSL+"KEY")
+	for _, name := range []string{"probe-password-file", "probe-ssl-ca", "probe-ssl-cert", "probe-ssl-key"} {
+		must(cmd.MarkFlagFilename(name))
+	}
 	return cmd
 }
 
 func (a *app) checkDefaults() checkOptions {
-	return checkOptions{user: a.getenv(envProbeUser), passwordFile: a.getenv(envProbePasswordFile)}
+	o := checkOptions{user: a.getenv(envProbeUser), passwordFile: a.getenv(envProbePasswordFile)}
+	o.ssl = galera.SSL{CA: a.getenv(envProbeSSL + "CA"), Cert: a.getenv(envProbeSSL + "CERT"), Key: a.getenv(envProbeSSL + "KEY")}
+	if word := a.getenv(envProbeSSL + "MODE"); word != "" {
+		o.sslErr = o.ssl.Mode.Set(word)
+	}
+	return o
 }
 
 // serverAddress takes the address out of the arguments, of which HAProxy passes

@@ -16,9 +16,19 @@ func (a *app) probe(ctx context.Context, o checkOptions, address string) checked
 	if hintErr == nil {
 		cfg.Account = galera.Account{User: hint.User, PasswordFile: hint.PasswordFile}
 		cfg.ExpectUUID = hint.StateUUID
+		cfg.SSL = galera.SSL{Mode: galera.SSLMode(hint.SSLMode), CA: hint.SSLCA, Cert: hint.SSLCert, Key: hint.SSLKey}
 	}
 	if o.user != "" {
 		cfg.Account = galera.Account{User: o.user, PasswordFile: o.passwordFile}
+	}
+	// Whoever says anything of TLS says all of it.
+	if o.ssl != (galera.SSL{}) {
+		cfg.SSL = o.ssl
+	}
+	// What is wrong with that must not take every node down: then the greeting counts.
+	sslErr := errors.Join(o.sslErr, cfg.SSL.Validate())
+	if sslErr != nil {
+		cfg.Account = galera.Account{}
 	}
 	c := checked{By: "haproxyctl"}
 	g, err := galera.Once(ctx, cfg)
@@ -27,6 +37,9 @@ func (a *app) probe(ctx context.Context, o checkOptions, address string) checked
 		return c
 	}
 	c.Usable, c.Verdict, c.Reason = glanceAt(g)
+	if sslErr != nil {
+		c.Reason += " (" + oneLine(sslErr.Error()) + ")"
+	}
 	if cfg.Account.User == "" && hintErr != nil && !errors.Is(hintErr, fs.ErrNotExist) {
 		c.Reason += " (" + oneLine(hintErr.Error()) + ")"
 	}

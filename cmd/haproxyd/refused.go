@@ -34,14 +34,21 @@ func (s *settings) checkFiles() (warnings []string, err error) {
 	case encrypt != gossip.EncryptRequire:
 		return nil, usageError{fmt.Errorf("gossip-encrypt %s: there is no key to do so with; give --gossip-key-file FILE", s.GossipEncrypt)}
 	}
-	if s.ProbePassword != "" {
-		warning, err := safefile.Check(s.ProbePassword)
+	for flag, file := range map[string]string{
+		"probe-password-file": s.ProbePassword, "probe-ssl-key": s.ProbeSSL.Key, "probe-ssl-ca": s.ProbeSSL.CA,
+	} {
+		if file == "" {
+			continue
+		}
+		warning, err := safefile.Check(file)
 		var unsafe *safefile.UnsafeError
 		if errors.As(err, &unsafe) {
-			return nil, refusedError{fmt.Errorf("probe-password-file: %w", err)}
+			return nil, refusedError{fmt.Errorf("%s: %w", flag, err)}
 		}
-		// One that is not there, or cannot be read, is the prober's to report: it may come.
-		warnings = append(warnings, warning)
+		// One that is not there, or cannot be read, is the prober's to report: it may come. Everybody may read a CA.
+		if flag != "probe-ssl-ca" {
+			warnings = append(warnings, warning)
+		}
 	}
 	return said(warnings), nil
 }

@@ -61,7 +61,7 @@ func run(ctx context.Context, s *settings) error {
 			MaxAutoMoves: s.MaxAutoMoves, LastResort: s.LastResort, Leave: s.Leave, LeaveTimeout: s.LeaveTimeout,
 			MinStay: s.MinStay, MaxLag: s.MaxLag,
 		},
-		Canary: s.Canary, ProbeUser: s.ProbeUser, ProbePasswordFile: s.ProbePassword,
+		Canary: s.Canary, ProbeUser: s.ProbeUser, ProbePasswordFile: s.ProbePassword, ProbeSSL: s.ProbeSSL,
 		OnBlind: s.OnBlind, OnNoMajority: s.OnNoMajority, FenceAfter: s.FenceAfter, Readers: s.Readers,
 		InitialVoters: s.InitialVoters, Warnings: s.gossipWarnings(), Logger: log, Registerer: reg, Gatherer: reg,
 	}
@@ -86,6 +86,9 @@ func run(ctx context.Context, s *settings) error {
 	if s.ProbeUser != "" {
 		deps.Prober = parts.prober
 		deps.Inspector = parts.inspector
+		if s.ProbeSSL.Unchecked() {
+			log.Warn("--probe-ssl-ca is not looked at: only VERIFY_CA and VERIFY_IDENTITY check the server's certificate", "probe_ssl_mode", s.ProbeSSL.Mode.String())
+		}
 	} else {
 		log.Warn("no --probe-user: HAProxy's own checks are the votes, at their own pace")
 	}
@@ -214,14 +217,14 @@ func (p *parts) prober(t *configs.Topology, expect func() string) (control.Runni
 		canary = &galera.CanaryConfig{Schema: p.CanarySchema, Interval: p.CanaryInterval, Deadline: p.CanaryDeadline, Member: p.name}
 	}
 	return galera.New(galera.Config{
-		Canary: canary, Nodes: control.Targets(t), User: p.ProbeUser, PasswordFile: p.ProbePassword, Interval: p.ProbeInterval,
+		Canary: canary, Nodes: control.Targets(t), User: p.ProbeUser, PasswordFile: p.ProbePassword, SSL: p.ProbeSSL, Interval: p.ProbeInterval,
 		Deadline: p.ProbeDeadline, ConfirmDeadline: confirmWithin, ExpectUUID: expect, Logger: p.log, Registerer: p.reg,
 	})
 }
 
 func (p *parts) inspector(node galera.Target) (control.Inspector, error) {
 	return galera.NewInspector(galera.InspectorConfig{
-		Address: node.Address, User: p.ProbeUser, PasswordFile: p.ProbePassword, Logger: p.log.With("node", node.Name),
+		Address: node.Address, User: p.ProbeUser, PasswordFile: p.ProbePassword, SSL: p.ProbeSSL, Logger: p.log.With("node", node.Name),
 	})
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/haproxy-peers/haproxy-peers/cluster/gossip"
 	"github.com/haproxy-peers/haproxy-peers/control"
+	"github.com/haproxy-peers/haproxy-peers/control/galera"
 	"github.com/haproxy-peers/haproxy-peers/control/kube"
 )
 
@@ -38,6 +39,7 @@ type settings struct {
 	HTTPBind        string
 	ProbeUser       string
 	ProbePassword   string
+	ProbeSSL        galera.SSL
 	ProbeInterval   time.Duration
 	ProbeDeadline   time.Duration
 	BootstrapExpect int
@@ -85,6 +87,11 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.HTTPBind, "http-bind", "0.0.0.0:9102", "`ADDR:PORT` of /beacon, /healthz, /readyz, /metrics and /active")
 	f.StringVar(&s.ProbeUser, "probe-user", "", "database `USER` of the probe (default: none; HAProxy's own checks are the votes then)")
 	f.StringVar(&s.ProbePassword, "probe-password-file", "", "`FILE` with the probe user's password; read again when access is denied")
+	s.ProbeSSL.Mode = galera.SSLPreferred
+	f.Var(&s.ProbeSSL.Mode, "probe-ssl-mode", "TLS to the database, in the words of MySQL's clients: `MODE` DISABLED, PREFERRED (where the server offers it, plain where that fails), REQUIRED, VERIFY_CA or VERIFY_IDENTITY")
+	f.StringVar(&s.ProbeSSL.CA, "probe-ssl-ca", "", "PEM `FILE` of the CA that VERIFY_CA and VERIFY_IDENTITY check the server by; this and the next two are read for every connection")
+	f.StringVar(&s.ProbeSSL.Cert, "probe-ssl-cert", "", "PEM `FILE` of the probe's own certificate, for an account that REQUIREs one")
+	f.StringVar(&s.ProbeSSL.Key, "probe-ssl-key", "", "PEM `FILE` of that certificate's key")
 	f.DurationVar(&s.ProbeInterval, "probe-interval", 100*time.Millisecond, "`TIME` between probes of a node")
 	f.DurationVar(&s.ProbeDeadline, "probe-deadline", time.Second, "`TIME` after which a node that does not answer counts as hanging")
 	f.IntVar(&s.MaxAutoMoves, "max-auto-moves", 6, "`N` automatic moves within an hour are made, one more freezes (0: no limit); those before a node's announced end do not count")

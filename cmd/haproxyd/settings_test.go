@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/spf13/pflag"
+
+	"github.com/haproxy-peers/haproxy-peers/control/galera"
 )
 
 func parse(t *testing.T, args []string, env map[string]string, file string) (*settings, error) {
@@ -75,5 +77,18 @@ func TestBadSettingsNameThePlace(t *testing.T) {
 				t.Errorf("got %v, want …%s…", err, tt.want)
 			}
 		})
+	}
+}
+
+func TestProbeSSL(t *testing.T) {
+	s, err := parse(t, []string{"--probe-ssl-ca", "/ca"}, map[string]string{"HAPROXYD_PROBE_SSL_MODE": "verify_ca"}, "probe-ssl-cert: /cert\nprobe-ssl-key: /key\n")
+	if want := (galera.SSL{Mode: galera.SSLVerifyCA, CA: "/ca", Cert: "/cert", Key: "/key"}); err != nil || s.ProbeSSL != want {
+		t.Errorf("got %+v, %v", s.ProbeSSL, err)
+	}
+	if s, err := parse(t, nil, nil, ""); err != nil || s.ProbeSSL != (galera.SSL{Mode: galera.SSLPreferred}) {
+		t.Errorf("by default %+v, %v", s.ProbeSSL, err)
+	}
+	if _, err := parse(t, nil, map[string]string{"HAPROXYD_PROBE_SSL_MODE": "on"}, ""); err == nil || !strings.Contains(err.Error(), "VERIFY_IDENTITY") {
+		t.Errorf("a wrong word: %v", err)
 	}
 }

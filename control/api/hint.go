@@ -24,6 +24,12 @@ type CheckHint struct {
 	PasswordFile string `json:"password_file"`
 	// StateUUID is the Galera state UUID of the record; "" while there is none.
 	StateUUID string `json:"state_uuid"`
+	// SSLMode and the files are --probe-ssl-mode and so on; "" of a daemon that did not
+	// know them, and the same as PREFERRED.
+	SSLMode string `json:"ssl_mode,omitempty"`
+	SSLCA   string `json:"ssl_ca,omitempty"`
+	SSLCert string `json:"ssl_cert,omitempty"`
+	SSLKey  string `json:"ssl_key,omitempty"`
 	// Rest is what a newer version has added.
 	Rest keep.Rest `json:"-"`
 }

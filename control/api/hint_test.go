@@ -25,7 +25,8 @@ func TestCheckHint(t *testing.T) {
 	if _, err := ReadCheckHint(socket); err == nil || !strings.Contains(err.Error(), "admin.sock.check is not haproxyd's") {
 		t.Errorf("half a file: %v", err)
 	}
-	want := CheckHint{User: "monitor", PasswordFile: "/etc/haproxyd/probe", StateUUID: "6ff4e0a3-d2a5-11f0-8de2-0242ac110002"}
+	want := CheckHint{User: "monitor", PasswordFile: "/etc/haproxyd/probe", StateUUID: "6ff4e0a3-d2a5-11f0-8de2-0242ac110002",
+		SSLMode: "VERIFY_CA", SSLCA: "/ca", SSLCert: "/cert", SSLKey: "/key"}
 	if err := WriteCheckHint(socket, want); err != nil {
 		t.Fatal(err)
 	}

@@ -2,10 +2,8 @@ package galera
 
 import (
 	"context"
-	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"strconv"
 	"time"
@@ -116,22 +114,22 @@ func (c *canary) commit(ctx context.Context, began time.Time) (writes int64, err
 			w.left = 0 // its end is known, and its threads end with it or do not matter
 		}
 	}
+	w.answered = func() { c.hurry(w) }
+	defer func() { w.answered = nil }()
 	writes, err = c.session.sum(c.cfg.commit(c.target.Name))
 	return writes, c.session.cause(err)
 }
 
+// hurry ends the patience: that is for a commit that waits, and what has begun to answer has
+// a deadline.
+func (c *canary) hurry(w *wire) { w.left, w.silent = min(w.left, c.cfg.Deadline), nil }
+
 func (c *canary) connect(ctx context.Context) error {
 	c.connected = time.Now()
-	conn, _, _, err := c.dialer.dial(ctx, c.cfg.Deadline)
-	if err != nil {
-		return err
-	}
-	w, err := newWire(conn)
-	if err != nil {
-		return err
-	}
-	w.begin(c.cfg.Deadline)
-	s, err := openSession(ctx, w, c.target.Address, c.login)
+	s, _, _, err := c.dialer.open(ctx, opening{
+		login: c.login, life: ctx, budget: c.cfg.Deadline,
+		connected: func(w *wire, left time.Duration) { w.begin(left) },
+	})
 	if err != nil {
 		return err
 	}
@@ -202,9 +200,11 @@ func (c *canary) create() (err error) {
 	defer recoverAsProtocolError(&err)
 	for _, statement := range []string{c.cfg.createSchema(), c.cfg.createTable()} {
 		// DDL waits for everything before it on every node.
-		c.session.wire.begin(canaryPatience)
-		c.session.wire.silent = nil
-		if _, err := c.session.conn.(driver.ExecerContext).ExecContext(context.Background(), statement, nil); err != nil {
+		w := c.session.wire
+		w.begin(canaryPatience)
+		w.silent = nil
+		w.answered = func() { c.hurry(w) }
+		if err := c.session.ask(statement, nil, nil); err != nil {
 			return c.session.cause(err)
 		}
 	}
@@ -250,7 +250,7 @@ func (c *canary) drop(politely bool) {
 
 // lacks words what an administrator must do so that the canary can commit.
 func lacks(cfg *CanaryConfig, account string, e *mysql.MySQLError) string {
-	said := fmt.Sprintf("(error %d: %.200s)", e.Number, e.Message)
+	said := fmt.Sprintf("(error %d: %s)", e.Number, plainText(e.Message, 200))
 	switch e.Number {
 	case erDBAccessDenied, erTableAccessDenied, erColumnDenied, erSpecificAccess:
 		return "the canary lacks a privilege: run " + cfg.grant(account) + " " + said
@@ -260,52 +260,38 @@ func lacks(cfg *CanaryConfig, account string, e *mysql.MySQLError) string {
 
 // lacksTable is lacks for a table that is missing and cannot be made.
 func lacksTable(cfg *CanaryConfig, account string, e *mysql.MySQLError) string {
-	return fmt.Sprintf("the canary's table is missing and could not be made: run %s; %s; or %s (error %d: %.200s)",
-		cfg.createSchema(), cfg.createTable(), cfg.grant(account), e.Number, e.Message)
+	return fmt.Sprintf("the canary's table is missing and could not be made: run %s; %s; or %s (error %d: %s)",
+		cfg.createSchema(), cfg.createTable(), cfg.grant(account), e.Number, plainText(e.Message, 200))
 }
 
 // sum runs the canary's statements, whose last result is one number.
 func (s *session) sum(text string) (int64, error) {
-	value, err := s.lastValue(text)
+	last, err := s.lastValue(text)
 	if err != nil {
 		return 0, err
 	}
-	n, err := strconv.ParseInt(string(s.bytes(value)), 10, 64)
+	n, err := strconv.ParseInt(last, 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("%w: a count of %.40q", ErrIncomplete, s.bytes(value))
+		return 0, fmt.Errorf("%w: a count of %.40q", ErrIncomplete, last)
 	}
 	return n, nil
 }
 
+// longestAccount is beyond NAME@HOST of every account.
+const longestAccount = 400
+
 // prepare sets the session up and returns the account that the server took the login
 // for, as GRANT wants it.
 func (s *session) prepare(setup string) (account string, err error) {
-	value, err := s.lastValue(setup + ";SELECT CURRENT_USER()")
-	return quoteAccount(string(s.bytes(value))), err
+	last, err := s.lastValue(setup + ";SELECT CURRENT_USER()")
+	return quoteAccount(plainText(last, longestAccount)), err
 }
 
 // lastValue runs statements and returns the first value of the last row.
-func (s *session) lastValue(text string) (value driver.Value, err error) {
-	rows, err := s.conn.(driver.QueryerContext).QueryContext(context.Background(), text, nil)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }() // an error has been seen, or everything was read
-	results := rows.(driver.RowsNextResultSet)
-	for {
-		row := make([]driver.Value, len(rows.Columns()))
-		for len(row) > 0 {
-			if err := rows.Next(row); errors.Is(err, io.EOF) {
-				break
-			} else if err != nil {
-				return nil, err
-			}
-			value = row[0]
-		}
-		if err := results.NextResultSet(); errors.Is(err, io.EOF) {
-			return value, nil
-		} else if err != nil {
-			return nil, err
-		}
-	}
+func (s *session) lastValue(text string) (last string, err error) {
+	err = s.ask(text, func(_ int, row []value) error {
+		last = row[0].text()
+		return nil
+	}, nil)
+	return last, err
 }

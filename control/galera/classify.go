@@ -99,6 +99,16 @@ type Account struct{ User, PasswordFile string }
 // JudgeError says what a failed attempt means: down if the node does not serve,
 // unknown if the failure may be the probe's own.
 func JudgeError(err error, who Account) Outcome {
+	o := judgeError(err, who)
+	var failed *TLSError
+	if o.Class == ClassAccessDenied && errors.As(err, &failed) {
+		o.Reason += "; or it wants TLS, which the probe does not have (" + plainText(failed.Err.Error(), 200) + ")"
+	}
+	return o
+}
+
+func judgeError(err error, who Account) Outcome {
+	var failed *TLSError
 	var server *mysql.MySQLError
 	var name *NameError
 	var credentials *CredentialsError
@@ -107,6 +117,8 @@ func JudgeError(err error, who Account) Outcome {
 		return unknown(ClassName, "the node's name cannot be resolved: "+err.Error())
 	case errors.As(err, &credentials):
 		return unknown(ClassCredentials, err.Error())
+	case errors.As(err, &failed) && !isTimeout(err) && (!errors.As(err, &server) || server.Number == erTLSRequired):
+		return unknown(ClassTLS, failed.sentence())
 	case errors.As(err, &server):
 		return judgeServerError(server, who)
 	case errors.Is(err, ErrNotGalera):
@@ -141,7 +153,7 @@ func judgeNetworkError(err error) Outcome {
 }
 
 func judgeServerError(e *mysql.MySQLError, who Account) Outcome {
-	said := fmt.Sprintf("error %d: %.200s", e.Number, e.Message)
+	said := fmt.Sprintf("error %d: %s", e.Number, plainText(e.Message, 200))
 	switch e.Number {
 	case erUnknownCom:
 		return down(ClassNotReady, "the node is not ready for queries ("+said+")")
@@ -161,14 +173,25 @@ func judgeServerError(e *mysql.MySQLError, who Account) Outcome {
 		return unknown(ClassHostBlocked, "the node blocks this host: run FLUSH HOSTS there ("+said+")")
 	case erAccessDenied, erDBAccessDenied, erAccessNoPassword, erHostNotPrivileged:
 		return unknown(ClassAccessDenied, fmt.Sprintf("the node refuses user %q: check that it exists for this host and that %s holds its password (%s)", who.User, who.passwordSource(), said))
-	case erMustChange, erMustChangeLogin, erAccountLocked, erAccountBlocked, erLocked, erAuthMode, erPluginNotLoaded, erTLSRequired:
+	case erMustChange, erMustChangeLogin, erAccountLocked, erAccountBlocked, erLocked, erAuthMode, erPluginNotLoaded:
 		return unknown(ClassAccessDenied, fmt.Sprintf("the node does not let user %q in (%s)", who.User, said))
+	case erTLSRequired:
+		return unknown(ClassAccessDenied, "the node takes encrypted connections only: set --probe-ssl-mode to REQUIRED, or leave it at PREFERRED ("+said+")")
 	case erTableAccessDenied, erColumnDenied, erSpecificAccess, erRoutineDenied:
 		return unknown(ClassPrivilege, fmt.Sprintf("user %q lacks a privilege: %s (%s)", who.User, missingGrant(e, who.User), said))
 	case erUnknownVariable:
 		return unknown(ClassNotGalera, "the server lacks a wsrep variable: is it a Galera node? ("+said+")")
 	}
 	return unknown(ClassOther, "the node answers the probe with "+said)
+}
+
+// serverNumber is the number of a server's error, 0 for what is none.
+func serverNumber(err error) uint16 {
+	var server *mysql.MySQLError
+	if errors.As(err, &server) {
+		return server.Number
+	}
+	return 0
 }
 
 func (a Account) passwordSource() string {

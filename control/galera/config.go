@@ -1,7 +1,6 @@
 package galera
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -43,8 +42,8 @@ type Config struct {
 	// file is read for every new connection, so a rotated password is picked up as
 	// soon as it is there. One line end at the end is not part of the password.
 	PasswordFile string
-	// TLS, if set, encrypts the probe's connections. Nil means plain text.
-	TLS *tls.Config
+	// SSL says how the probe's connections are encrypted.
+	SSL SSL
 	// Interval is the time from the start of a probe to that of the next.
 	Interval time.Duration
 	// Deadline bounds the first attempt that gets no answer, in time during which
@@ -111,6 +110,7 @@ func (c Config) Validate() error {
 	if c.Canary != nil {
 		errs = append(errs, c.Canary.Validate())
 	}
+	errs = append(errs, c.SSL.Validate())
 	return errors.Join(errs...)
 }
 
@@ -126,6 +126,11 @@ func (t Target) validate() error {
 		return fmt.Errorf("galera: node %q has address %q: its port must be a number from 1 to 65535", t.Name, t.Address)
 	}
 	return nil
+}
+
+// login is what the probe and the canary log in with.
+func (c Config) login() login {
+	return login{account: Account{User: c.User, PasswordFile: c.PasswordFile}, ssl: c.SSL}
 }
 
 // stuck is the rule for what can be read. A gap of a deadline and two intervals is

@@ -11,13 +11,19 @@ import (
 
 // dialer makes connections to one node.
 type dialer struct {
-	host string
-	port uint16
+	address string // HOST:PORT, as it was given
+	host    string
+	port    uint16
 	// lookup resolves a host name.
 	lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 	// known are the addresses that the name last had.
 	known []netip.Addr
+	// plainSince is when TLS failed and plain text worked; zero if that was not so.
+	plainSince time.Time
 }
+
+// mostAddresses of a name are tried, each for a share of the budget.
+const mostAddresses = 8
 
 func newDialer(address string, lookup func(context.Context, string) ([]netip.Addr, error)) (*dialer, error) {
 	host, portText, err := net.SplitHostPort(address)
@@ -28,7 +34,7 @@ func newDialer(address string, lookup func(context.Context, string) ([]netip.Add
 	if err != nil {
 		return nil, err
 	}
-	d := &dialer{host: host, port: uint16(port), lookup: lookup}
+	d := &dialer{address: address, host: host, port: uint16(port), lookup: lookup}
 	if ip, err := netip.ParseAddr(host); err == nil {
 		d.known, d.lookup = []netip.Addr{ip}, nil
 	}
@@ -72,7 +78,7 @@ func (d *dialer) resolve(ctx context.Context, budget time.Duration) error {
 	if err != nil {
 		return &NameError{Host: d.host, Err: err}
 	}
-	d.known = found
+	d.known = found[:min(len(found), mostAddresses)]
 	return nil
 }
 

@@ -29,6 +29,25 @@
 // silence either: deadlines count only time in which this process was running
 // (see wire).
 //
+// # What an endpoint may cost
+//
+// Whatever answers at a node's address may be anybody, and may say anything. One node
+// costs a megabyte and a deadline at most, with each of those who ask (the probe, the
+// canary, an inspector, [Once]):
+//
+//   - wire has a budget of time and of bytes for a whole exchange, TLS included. A trickle
+//     is silence.
+//   - guard stands between the driver and the server during the login. The driver
+//     indexes packets unseen and makes room for what a header names, so it gets one
+//     packet at a time, each checked. After the login it is let go.
+//   - packets and session.ask read answers in one buffer of 4 KiB. Numbers of columns and
+//     lengths that a server names are compared with what was asked for, and never
+//     allocated by.
+//   - crowd keeps a list of sessions in less than a megabyte, and InnoDB's monitor,
+//     which has as much, is read line by line.
+//
+// TLS lies under the guard ([SSL], guard): what is checked is what the driver gets.
+//
 // # The query
 //
 // One round trip, several statements:

@@ -2,6 +2,7 @@ package galera
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
 )
@@ -16,6 +17,43 @@ const (
 	// 1, reserved 10, salt 13 (MySQL "Protocol::HandshakeV10").
 	greetingAfterVersion = 4 + 8 + 1 + 2 + 1 + 2 + 2 + 1 + 10 + 13
 )
+
+// Where the capabilities are, from the end of the version's NUL, and some of them
+// (MySQL "Capabilities Flags").
+const (
+	greetingCapabilities = 4 + 8 + 1
+	capabilitySSL        = 1 << 11
+	capabilityCompress   = 1 << 5
+	capabilityLocalFiles = 1 << 7
+	capabilityNoEOF      = 1 << 24 // CLIENT_DEPRECATE_EOF
+)
+
+// offers tells whether a greeting that was read has the capability of the lower half.
+func offers(packet []byte, capability uint16) bool {
+	at := capabilitiesAt(packet)
+	return at > 0 && binary.LittleEndian.Uint16(packet[at:])&capability != 0
+}
+
+// without takes capabilities of the lower half out of a greeting.
+func without(packet []byte, capability uint16) {
+	if at := capabilitiesAt(packet); at > 0 {
+		binary.LittleEndian.PutUint16(packet[at:], binary.LittleEndian.Uint16(packet[at:])&^capability)
+	}
+}
+
+// capabilitiesAt is where the lower half of the capabilities begins; 0 in an error packet.
+func capabilitiesAt(packet []byte) int {
+	if packet[packetHeader] != protocolVersion {
+		return 0
+	}
+	return bytes.IndexByte(packet[packetHeader:], 0) + packetHeader + 1 + greetingCapabilities
+}
+
+// methodAt is where the name of the method of authentication is in a greeting that was
+// read and is no error.
+func methodAt(packet []byte) int {
+	return bytes.IndexByte(packet[packetHeader:], 0) + packetHeader + 1 + greetingAfterVersion
+}
 
 // readGreeting reads the first packet of a server and checks its shape, for the
 // driver does not: it panics on a short one, and takes the first bytes of an HTTP
@@ -40,8 +78,7 @@ func readGreeting(r io.Reader) ([]byte, error) {
 func checkGreeting(body []byte) error {
 	switch body[0] {
 	case errorPacket:
-		// The number is 2 bytes, and the driver looks at one more.
-		if len(body) < 4 {
+		if !errorIsWhole(body) {
 			return fmt.Errorf("%w: an error packet of %d bytes", ErrProtocol, len(body))
 		}
 		return nil

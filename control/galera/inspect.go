@@ -2,7 +2,6 @@ package galera
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -31,8 +30,8 @@ type InspectorConfig struct {
 	// PasswordFile holds its password, without which it is empty; see
 	// [Config].PasswordFile.
 	PasswordFile string
-	// TLS, if set, encrypts the connection. Nil means plain text.
-	TLS *tls.Config
+	// SSL says how the connection is encrypted.
+	SSL SSL
 	// Timeout bounds each question, connecting included, in time during which this
 	// process was running. Zero means DefaultInspectTimeout.
 	Timeout time.Duration
@@ -64,6 +63,9 @@ func NewInspector(cfg InspectorConfig) (*Inspector, error) {
 	if err := (Target{Name: cfg.Address, Address: cfg.Address}).validate(); err != nil {
 		return nil, err
 	}
+	if err := cfg.SSL.Validate(); err != nil {
+		return nil, err
+	}
 	if cfg.Timeout < 0 {
 		return nil, fmt.Errorf("galera: the inspector's timeout is %v: it must be positive", cfg.Timeout)
 	}
@@ -90,8 +92,10 @@ func (i *Inspector) Close() {
 	i.drop()
 }
 
-// Sessions lists the client sessions of the node, in no order. The error is a
-// [PrivilegeError] if the account may not see those of others.
+// Sessions lists the client sessions of the node, in no order, and of more than 5,000
+// perhaps only some: those that do not fit into a megabyte are left out. The list is also the inspector's
+// own and must not be changed. The error is a [PrivilegeError] if the account may not see
+// those of others.
 func (i *Inspector) Sessions(ctx context.Context) (sessions []ClientSession, err error) {
 	err = i.do(ctx, func(c *inspection) error {
 		sessions, err = c.list()
@@ -119,11 +123,14 @@ func (i *Inspector) Session(ctx context.Context, id uint64) (s ClientSession, er
 func (i *Inspector) Applied(ctx context.Context) (seqno int64, err error) {
 	err = i.do(ctx, func(c *inspection) error {
 		found := false
-		err := queryRows(c.conn, "SHOW SESSION STATUS LIKE 'wsrep_last_committed'", func(_ int, row []value) (err error) {
+		err := c.ask("SHOW SESSION STATUS LIKE 'wsrep_last_committed'", func(_ int, row []value) (err error) {
+			if len(row) != 2 {
+				return errColumns
+			}
 			found = true
 			seqno, err = number(row[0], row[1])
 			return err
-		})
+		}, nil)
 		if err == nil && !found {
 			return ErrNotGalera
 		}
@@ -149,12 +156,13 @@ func (i *Inspector) Sees() (seen, unseen []string) {
 func (i *Inspector) do(ctx context.Context, ask func(*inspection) error) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	budget := i.cfg.Timeout
 	for {
 		if err := i.ended(ctx); err != nil {
 			return err
 		}
 		reused := i.c != nil
-		err := i.once(ctx, ask)
+		left, err := i.once(ctx, budget, ask)
 		if err == nil || errors.Is(err, ErrNoSession) {
 			return err
 		}
@@ -163,8 +171,8 @@ func (i *Inspector) do(ctx context.Context, ask func(*inspection) error) error {
 			return ended
 		}
 		// Everything but silence may be over with a new connection: a privilege granted
-		// since, a plugin uninstalled, a connection killed.
-		if !reused || isTimeout(err) {
+		// since, a plugin uninstalled, a connection killed. What time that took is gone.
+		if budget = left; !reused || isTimeout(err) || budget <= 0 {
 			return i.explain(err)
 		}
 	}
@@ -180,24 +188,28 @@ func (i *Inspector) ended(ctx context.Context) error {
 	return nil
 }
 
-// once asks on the connection that is there or on a new one, within the timeout and
-// until ctx ends.
-func (i *Inspector) once(ctx context.Context, ask func(*inspection) error) error {
-	budget := i.cfg.Timeout
+// once asks on the connection that is there or on a new one, within the budget and
+// until ctx ends. left is what remains of the budget.
+func (i *Inspector) once(ctx context.Context, budget time.Duration, ask func(*inspection) error) (left time.Duration, err error) {
 	if end, ok := ctx.Deadline(); ok {
 		budget = min(budget, time.Until(end))
 	}
 	if i.c == nil {
-		return silence(i.connect(ctx, budget, ask), budget, false)
+		return 0, silence(i.connect(ctx, budget, ask), budget, false)
 	}
-	i.c.wire.begin(budget)
-	return silence(i.within(ctx, i.c.session, func() error { return ask(i.c) }), budget, false)
+	w := i.c.wire
+	w.begin(budget)
+	err = i.within(ctx, i.c.session, func() error { return ask(i.c) })
+	return w.left, silence(err, budget, false)
 }
 
 // within runs f and stops the wire if ctx ends meanwhile.
 func (i *Inspector) within(ctx context.Context, s *session, f func() error) error {
 	undo := context.AfterFunc(ctx, s.wire.stop)
-	err := f()
+	err := func() (err error) {
+		defer recoverAsProtocolError(&err)
+		return f()
+	}()
 	if !undo() && err == nil {
 		err = ctx.Err() // the wire is stopped for good
 	}
@@ -211,24 +223,16 @@ func (i *Inspector) connect(ctx context.Context, budget time.Duration, ask func(
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(i.ctx, cancel)()
-	conn, spent, stale, err := i.dialer.dial(ctx, budget)
-	if err == nil && stale != nil {
-		_ = conn.Close()
-		err = stale
-	}
+	s, _, stale, err := i.dialer.open(ctx, opening{
+		login: login{account: i.account(), ssl: i.cfg.SSL}, life: i.ctx, budget: budget,
+		connected: func(w *wire, left time.Duration) { w.begin(left) },
+	})
 	if err != nil {
 		return err
 	}
-	w, err := newWire(conn)
-	if err != nil {
-		return err
-	}
-	w.begin(max(budget-spent, grace))
-	undo := context.AfterFunc(ctx, w.stop)
-	s, err := openSession(i.ctx, w, i.cfg.Address, login{account: i.account(), tls: i.cfg.TLS})
-	undo()
-	if err != nil {
-		return err
+	if stale != nil {
+		s.abort()
+		return stale
 	}
 	c := &inspection{session: s}
 	i.c = c

@@ -32,22 +32,67 @@ const (
 // look busy.
 func activeTransactions(status []byte) (ages map[uint64]time.Duration, whole bool) {
 	ages = make(map[uint64]time.Duration)
-	_, list, found := bytes.Cut(status, []byte(trxList))
-	whole = found && bytes.Contains(list, []byte(trxEnd)) && !bytes.Contains(status, []byte(trxCut))
-	active, age := false, time.Duration(0)
-	for line := range bytes.Lines(list) {
-		switch {
-		case bytes.HasPrefix(line, []byte("---TRANSACTION ")):
-			_, state, ok := bytes.Cut(line, []byte(", ACTIVE "))
-			active, age = ok, secondsIn(state)
-		case active:
-			if id, ok := threadIn(line); ok {
-				ages[id] = age
-				active = false
-			}
+	r := trxReader{open: func(id uint64, age time.Duration) { ages[id] = age }}
+	r.piece(status)
+	return ages, r.end()
+}
+
+// longestLine is how much of a line of the monitor is looked at; those that count have
+// about 100 bytes.
+const longestLine = 256
+
+// trxReader is activeTransactions for a status that comes in pieces, for it has up to a
+// megabyte and is not held.
+type trxReader struct {
+	// open is called with each session in a transaction, and its age.
+	open func(id uint64, age time.Duration)
+
+	line            [longestLine]byte
+	n               int  // of the line that is not complete
+	list, over, cut bool // the marks that were seen
+	active          bool
+	age             time.Duration
+}
+
+func (r *trxReader) piece(b []byte) {
+	for len(b) > 0 {
+		part, rest, ended := bytes.Cut(b, []byte{'\n'})
+		r.n += copy(r.line[r.n:], part)
+		if b = rest; ended {
+			r.ended()
 		}
 	}
-	return ages, whole
+}
+
+// ended takes a line that is complete.
+func (r *trxReader) ended() {
+	line := r.line[:r.n]
+	r.n = 0
+	switch {
+	case bytes.Contains(line, []byte(trxCut)):
+		r.cut = true
+	case bytes.Contains(line, []byte(trxList)):
+		r.list = true
+	case !r.list:
+	case bytes.Contains(line, []byte(trxEnd)):
+		r.over = true
+	case bytes.HasPrefix(line, []byte("---TRANSACTION ")):
+		_, state, ok := bytes.Cut(line, []byte(", ACTIVE "))
+		r.active, r.age = ok, secondsIn(state)
+	case r.active:
+		if id, ok := threadIn(line); ok {
+			r.active = false
+			r.open(id, r.age)
+		}
+	}
+}
+
+// end tells, after the last piece, whether that was everything.
+func (r *trxReader) end() (whole bool) {
+	if r.n > 0 {
+		r.ended()
+	}
+	return r.list && r.over && !r.cut
 }
 
 // secondsIn reads "3 sec" and "(PREPARED) 3 sec"; 0 if there is no such thing.

@@ -14,8 +14,7 @@ type inspection struct {
 	sources sources
 	lacks   *PrivilegeError
 	hidden  map[uint64]bool // see look
-	// known are the sessions of the last list.
-	known map[uint64]knownSession
+	known   crowd           // the last list
 }
 
 // knownSession is what the last list knew of a session.
@@ -26,80 +25,52 @@ type knownSession struct {
 
 // prepare finds out what the account is and may see.
 func (c *inspection) prepare() error {
-	if err := queryRows(c.conn, inspectSetup, nil); err != nil {
-		return err
-	}
-	account := ""
-	err := queryRows(c.conn, "SELECT CURRENT_USER()", func(_ int, row []value) error {
-		account = quoteAccount(row[0].text())
-		return nil
-	})
+	account, err := c.session.prepare(inspectSetup)
 	if err != nil {
 		return err
 	}
-	if c.lacks, err = checkProcess(c.conn, account); err != nil {
+	if c.lacks, err = checkProcess(c.session, account); err != nil {
 		return err
 	}
-	c.sources, err = findSources(c.conn, account)
+	c.sources, err = findSources(c.session, account)
 	return err
 }
 
-// list looks at all sessions.
-func (c *inspection) list() (sessions []ClientSession, err error) {
+// list looks at all sessions, as far as they fit into listRoom. The result is
+// kept for lookAt: it must not be changed.
+func (c *inspection) list() ([]ClientSession, error) {
 	if c.lacks != nil {
 		return nil, c.lacks
 	}
 	text, results := c.sources.list()
-	l := look{
-		hidden:       c.hidden,
-		transactions: make(map[uint64]transaction),
-		locks:        make(map[uint64]string),
-		temporary:    make(map[uint64]bool),
+	now := newCrowd(len(c.known.sessions), c.sources)
+	c.known = crowd{} // two lists at a time do not fit
+	l := &listing{
+		crowd: now, sources: c.sources, results: results,
+		look: look{
+			hidden:       c.hidden,
+			innodb:       make(map[uint64]time.Duration),
+			transactions: make(map[uint64]transaction),
+			locks:        make(map[uint64]string),
+			temporary:    make(map[uint64]bool),
+		},
 	}
-	session := make(map[uint64]uint64) // by thread of performance_schema
-	err = queryRows(c.conn, text, func(result int, row []value) error {
-		switch id := row[0].number(); results[result] {
-		case resultProcesses:
-			l.processes = append(l.processes, readProcess(row))
-		case resultConsumers:
-			if id != allConsumers {
-				return errSourcesChanged
-			}
-		case resultThreads:
-			session[id] = row[1].number()
-			l.transactions[session[id]] = transaction{followed: c.sources.transactions && row[2].text() == instrumented}
-		case resultTransactions:
-			// A thread that began after the threads were read is not in the process list either.
-			if t := l.transactions[session[id]]; t.followed {
-				l.transactions[session[id]] = t.in(row[1:])
-			}
-		case resultLocks:
-			if c.sources.locks == psMetadataLocks {
-				id = session[id]
-			}
-			l.locks[id] = max(l.locks[id], row[1].text())
-		case resultTemporary:
-			l.temporary[id] = true
-		case resultInnoDB:
-			l.innodb, l.fresh = activeTransactions(row[2])
-		}
-		return nil
-	})
-	if err != nil {
+	l.innodb.open = l.inTransaction
+	c.wire.room = listBytes
+	if err := c.ask(text, l.row, &longColumn{result: len(results) - 1, piece: l.innodb.piece}); err != nil {
 		return nil, err
 	}
-	c.hidden = l.stillHidden()
-	l.hidden = c.hidden
-	c.known = make(map[uint64]knownSession, len(l.processes))
-	sessions = make([]ClientSession, len(l.processes))
-	for i, p := range l.processes {
-		sessions[i] = l.judge(p)
-		c.known[p.id] = knownSession{process: p, last: sessions[i]}
-	}
-	return sessions, nil
+	l.look.fresh = l.innodb.end()
+	l.judge()
+	c.hidden = l.look.hidden
+	c.known = *now
+	return now.sessions, nil
 }
 
 func readProcess(row []value) process {
+	if len(row) != processColumns {
+		return process{}
+	}
 	return process{
 		id: row[0].number(), user: row[1].text(), host: row[2].text(), command: row[3].text(),
 		time: row[4].times(float64(time.Second)), queryID: row[5].number(),
@@ -122,7 +93,7 @@ func (c *inspection) lookAt(id uint64) (ClientSession, error) {
 	if c.lacks != nil {
 		return ClientSession{}, c.lacks
 	}
-	known, ok := c.known[id]
+	known, ok := c.known.session(id)
 	if c.sources.transactions && ok && c.hidden != nil && !c.hidden[id] {
 		s, followed, err := c.lookFresh(known)
 		if followed || err != nil {
@@ -130,10 +101,10 @@ func (c *inspection) lookAt(id uint64) (ClientSession, error) {
 		}
 	}
 	var p process
-	err := queryRows(c.conn, c.sources.one(id), func(_ int, row []value) error {
+	err := c.ask(c.sources.one(id), func(_ int, row []value) error {
 		p = readProcess(row)
 		return nil
-	})
+	}, nil)
 	switch {
 	case err != nil:
 		return ClientSession{}, err
@@ -148,7 +119,10 @@ func (c *inspection) lookFresh(known knownSession) (s ClientSession, followed bo
 	l := look{fresh: true, hidden: c.hidden}
 	p := process{id: known.id, user: known.user, host: known.host}
 	found := false
-	err = queryRows(c.conn, c.sources.oneFresh(known.id), func(_ int, row []value) error {
+	err = c.ask(c.sources.oneFresh(known.id), func(_ int, row []value) error {
+		if len(row) != freshColumns {
+			return errColumns
+		}
 		found = true
 		p.command, p.time = row[0].text(), row[1].times(float64(time.Second))
 		t := transaction{followed: row[2].text() == instrumented}.in(row[3:])
@@ -159,7 +133,7 @@ func (c *inspection) lookFresh(known knownSession) (s ClientSession, followed bo
 		l.temporary = map[uint64]bool{p.id: row[6].number() > 0}
 		followed = t.followed
 		return nil
-	})
+	}, nil)
 	if err != nil || !found {
 		// Not there is not followed: the process list says whether it is gone.
 		return ClientSession{}, false, err

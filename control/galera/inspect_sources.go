@@ -1,7 +1,6 @@
 package galera
 
 import (
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"strconv"
@@ -68,9 +67,12 @@ type sources struct {
 
 // findSources asks the server which sources there are. An error is that of the
 // connection: what the account may not read is not an error but unseen.
-func findSources(c driver.Conn, account string) (s sources, err error) {
+func findSources(c *session, account string) (s sources, err error) {
 	plugin := false
-	err = queryRows(c, columnsQuery, func(_ int, row []value) error {
+	err = c.ask(columnsQuery, func(_ int, row []value) error {
+		if len(row) != 2 {
+			return errColumns
+		}
 		switch table, column := strings.ToUpper(row[0].text()), strings.ToUpper(row[1].text()); {
 		case table == "METADATA_LOCK_INFO":
 			plugin = true
@@ -82,7 +84,7 @@ func findSources(c driver.Conn, account string) (s sources, err error) {
 			s.milliseconds = true
 		}
 		return nil
-	})
+	}, nil)
 	if err != nil {
 		return s, err
 	}
@@ -112,7 +114,7 @@ func findSources(c driver.Conn, account string) (s sources, err error) {
 	return s, nil
 }
 
-func findTransactions(c driver.Conn, on bool, account string) (found bool, why string, err error) {
+func findTransactions(c *session, on bool, account string) (found bool, why string, err error) {
 	if !on {
 		return false, psHint, nil
 	}
@@ -127,7 +129,7 @@ func findTransactions(c driver.Conn, on bool, account string) (found bool, why s
 	return found, psHint, err
 }
 
-func findLocks(c driver.Conn, on, plugin bool, account string) (from lockSource, why string, err error) {
+func findLocks(c *session, on, plugin bool, account string) (from lockSource, why string, err error) {
 	// The plugin first: where it is, it was installed to be used, and it is cheaper
 	// than the same in performance_schema.
 	if plugin {
@@ -170,11 +172,11 @@ const (
 )
 
 // count asks for one number; no row is 0.
-func count(c driver.Conn, text string) (n uint64, err error) {
-	err = queryRows(c, text, func(_ int, row []value) error {
+func count(c *session, text string) (n uint64, err error) {
+	err = c.ask(text, func(_ int, row []value) error {
 		n = row[0].number()
 		return nil
-	})
+	}, nil)
 	return n, err
 }
 

@@ -57,6 +57,7 @@ const (
 	ClassAccessDenied    Class = "access-denied"
 	ClassCredentials     Class = "credentials"
 	ClassPrivilege       Class = "privilege"
+	ClassTLS             Class = "tls"
 	ClassTooManyConns    Class = "too-many-connections"
 	ClassHostBlocked     Class = "host-blocked"
 	ClassServerResources Class = "server-resources"
@@ -65,6 +66,16 @@ const (
 	ClassLocal           Class = "local"
 	ClassOther           Class = "other"
 )
+
+// WantsAccess tells whether the probe says nothing because it is not let in: a matter of its
+// account or of TLS, which an administrator must mend.
+func (c Class) WantsAccess() bool {
+	switch c {
+	case ClassAccessDenied, ClassCredentials, ClassPrivilege, ClassTLS, ClassHostBlocked:
+		return true
+	}
+	return false
+}
 
 // Outcome is what one attempt at probing a node came to.
 type Outcome struct {

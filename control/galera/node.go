@@ -11,6 +11,9 @@ const (
 	// unknownPause is the time between attempts while they say nothing: every
 	// one of them may be a failed login in the server's log.
 	unknownPause = 500 * time.Millisecond
+	// tlsPause is the same where TLS fails: servers count such an attempt as one that was
+	// given up before the login (see patience), and 100 of them in a row block this host.
+	tlsPause = 15 * time.Second
 	// patience is how many deadlines a node that hangs is given for its greeting once
 	// it is down. Nothing waits for it then, while every connection given up before
 	// the greeting is a mark against this host: at max_connect_errors (100) the server
@@ -32,6 +35,7 @@ type node struct {
 	last    Outcome
 	epoch   time.Time // see pace.onGrid
 	started time.Time // of the last attempt
+	unasked bool      // see wait
 }
 
 // pace is when and how to probe next.
@@ -55,6 +59,8 @@ func gridEpoch(now time.Time, interval time.Duration) time.Time {
 // confirmed at once and briefly, an attempt that says nothing is repeated calmly.
 func nextPace(cfg *Config, s State, last Outcome) pace {
 	switch {
+	case last.Class == ClassTLS:
+		return pace{wait: max(tlsPause, cfg.Interval), deadline: cfg.Deadline}
 	case last.Kind == KindUnknown:
 		return pace{wait: max(unknownPause, cfg.Interval), deadline: cfg.Deadline}
 	case last.Kind == KindDown && s.Verdict != Down:
@@ -128,28 +134,27 @@ func (n *node) attempt(ctx context.Context, p pace) (Reading, time.Duration, err
 // connect makes a session. accepted: it got as far as a connection. stale is an error
 // that makes a good reading on it worthless (see dialer.dial).
 func (n *node) connect(ctx context.Context, p pace) (accepted bool, stale, err error) {
-	conn, spent, stale, err := n.dialer.dial(ctx, p.deadline)
-	if err != nil {
-		return false, nil, err
+	var weak error
+	l := n.cfg.login()
+	// What confirms a failure has a fraction of a deadline, and as much as without TLS.
+	l.apart = p.deadline < n.cfg.Deadline
+	n.session, weak, stale, err = n.dialer.open(ctx, opening{
+		login: l, life: ctx, budget: p.deadline,
+		connected: func(w *wire, left time.Duration) {
+			accepted = true
+			n.metrics.connects.Inc()
+			if w.begin(left); p.patient {
+				w.left, w.silent = patience*n.cfg.Deadline, n.stillSilent
+			}
+		},
+	})
+	if weak != nil && err == nil {
+		n.log.Warn("the node offers TLS and it fails: its probes go on in plain text", "error", weak)
 	}
-	n.metrics.connects.Inc()
-	w, err := newWire(conn)
-	if err != nil {
-		return true, nil, err
-	}
-	if p.patient {
-		w.begin(patience * n.cfg.Deadline)
-		w.silent = n.stillSilent
-	} else {
-		w.begin(max(p.deadline-spent, grace))
-	}
-	n.session, err = openSession(ctx, w, n.target.Address, login{account: n.account(), tls: n.cfg.TLS})
-	return true, stale, err
+	return accepted, stale, err
 }
 
-func (n *node) account() Account {
-	return Account{User: n.cfg.User, PasswordFile: n.cfg.PasswordFile}
-}
+func (n *node) account() Account { return n.cfg.login().account }
 
 // silence adds to a timeout how long the node was given, and whether it accepted a
 // connection meanwhile.
@@ -173,6 +178,9 @@ func (n *node) conclude(r Reading, rtt time.Duration, err error) {
 	n.last, n.state = o, Next(n.state, o, n.cfg.Failures)
 	now := time.Now()
 	n.metrics.observe(o, now.Sub(n.started))
+	if n.state.Verdict != before.Verdict {
+		n.metrics.verdict(n.state.Verdict)
+	}
 	n.publish(func(s *record) {
 		s.State, s.At = n.state, now
 		if err == nil {
@@ -180,9 +188,6 @@ func (n *node) conclude(r Reading, rtt time.Duration, err error) {
 			s.track.add(r, now.Add(-rtt), n.cfg.stuck())
 		}
 	})
-	if n.state.Verdict != before.Verdict {
-		n.metrics.verdict(n.state.Verdict)
-	}
 	switch {
 	case n.state.Verdict != before.Verdict:
 		n.log.Info("the verdict on a node has changed", "from", before.Verdict.String(), "to", n.state.Verdict.String(), "reason", n.state.Reason)
@@ -199,7 +204,8 @@ func (n *node) stillSilent() {
 }
 
 // wait lets the time until the next attempt pass. With a connection it ends early
-// if the node closes that.
+// if the node closes that, but not twice in a row: a server that says what nobody has
+// asked for must not make the probe run as fast as it can.
 func (n *node) wait(ctx context.Context, p pace) {
 	d := p.wait
 	if p.onGrid {
@@ -208,10 +214,13 @@ func (n *node) wait(ctx context.Context, p pace) {
 	if d <= 0 {
 		return
 	}
-	if n.session != nil {
+	if n.session != nil && !n.unasked {
+		began := time.Now()
 		n.session.wire.rest(d)
+		n.unasked = time.Since(began) < d
 		return
 	}
+	n.unasked = false
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -11,6 +11,8 @@ type OnceConfig struct {
 	Address string
 	// Account is whom to log in as. Without a user only the server's greeting is read.
 	Account Account
+	// SSL says how to encrypt the connection.
+	SSL SSL
 	// ExpectUUID is the Galera state UUID of the cluster's record; "" accepts any.
 	ExpectUUID string
 	// Within bounds all of it, connecting and logging in included. Zero means
@@ -58,29 +60,14 @@ func Once(ctx context.Context, cfg OnceConfig) (Glance, error) {
 
 // once does the work. The reading is empty when there is no user to log in as.
 func once(ctx context.Context, d *dialer, cfg OnceConfig) (greeted bool, r Reading, err error) {
-	conn, spent, _, err := d.dial(ctx, cfg.Within)
-	if err != nil {
-		return false, r, err
+	if cfg.Account.User == "" {
+		greeted, err = d.greets(ctx, cfg.Within)
+		return greeted, r, err
 	}
-	w, err := newWire(conn)
-	if err != nil {
-		return false, r, err
-	}
-	w.begin(max(cfg.Within-spent, grace))
-	unbind := context.AfterFunc(ctx, w.stop)
-	defer unbind()
-	packet, err := readGreeting(w)
-	if err != nil {
-		_ = w.Close()
-		return false, r, err
-	}
-	greeted = packet[packetHeader] == protocolVersion
-	if greeted && cfg.Account.User == "" {
-		return true, r, w.Close()
-	}
-	// An error instead of a greeting is read, and worded, by the driver.
-	w.unread = packet
-	s, err := openSession(ctx, w, cfg.Address, login{account: cfg.Account})
+	s, _, _, err := d.open(ctx, opening{
+		login: login{account: cfg.Account, ssl: cfg.SSL, greeted: func() { greeted = true }}, life: ctx, budget: cfg.Within,
+		connected: func(w *wire, left time.Duration) { w.begin(left) },
+	})
 	if err != nil {
 		return greeted, r, err
 	}
@@ -90,4 +77,27 @@ func once(ctx context.Context, d *dialer, cfg OnceConfig) (greeted bool, r Readi
 	}
 	s.close()
 	return greeted, r, nil
+}
+
+// greets reads a server's greeting and leaves again.
+func (d *dialer) greets(ctx context.Context, within time.Duration) (bool, error) {
+	conn, spent, _, err := d.dial(ctx, within)
+	if err != nil {
+		return false, err
+	}
+	w, err := newWire(conn)
+	if err != nil {
+		return false, err
+	}
+	defer w.Close()
+	w.begin(max(within-spent, grace))
+	defer context.AfterFunc(ctx, w.stop)()
+	packet, err := readGreeting(w)
+	if err != nil {
+		return false, err
+	}
+	if body := packet[packetHeader:]; body[0] == errorPacket {
+		return false, serverError(body)
+	}
+	return true, nil
 }

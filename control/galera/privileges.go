@@ -2,7 +2,6 @@ package galera
 
 import (
 	"context"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"strings"
@@ -33,7 +32,7 @@ func (e *PrivilegeError) Unwrap() error { return e.Err }
 // checkProcess returns a PrivilegeError if the account may not see the sessions of
 // others. Global privileges are read at the login, so the answer holds as long as the
 // connection.
-func checkProcess(c driver.Conn, account string) (*PrivilegeError, error) {
+func checkProcess(c *session, account string) (*PrivilegeError, error) {
 	_, err := count(c, processQuery)
 	var server *mysql.MySQLError
 	if errors.As(err, &server) && server.Number == erSpecificAccess {
@@ -55,7 +54,7 @@ func (i *Inspector) Lacks(ctx context.Context) (string, error) {
 		if c.lacks != nil {
 			return c.lacks
 		}
-		_, err := count(c.conn, processQuery)
+		_, err := count(c.session, processQuery)
 		return err
 	})
 	var lacking *PrivilegeError

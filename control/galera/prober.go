@@ -215,7 +215,7 @@ func (p *Prober) commit(ctx context.Context, n *node) {
 		return // the probe says so
 	}
 	c := &canary{
-		target: n.target, cfg: p.cfg.Canary, login: login{account: n.account(), tls: p.cfg.TLS}, dialer: d,
+		target: n.target, cfg: p.cfg.Canary, login: p.cfg.login(), dialer: d,
 		epoch: gridEpoch(p.epoch, p.cfg.Canary.Interval), log: n.log, metrics: n.metrics, publish: n.publish,
 		verdict: func() Verdict { return p.verdict(n.target) },
 	}

@@ -140,11 +140,15 @@ func (p *parser) reading() (Reading, error) {
 	return p.r, nil
 }
 
+// longestValue is beyond every value that is kept: a UUID has 36 bytes, a version about 60.
+const longestValue = 128
+
+// reuse is a value as text, which goes into sentences and so to the other members.
 func reuse(prev string, value []byte) string {
 	if prev == string(value) {
 		return prev
 	}
-	return string(value)
+	return plainText(string(value[:min(len(value), longestValue)]), longestValue)
 }
 
 // number reads a counter. Galera prints an undefined one (-1) as an unsigned

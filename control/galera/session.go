@@ -3,12 +3,10 @@ package galera
 import (
 	"context"
 	"crypto/tls"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"strconv"
 	"strings"
 	"time"
 
@@ -41,7 +39,7 @@ const (
 
 	// farewell is how long saying goodbye to a server may take.
 	farewell = 50 * time.Millisecond
-	// answerSize bounds a packet of the answers, which are a few hundred bytes.
+	// answerSize is what the driver may write at once; a login has a few hundred bytes.
 	answerSize = 1 << 20
 )
 
@@ -53,7 +51,14 @@ var selected = [...][]byte{
 // login is what a session logs in with.
 type login struct {
 	account Account
-	tls     *tls.Config
+	ssl     SSL
+	// plain: TLS has failed, and ssl lets the session do without.
+	plain bool
+	// apart: the time that TLS takes, where the session may do without, is not taken off the
+	// wire's budget, which is short.
+	apart bool
+	// greeted, if set, is called when a server has greeted and refused nothing yet.
+	greeted func()
 }
 
 // password reads the password file. It is done for every connection, so that a
@@ -71,20 +76,26 @@ func (l login) password() (string, error) {
 
 // session is a connection that is logged in.
 type session struct {
-	wire *wire
-	conn driver.Conn
+	wire   *wire
+	stream io.ReadWriter // the wire, or TLS on it
+	in     packets       // what comes from there
+	// noEOF: rows end as CLIENT_DEPRECATE_EOF has it.
+	noEOF bool
 	// unbind undoes that the end of the context stops the wire.
 	unbind func() bool
 	last   Reading // the previous one: its strings are reused, its Version holds
 	full   bool    // the next query is the full one
-	row    [len(selected)]driver.Value
-	text   []byte
+	row    [mostColumns]value
+	// encrypted is the version of TLS, "" for none.
+	encrypted string
 }
 
 // openSession logs in on a connection, which it closes if that fails. The end of
-// ctx stops the wire at any time. The wire's budget must have begun.
+// ctx stops the wire at any time. The wire's budget must have begun. The error is a
+// [TLSError] where encrypting failed.
 func openSession(ctx context.Context, w *wire, address string, l login) (*session, error) {
-	s := &session{wire: w, full: true}
+	s := &session{wire: w, stream: w, full: true}
+	s.in.from = w
 	s.unbind = context.AfterFunc(ctx, w.stop)
 	if err := s.logIn(address, l); err != nil {
 		s.abort()
@@ -95,28 +106,33 @@ func openSession(ctx context.Context, w *wire, address string, l login) (*sessio
 
 func (s *session) logIn(address string, l login) (err error) {
 	defer recoverAsProtocolError(&err)
-	if s.wire.unread, err = readGreeting(s.wire); err != nil {
-		return err
-	}
-	cfg := mysql.NewConfig()
-	cfg.User = l.account.User
-	if cfg.Passwd, err = l.password(); err != nil {
-		return err
-	}
-	cfg.Net, cfg.Addr = "tcp", address
-	cfg.TLS = l.tls
-	cfg.MultiStatements = true
-	cfg.MaxAllowedPacket = answerSize // else the driver asks the server, a round trip
-	cfg.ConnectionAttributes = "program_name:haproxyd"
-	cfg.Logger = &mysql.NopLogger{}
-	cfg.DialFunc = func(context.Context, string, string) (net.Conn, error) { return s.wire, nil }
-	connector, err := mysql.NewConnector(cfg)
+	greeting, err := readGreeting(s.wire)
 	if err != nil {
 		return err
 	}
-	// A context that ends would cost the driver a goroutine's wake-up per query; the
-	// wire bounds the time.
-	s.conn, err = connector.Connect(context.Background())
+	if body := greeting[packetHeader:]; body[0] == errorPacket {
+		return serverError(body)
+	}
+	if l.greeted != nil {
+		l.greeted()
+	}
+	password, err := l.password()
+	if err != nil {
+		return err
+	}
+	g := &guard{session: s, mode: l.ssl.mode()}
+	offered := offers(greeting, capabilitySSL)
+	if l.encrypts(offered) {
+		if !offered {
+			return &TLSError{Mode: l.ssl.mode(), Err: errNoTLS}
+		}
+		g.tls = func(conn net.Conn) (*tls.Conn, error) { return s.encrypt(conn, address, l) }
+	}
+	err = g.run(greeting, address, l.account, password)
+	if offered && g.mode == SSLDisabled && serverNumber(err) == erAccessDenied {
+		// MariaDB says no more than that where it wants TLS.
+		err = errors.Join(err, &TLSError{Mode: g.mode, Err: errNotWanted})
+	}
 	return err
 }
 
@@ -132,7 +148,7 @@ func (s *session) read() (r Reading, err error) {
 	}
 	p := newParser(s.last)
 	p.r.Version = s.last.Version
-	if err := s.ask(text, &p); err != nil {
+	if err := s.collect(text, &p); err != nil {
 		var server *mysql.MySQLError
 		if !errors.As(err, &server) || server.Number != erUnknownCom {
 			return Reading{}, s.cause(err)
@@ -151,78 +167,32 @@ func (s *session) read() (r Reading, err error) {
 	return r, nil
 }
 
-func (s *session) ask(text string, p *parser) error {
-	rows, err := s.conn.(driver.QueryerContext).QueryContext(context.Background(), text, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = rows.Close() }() // an error has been seen, or everything was read
-	results := rows.(driver.RowsNextResultSet)
-	for {
-		if err := s.readResult(rows, p); err != nil {
-			return err
+// collect reads results: of SHOW, with a name and a value in each row, or of SELECT,
+// with a column for each name.
+func (s *session) collect(text string, p *parser) error {
+	return s.ask(text, func(_ int, row []value) error {
+		switch columns := len(row); {
+		case columns < 2 || columns > len(selected):
+			return fmt.Errorf("%w: a result of %d columns", ErrIncomplete, columns)
+		case columns == 2:
+			return p.set(row[0], row[1])
 		}
-		if err := results.NextResultSet(); err != nil {
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			return err
-		}
-	}
-}
-
-// readResult reads one result: of SHOW, with a name and a value in each row, or of
-// SELECT, with a column for each name.
-func (s *session) readResult(rows driver.Rows, p *parser) error {
-	columns := len(rows.Columns())
-	if columns < 2 || columns > len(selected) {
-		return fmt.Errorf("%w: a result of %d columns", ErrIncomplete, columns)
-	}
-	for {
-		row := s.row[:columns]
-		if err := rows.Next(row); err != nil {
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			return err
-		}
-		if columns == 2 {
-			name, _ := row[0].([]byte)
-			if err := p.set(name, s.bytes(row[1])); err != nil {
-				return err
-			}
-			continue
-		}
-		for i, value := range row {
-			if err := p.set(selected[i], s.bytes(value)); err != nil {
+		for i, v := range row {
+			if err := p.set(selected[i], v); err != nil {
 				return err
 			}
 		}
-	}
+		return nil
+	}, nil)
 }
 
-// bytes is a value as text: the driver turns columns that hold numbers into
-// numbers. The result is valid until the next call.
-func (s *session) bytes(v driver.Value) []byte {
-	switch v := v.(type) {
-	case []byte:
-		return v
-	case int64:
-		s.text = strconv.AppendInt(s.text[:0], v, 10)
-		return s.text
-	case uint64:
-		s.text = strconv.AppendUint(s.text[:0], v, 10)
-		return s.text
-	}
-	return nil
-}
-
-// cause is what was behind an error of the driver, which calls every failure of
-// the connection mysql.ErrInvalidConn.
+// cause is what was behind an error: the connection's own, but for what a server or a
+// file said before, and for what failed in TLS, which has it inside.
 func (s *session) cause(err error) error {
 	var server *mysql.MySQLError
 	var credentials *CredentialsError
-	if s.wire.err == nil || errors.As(err, &server) || errors.As(err, &credentials) {
+	var encrypting *TLSError
+	if s.wire.err == nil || errors.As(err, &server) || errors.As(err, &credentials) || errors.As(err, &encrypting) {
 		return err
 	}
 	return s.wire.err
@@ -233,16 +203,14 @@ func (s *session) cause(err error) error {
 func (s *session) abort() {
 	s.unbind()
 	_ = s.wire.Close()
-	if s.conn != nil {
-		_ = s.conn.Close() // ends the driver's goroutine
-	}
 }
 
 // close says goodbye, so that the server does not log an aborted connection.
 func (s *session) close() {
 	s.unbind()
 	s.wire.begin(farewell)
-	_ = s.conn.Close()
+	_ = s.send(comQuit, "")
+	_ = s.wire.Close()
 }
 
 func recoverAsProtocolError(err *error) {

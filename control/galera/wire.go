@@ -2,6 +2,7 @@ package galera
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"sync/atomic"
@@ -22,6 +23,9 @@ const (
 	// grace is the extra wait after such a pause: what the node sent meanwhile lies in
 	// the socket and is read at once.
 	grace = 20 * time.Millisecond
+	// answerRoom is how many bytes of an exchange are read, TLS's own among them. A login
+	// has less than 10 KiB, with a long chain of certificates; a probe's answer 1 KiB.
+	answerRoom = 128 << 10
 )
 
 // wire is the connection to a node, under the driver.
@@ -39,13 +43,14 @@ type wire struct {
 	raw  syscall.RawConn
 	now  func() time.Time
 	left time.Duration // of the budget
-	// silent, if set, is called after each slice without an answer.
-	silent func()
-	err    error // the last failure
-	// unread is what was read already and is to be read again.
-	unread  []byte
-	peek    peeker
-	stopped atomic.Bool
+	// room is how many bytes the node may still say in this exchange.
+	room int
+	// silent, if set, is called after each slice without an answer, and answered once
+	// there is something of one.
+	silent, answered func()
+	err              error // the last failure
+	peek             peeker
+	stopped          atomic.Bool
 }
 
 func newWire(conn *net.TCPConn) (*wire, error) {
@@ -58,19 +63,28 @@ func newWire(conn *net.TCPConn) (*wire, error) {
 	return w, nil
 }
 
-// begin starts an exchange that may take budget.
+// begin starts an exchange that may take budget, with an answer of answerRoom bytes.
 func (w *wire) begin(budget time.Duration) {
-	w.left, w.err = budget, nil
+	w.left, w.room, w.err = budget, answerRoom, nil
 }
 
-// Read is net.Conn's, within the budget. Its error is os.ErrDeadlineExceeded when
-// the node was silent for the budget, and ErrOwnPause when that cannot be told.
+// Read is net.Conn's, within the budget and the room. Its error is
+// os.ErrDeadlineExceeded when the node was silent for the budget, ErrOwnPause when that
+// cannot be told, and wraps ErrProtocol when the node says more than it may.
 func (w *wire) Read(b []byte) (int, error) {
-	if len(w.unread) > 0 {
-		n := copy(b, w.unread)
-		w.unread = w.unread[n:]
-		return n, nil
+	if w.room <= 0 {
+		return 0, fmt.Errorf("%w: the answer has no end", ErrProtocol)
 	}
+	n, err := w.read(b[:min(len(b), w.room)])
+	w.room -= n
+	if n > 0 && w.answered != nil {
+		w.answered()
+		w.answered = nil
+	}
+	return n, err
+}
+
+func (w *wire) read(b []byte) (int, error) {
 	if w.left <= 0 {
 		return 0, w.failed(os.ErrDeadlineExceeded)
 	}
@@ -117,7 +131,11 @@ func (w *wire) Write(b []byte) (int, error) {
 	if err := w.SetWriteDeadline(w.now().Add(max(w.left, grace))); err != nil {
 		return 0, w.failed(err)
 	}
+	began := w.now()
 	n, err := w.Conn.Write(b)
+	if took := w.now().Sub(began); took < w.left+lateness {
+		w.left -= took
+	}
 	return n, w.failed(err)
 }
 
