@@ -23,7 +23,7 @@ UNIT = $$($(GO) list ./... | grep -v /e2e)
 PERCONA_IMAGE ?= percona-haproxy:$(VERSION)
 SBOM_TOOL = github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0
 
-.PHONY: help build test mysql test-unit test-simulation test-manifests test-e2e e2e e2e-clock e2e-k8s demo bench flood lint fuzz docker docker-percona docker-test sbom clean go root deps
+.PHONY: help build test mysql test-unit test-simulation soak mutants test-manifests test-e2e e2e e2e-clock e2e-k8s demo bench flood lint fuzz docker docker-percona docker-test sbom clean go root deps
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,15 @@ test-unit: go ## go vet, and the unit tests with the race detector
 test-simulation: go ## the register's seeded simulation, 100,000 operations and more
 	@$(GO) test -list '$(SIMULATION)' $(SIMULATION_PKG) | grep -q '^Test' || { echo "make: no test is named $(SIMULATION)" >&2; exit 1; }
 	$(GO) test -count=1 -v -timeout 20m -run '$(SIMULATION)' $(SIMULATION_PKG)
+
+# SOAK_TIME=2h ends it, SOAK_JOBS=1 plays one seed at a time, SOAK_FIRST=N begins at a seed.
+soak: go ## the register's simulation with new seeds until it is stopped (Ctrl-C), on every processor
+	@SOAK=1 $(GO) test -count=1 -v -timeout 0 -run '^TestSoak$$' ./cluster/register
+
+# MUTANTS=REGEXP takes some of them, MUTANTS_JOBS=1 one at a time.
+MUTANTS ?= .
+mutants: go ## break each rule of the register's DESIGN.md in turn: the test named for it must fail (20 min)
+	@MUTANTS='$(MUTANTS)' $(GO) test -count=1 -v -timeout 0 -run '^TestMutants' ./cluster/register
 
 # A module of its own, for what Kubernetes' types and kustomize bring with them.
 test-manifests: go ## the Kubernetes manifests, alerts and dashboard, and the tests of what makes the clusters

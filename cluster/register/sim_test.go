@@ -46,9 +46,20 @@ type simHost struct {
 	// initial are its own initial voters, if not nil.
 	initial []string
 	queue   []func()
+	// hidden keeps it out of the gossip, though it is heard.
+	hidden bool
+	// answers is where the reply that is being handled comes from, nil if what is
+	// handled is none.
+	answers *scope
+	// slowDisk, if not 0, is how long every write takes.
+	slowDisk time.Duration
 	// flight are writes that have not ended; more than one only under a mutation.
 	flight []*Write
 	down   bool
+	// old says that this process is of 7535bfe.
+	old bool
+	// mine is its disk, forgetful one that it has loaded an old copy of.
+	mine, forgetful uint64
 	// last is the identity for the mutation that keeps the id of a lost disk.
 	last image
 }
@@ -63,6 +74,8 @@ type simOptions struct {
 	keepID bool
 	// expect is every host's BootstrapExpect.
 	expect int
+	// late, mixed and forge: see simnet_test.go.
+	late, mixed, forge bool
 	// often is a fault that happens much more often than by chance.
 	often func(s *sim, h *simHost)
 }
@@ -85,25 +98,31 @@ type sim struct {
 	lostDisks                int
 	refused, recovers, inits int
 	// restored counts the exact copies that were put back, excused those of
-	// them that nobody else could know of; revived the write errors that passed.
-	restored, excused, revived int
-	freshChecks                int
-	problem                    error
-	onlyStuck                  bool
-	requests                   map[uint64]*simOp
-	nextReq                    uint64
+	// them that nobody else could know of; forgot the disks that were given up
+	// because they had forgotten something; revived the write errors that passed.
+	restored, excused, forgot, revived int
+	freshChecks                        int
+	problem                            error
+	onlyStuck                          bool
+	requests                           map[uint64]*simOp
+	// promised is how many promises a disk has ever made.
+	promised map[uint64]uint64
+	nextReq  uint64
 	// answered, if set, gets the answers instead of the clients.
 	answered func(r Result)
 	trace    func(format string, args ...any)
+	net
 }
 
 func newSim(o simOptions) *sim {
 	s := &sim{
 		opt: o, rng: rand.New(rand.NewSource(o.seed)), cut: make(map[[2]string]bool),
-		requests: make(map[uint64]*simOp), loss: 0.01, dup: 0.01, slow: 0.02, delay: 3 * time.Millisecond,
+		requests: make(map[uint64]*simOp), promised: make(map[uint64]uint64), loss: 0.01, dup: 0.01, slow: 0.02, delay: 3 * time.Millisecond,
 		gossipLag: 300 * time.Millisecond,
 	}
 	s.hist.init()
+	s.overheard = make(map[[2]uint64]uint64)
+	s.chance = rand.New(rand.NewSource(o.seed ^ 0x6e6574)) // "net"
 	for i := range o.voters + o.extra {
 		s.hosts = append(s.hosts, &simHost{s: s, name: fmt.Sprintf("px%d", i), down: true})
 	}
@@ -189,12 +208,14 @@ func (h *simHost) start() {
 		cfg.hooks.keepLostDisk = &im
 	}
 	cfg.hooks.applied, cfg.hooks.configured = s.applied, s.configured
+	h.old = s.opt.mixed && s.chance.Intn(2) == 0
 	core, err := NewCore(cfg, h.clock())
 	if err != nil {
 		s.fail("%s: %v", h.name, err)
 		return
 	}
 	h.core = core
+	h.remember(true)
 	s.logf("%s starts as %x (cluster %x, lost %q)", h.name, core.disk, core.cluster, cfg.Lost)
 	h.take()
 	h.tick(h.life)
@@ -236,8 +257,12 @@ func (h *simHost) gossip(life int) {
 	s.at(s.between(200*time.Millisecond, 400*time.Millisecond), func() { h.gossip(life) })
 	var members []Member
 	for _, o := range s.hosts {
-		if o != h && !o.down && !o.paused && !s.cut[[2]string{o.name, h.name}] && !s.cut[[2]string{h.name, o.name}] {
-			members = append(members, o.core.Self())
+		if o != h && !o.down && !o.paused && !o.hidden && !s.cut[[2]string{o.name, h.name}] && !s.cut[[2]string{h.name, o.name}] {
+			m := o.core.Self()
+			if o.old {
+				m = oldMember(m)
+			}
+			members = append(members, m)
 		}
 	}
 	s.at(s.between(time.Millisecond, s.gossipLag), func() {
@@ -261,6 +286,7 @@ func (h *simHost) take() {
 		}
 		h.write(o.Write)
 	}
+	h.answers = nil
 	if h.core != nil && !h.down {
 		s.observe(h)
 	}
@@ -283,31 +309,4 @@ func (h *simHost) crash() {
 	}
 	h.down = true
 	s.logf("%s crashes", h.name)
-}
-
-// send puts a message on the network.
-func (s *sim) send(from *simHost, m Message) {
-	to := s.host(m.Name)
-	if to == nil || to == from {
-		return
-	}
-	n := 1
-	if s.rng.Float64() < s.dup {
-		n = 2
-	}
-	for range n {
-		if s.rng.Float64() < s.loss || s.cut[[2]string{from.name, to.name}] {
-			continue
-		}
-		d := s.delay/4 + time.Duration(s.rng.Int63n(int64(s.delay)))
-		if s.rng.Float64() < s.slow {
-			d += s.between(0, 400*time.Millisecond)
-		}
-		s.at(d, func() {
-			if !to.down {
-				life := to.life
-				to.do(life, func() { to.core.Step(to.clock(), m.Data) })
-			}
-		})
-	}
 }

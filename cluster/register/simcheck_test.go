@@ -150,10 +150,33 @@ func (s *sim) configured(c *Core, index uint64) {
 	s.hist.configs[sc][index] = text
 }
 
+// checkConf demands that raft counts with the configuration that its member knows.
+func (s *sim) checkConf() {
+	for _, h := range s.hosts {
+		c := h.core
+		if h.down || c.node == nil || c.writing {
+			continue
+		}
+		counts := c.node.Status().Config
+		var voters []uint64
+		for id := range counts.Voters.IDs() {
+			voters = append(voters, id)
+		}
+		slices.Sort(voters)
+		want := slices.Concat(c.log.conf.GetVoters(), c.log.conf.GetVotersOutgoing())
+		slices.Sort(want)
+		if want = slices.Compact(want); !slices.Equal(voters, want) {
+			s.fail("raft of %s counts the voters %x, its configuration has %x", h.name, voters, want)
+		}
+	}
+}
+
 // observe looks at a core after every step.
 func (s *sim) observe(h *simHost) {
 	s.traceState(h)
 	s.checkFresh(h)
+	s.checkHonest(h)
+	h.remember(false)
 	c := h.core
 	if c.cluster == 0 || len(c.log.conf.GetVoters()) == 0 {
 		return

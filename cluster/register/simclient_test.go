@@ -115,7 +115,9 @@ func (s *sim) result(h *simHost, r Result) {
 	}
 	op.done, op.ret = true, s.now
 	s.hist.acknowledged(s.now, op)
-	op.scope.cluster, op.scope.generation, op.scope.origin = h.core.scope()
+	if op.scope = h.scope(); h.answers != nil {
+		op.scope = *h.answers
+	}
 	if op.client < 0 {
 		return
 	}

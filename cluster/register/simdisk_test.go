@@ -3,7 +3,11 @@ package register
 import (
 	"errors"
 	"slices"
+	"strings"
 	"time"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/tracker"
 )
 
 // simDisk holds a state file as bytes. copies are older ones.
@@ -49,14 +53,41 @@ func (h *simHost) load() (body []byte, lost string) {
 }
 
 // somebodyKnows says that a live host that can be reached knows of something
-// that the copy has forgotten.
+// that the copy has forgotten: of more promises of that disk than are in it, or of
+// entries that were committed while the copy was the only voter, or (the leader)
+// of entries that the disk has confirmed to it. That a host has applied more than
+// the copy holds is no such knowledge elsewhere: a majority without this disk may
+// have committed it, and then a voter that was away looks the same.
 func (s *sim) somebodyKnows(h *simHost, im *image) bool {
 	return im.log != nil && slices.ContainsFunc(s.hosts, func(o *simHost) bool {
 		c := o.core
 		return o != h && !o.down && !o.paused && !s.cut[[2]string{o.name, h.name}] && !s.cut[[2]string{h.name, o.name}] && c.knowsItself() &&
-			scope{c.cluster, c.generation, c.origin} == scope{im.cluster, im.generation, im.origin} &&
-			(c.seen[im.disk] > im.promises || c.log.applied.index > im.log.last().index)
+			scope{c.cluster, c.generation, c.origin} == scope{im.cluster, im.generation, im.origin} && c.knowsMoreOf(im)
 	})
+}
+
+// knowsMoreOf says that this core knows of something that the image, a copy of a
+// disk of its generation, has forgotten.
+func (c *Core) knowsMoreOf(im *image) bool {
+	last := im.log.last().index
+	sole := majorityOf(im.log.conf, func(id uint64) bool { return id == im.disk })
+	confirmed := false
+	if c.leading {
+		c.node.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
+			confirmed = confirmed || id == im.disk && pr.Match > last
+		})
+	}
+	return c.seen[im.disk] > im.promises || sole && c.log.applied.index > last || confirmed
+}
+
+// remember notes what a disk has promised, and whether the one that was just
+// loaded has forgotten some of it.
+func (h *simHost) remember(loaded bool) {
+	c, p := h.core, h.s.promised
+	if loaded && c.promises < p[c.disk] {
+		h.forgetful = c.disk
+	}
+	p[c.disk], h.mine = max(p[c.disk], c.durable), c.disk
 }
 
 // revive does what the daemon does when writing works again after an error.
@@ -78,6 +109,7 @@ func (h *simHost) revive(life int) {
 		return
 	}
 	h.core = core
+	h.remember(true)
 	h.s.revived++
 	h.s.logf("%s can write again", h.name)
 	h.take()
@@ -87,12 +119,20 @@ func (h *simHost) write(w *Write) {
 	s, life := h.s, h.life
 	if w.Aside != "" {
 		s.lostDisks++
-		s.logf("%s gives up its disk: %s", h.name, w.Aside)
+		if strings.Contains(w.Aside, "older copy") {
+			s.forgot++
+			if h.mine == 0 || h.forgetful != h.mine {
+				s.fail("%s gives up a disk that has forgotten nothing: %s", h.name, w.Aside)
+			}
+		}
 	}
 	h.flight = append(h.flight, w)
 	d := s.between(200*time.Microsecond, 3*time.Millisecond)
 	if s.rng.Float64() < 0.01 {
 		d = s.between(10*time.Millisecond, 300*time.Millisecond)
+	}
+	if h.slowDisk != 0 {
+		d = h.slowDisk
 	}
 	s.at(d, func() {
 		if h.life != life || h.down {

@@ -201,6 +201,12 @@ func (s *sim) play() error {
 	}
 	s.addClients(3 + s.rng.Intn(6))
 	s.at(quiet+s.between(0, 3*time.Second), s.faults)
+	if s.opt.late {
+		s.at(5*time.Second, s.replay)
+	}
+	if s.opt.forge {
+		s.at(quiet+3*time.Second, s.forge)
+	}
 	done := func() bool {
 		for _, c := range s.clients {
 			if !c.stop || c.op != nil {
@@ -212,6 +218,7 @@ func (s *sim) play() error {
 	s.run(120*time.Second, done)
 	if s.problem == nil {
 		s.checkLiveness()
+		s.checkConf()
 	}
 	s.checkHistory()
 	return s.problem
