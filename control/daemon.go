@@ -199,6 +199,11 @@ func (d *Daemon) start(ctx context.Context, g *errgroup.Group) error {
 		return err
 	}
 	d.writeHint("")
+	// What the disk knows holds from the first packet on.
+	ag := c.Agreement()
+	if rec, err := d.record(&ag); err == nil {
+		d.setLowest(c, rec)
+	}
 	s := &started{cluster: c}
 	g.Go(func() error { return c.Run(ctx) })
 	if d.deps.Prober != nil {

@@ -76,6 +76,7 @@ func (f *fakeCluster) Register() cluster.RegisterStatus        { return cluster.
 func (f *fakeCluster) InitForce(context.Context) error         { return nil }
 func (f *fakeCluster) Recover(context.Context, []string) error { return nil }
 func (f *fakeCluster) SetInitialVoters(names []string)         { f.initial = names }
+func (f *fakeCluster) Security() cluster.Security              { return cluster.Security{} }
 func (f *fakeCluster) SetLowest(uint8)                         {}
 
 func (f *fakeCluster) Remove(_ context.Context, name string) error {

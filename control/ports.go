@@ -22,6 +22,7 @@ type Agreement interface {
 	Remove(ctx context.Context, name string) error
 	SetInitialVoters(names []string)
 	SetLowest(version uint8)
+	Security() cluster.Security
 }
 
 // Inspector looks at the sessions of one database node: *galera.Inspector. It

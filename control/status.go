@@ -308,7 +308,7 @@ func (d *Daemon) status() api.Status {
 	st := api.Status{
 		Member: d.cfg.Name, Version: d.cfg.Version, Mode: "steer", Active: d.active(), Nodes: d.nodes(),
 		Members: d.members(), Register: d.register(), Problems: []string{}, Turn: d.sentence(),
-		Warnings: d.cfg.Warnings,
+		Warnings: slices.Clone(d.cfg.Warnings),
 	}
 	switch {
 	case d.cfg.Observe:
@@ -360,8 +360,15 @@ func (d *Daemon) status() api.Status {
 		for _, p := range d.differingPeers(s) {
 			add(p)
 		}
-		for _, n := range st.Register.Notes {
+		register := s.cluster.Register()
+		for _, n := range registerNotes(&register) {
 			add(n)
+		}
+		if rec, err := d.record(&ag); err == nil && rec != nil {
+			for _, n := range decide.Unread(rec, readers(s)) {
+				add(n)
+			}
+			st.Warnings = append(st.Warnings, d.trustWarnings(s, &ag, rec)...)
 		}
 	}
 	return st

@@ -47,11 +47,16 @@ func (d *Daemon) followVersions(s *started, ag *cluster.Agreement, rec *model.Re
 		v.versions = versions{common: common, since: now}
 	}
 	v.mu.Unlock()
+	d.setLowest(s.cluster, rec)
+}
+
+// setLowest tells the cluster what the record allows.
+func (d *Daemon) setLowest(c Agreement, rec *model.Record) {
 	lowest := 1
 	if rec != nil {
 		lowest = max(rec.Lowest, 1)
 	}
-	s.cluster.SetLowest(uint8(min(lowest, model.Protocol)))
+	c.SetLowest(uint8(lowest)) //nolint:gosec // at most model.Protocol, or it could not be decoded
 	d.m.lowest.Set(float64(lowest))
 }
 
@@ -82,13 +87,35 @@ func (d *Daemon) raise(s *started, ag *cluster.Agreement, rec *model.Record, now
 	return decide.Raise(rec, voterNames(ag), readers(s), age)
 }
 
-// versionNotes are sentences on versions, for status and `register status`.
+// versionNotes are sentences on versions, for `register status`.
 func (d *Daemon) versionNotes(s *started, ag *cluster.Agreement, rec *model.Record) []string {
 	if rec == nil {
 		return nil
 	}
 	out := decide.Unread(rec, readers(s))
-	if _, why := d.raise(s, ag, rec, time.Now()); why != "" {
+	if _, why := d.raise(s, ag, rec, d.clock.now()); why != "" {
+		out = append(out, why)
+	}
+	return out
+}
+
+// trustWarnings are what keeps the gossip from being as safe as it can be: nothing
+// is wrong with the agreement, and somebody should see to it.
+func (d *Daemon) trustWarnings(s *started, ag *cluster.Agreement, rec *model.Record) []string {
+	var out []string
+	sec := s.cluster.Security()
+	if len(sec.Plain) > 0 {
+		out = append(out, "these still send to this daemon without encryption: "+join(sec.Plain))
+	}
+	_, why := d.raise(s, ag, rec, d.clock.now())
+	switch {
+	case !sec.Keyed || sec.ReplayProtected:
+	case why != "":
+		out = append(out, "packets that were recorded and are sent again later are not refused yet")
+	default:
+		out = append(out, fmt.Sprintf("packets that were recorded and are sent again later are not refused with --gossip-encrypt %s", sec.Mode))
+	}
+	if why != "" {
 		out = append(out, why)
 	}
 	return out
@@ -110,7 +137,7 @@ func (d *Daemon) lowerVersion(ctx context.Context, req api.LowerRequest) (any, e
 	}
 	if res.Changed {
 		d.log.Warn("an operator lowered the record's lowest version: older daemons may take part again", "from", res.From, "to", res.Lowest)
-		d.events.add(time.Now(), fmt.Sprintf("the lowest version was lowered from %d to %d by an operator", res.From, res.Lowest))
+		d.events.add(d.clock.now(), fmt.Sprintf("the lowest version was lowered from %d to %d by an operator", res.From, res.Lowest))
 	}
 	res.Register = d.register()
 	return res, nil

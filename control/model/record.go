@@ -204,6 +204,9 @@ func DecodeRecord(b []byte) (*Record, error) {
 	if err := keep.Unmarshal(b, &r); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadRecord, err)
 	}
+	if r.Lowest > Protocol {
+		return nil, fmt.Errorf("%w: its lowest version is %d and this daemon reads %d: upgrade it", ErrBadRecord, r.Lowest, Protocol)
+	}
 	if r.Active == "" {
 		return nil, fmt.Errorf("%w: it names no active node", ErrBadRecord)
 	}

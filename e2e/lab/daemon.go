@@ -55,11 +55,15 @@ func (d *Daemon) File(name string) string { return filepath.Join(d.DataDir, "hap
 // Arguments returns the arguments every daemon of a lab needs: configuration, data folder, admin socket, the address
 // it is reached at, the key of the lab's gossip. Further ones follow.
 func (d *Daemon) Arguments(more ...string) []string {
+	return d.Keyless(append([]string{"--gossip-key-file", d.proxy.lab.GossipKey}, more...)...)
+}
+
+// Keyless is Arguments without the key.
+func (d *Daemon) Keyless(more ...string) []string {
 	return append([]string{
 		"--haproxy-cfg", d.proxy.ConfigFile, "--name", d.proxy.Name,
 		"--data-dir", d.DataDir, "--admin-socket", d.AdminSocket,
 		"--gossip-bind", d.proxy.IP + ":7946", "--gossip-advertise", d.proxy.IP + ":7946",
-		"--gossip-key-file", d.proxy.lab.GossipKey,
 	}, more...)
 }
 

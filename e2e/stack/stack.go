@@ -148,12 +148,17 @@ func withKey(p *lab.Proxy, key, config string) string {
 }
 
 // DaemonArgs are the arguments of one proxy's daemon.
-func (s *Stack) DaemonArgs(p *lab.Proxy) []string {
+func (s *Stack) DaemonArgs(p *lab.Proxy) []string { return p.Daemon.Arguments(s.moreArgs()...) }
+
+// Keyless are the arguments of a daemon that has no gossip key.
+func (s *Stack) Keyless(p *lab.Proxy) []string { return p.Daemon.Keyless(s.moreArgs()...) }
+
+func (s *Stack) moreArgs() []string {
 	more := []string{"--http-bind", "127.0.0.1:9102"}
 	if !s.Options.NoProbe {
 		more = append(more, "--probe-user", lab.ProbeUser, "--probe-password-file", s.Password)
 	}
-	return p.Daemon.Arguments(append(more, s.Options.DaemonArgs...)...)
+	return append(more, s.Options.DaemonArgs...)
 }
 
 // StartDaemons starts every daemon and waits for its admin socket.
