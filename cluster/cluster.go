@@ -86,30 +86,33 @@ func (c *Cluster) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// loop tells the register of the members and of the records that the gossip
-// brings, and the gossip of what the register has become and has committed.
+// loop tells the register of the members, and the gossip of what the register has
+// become and has committed; records that the gossip brings go through offered.
 func (c *Cluster) loop(ctx context.Context) {
 	type edition struct {
 		cluster uint64
 		order   gossip.Order
 	}
 	var (
-		spread, received edition
-		members          []register.Member
-		settled          = c.gossip.Settled()
+		spread  edition
+		members []register.Member
+		settled = c.gossip.Settled()
+		looked  time.Time        // at the members
+		again   <-chan time.Time // when to look again
 	)
 	for {
 		// Before that the register does not run, and would not take them.
 		if settled == nil {
-			if now := c.registerMembers(); !slices.Equal(now, members) {
-				members = now
-				c.register.SetMembers(slices.Clone(now))
-			}
-		}
-		if r, ok := c.gossip.Record(); ok && received != (edition{r.Cluster, r.Order}) {
-			received = edition{r.Cluster, r.Order}
-			if received != spread {
-				c.register.Receive(r.Data)
+			if wait := lookEvery(len(members)) - time.Since(looked); wait > 0 {
+				if again == nil {
+					again = time.After(wait)
+				}
+			} else {
+				looked = time.Now()
+				if now := registerMembers(c.gossip.Members()); !slices.Equal(now, members) {
+					members = now
+					c.register.SetMembers(slices.Clone(now))
+				}
 			}
 		}
 		self, status := c.register.Self(), c.register.Status()
@@ -131,6 +134,8 @@ func (c *Cluster) loop(ctx context.Context) {
 		case <-settled:
 			settled = nil
 		case <-c.wake:
+		case <-again:
+			again = nil
 		case <-c.register.Updates():
 		}
 	}
@@ -142,26 +147,6 @@ func (c *Cluster) describe(m *gossip.Meta, self register.Member) {
 	m.Voter, m.Willing = self.Voter, self.Willing
 	m.Leaving = self.Leaving || c.leaving.Load()
 	m.Order = order(self.Version)
-}
-
-// registerMembers returns the live members as the register wants them: those
-// that are settled, each name and disk once.
-func (c *Cluster) registerMembers() []register.Member {
-	var out []register.Member
-	for _, m := range c.gossip.Members() {
-		if !m.Live || !m.Settled {
-			continue
-		}
-		r := register.Member{
-			Name: m.Name, Disk: m.Disk, Cluster: m.Cluster, Generation: m.Generation, Initial: m.Initial,
-			Voter: m.Voter, Willing: m.Willing, Leaving: m.Leaving, Version: version(m.Order),
-		}
-		same := func(o register.Member) bool { return o.Name == r.Name && o.Disk == r.Disk }
-		if !slices.ContainsFunc(out, same) {
-			out = append(out, r)
-		}
-	}
-	return out
 }
 
 // Leave takes this member out of the voters and then tells the gossip, for a

@@ -113,7 +113,7 @@ func (c Config) gossip(meta gossip.Meta, of *Cluster) gossip.Config {
 	return gossip.Config{
 		Meta: meta, Label: label, Bind: c.GossipBind, Advertise: c.GossipAdvertise,
 		KeyFile: c.KeyFile, Encrypt: c.Encrypt, Insecure: c.Insecure, Join: c.Join,
-		Deliver: of.deliver, Changed: of.gossipChanged, Status: of.viewStatus,
+		Deliver: of.deliver, Changed: of.gossipChanged, Status: of.viewStatus, Offered: of.offered, Confirm: of.confirm,
 		Logger: c.Logger, Registerer: c.Registerer, Resolver: c.Resolver, Transport: c.Transport,
 		ProbeInterval: c.ProbeInterval, ProbeTimeout: c.ProbeTimeout, GossipInterval: c.GossipInterval,
 		PushPullInterval: c.PushPullInterval, ResolveInterval: c.ResolveInterval,

@@ -73,6 +73,24 @@ type Config struct {
 	// goroutines, and must not block. Required.
 	Status func() Status
 
+	// Offered receives the records that other members spread. If it is set,
+	// nothing but PublishRecord changes the record that this member keeps and
+	// spreads: a record is one sender's word, and the largest order would keep
+	// every true one from spreading. It is called from one goroutine, each record
+	// at most once a second, must not block, and Data must not be modified.
+	// nil: records of others are believed (tests).
+	Offered func(Record)
+
+	// Confirm is asked whether another live process of this member's name, on
+	// the disk of its metadata, has the better right to it. This process stops
+	// for it once it is settled itself only if that is so. It must not block.
+	// nil: it never is.
+	Confirm func(rival Member) bool
+
+	// MaxMembers bounds the members that are taken, this one among them. Those
+	// beyond it are refused, except at addresses of Join. Default 1,500.
+	MaxMembers int
+
 	// Logger receives what happens; nil discards it.
 	Logger *slog.Logger
 	// Registerer receives the metrics; nil keeps them private.
@@ -155,6 +173,9 @@ func (c Config) Validate() error {
 			fail("%s is negative (%s)", name, d)
 		}
 	}
+	if c.MaxMembers < 0 {
+		fail("MaxMembers is negative (%d)", c.MaxMembers)
+	}
 	if p, i := orElse(c.ProbeTimeout, defaultProbeTimeout), orElse(c.ProbeInterval, defaultProbeInterval); p >= i {
 		fail("ProbeTimeout (%s) must be shorter than ProbeInterval (%s)", p, i)
 	}
@@ -176,6 +197,9 @@ func (c Config) withDefaults() Config {
 	c.KeyInterval = orElse(c.KeyInterval, 2*time.Second)
 	c.BeatInterval = orElse(c.BeatInterval, 500*time.Millisecond)
 	c.StreamTimeout = orElse(c.StreamTimeout, 2*time.Second)
+	if c.MaxMembers == 0 {
+		c.MaxMembers = defaultMaxMembers
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

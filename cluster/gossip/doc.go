@@ -15,7 +15,14 @@
 // name, the disk id and what else others must know of a member travel in the
 // metadata (see Meta). Two live processes with one stable name are resolved by
 // a direct challenge: the later one stops, but only after the earlier one has
-// answered it, so that a crashed process never blocks its successor.
+// answered two, so that a crashed process never blocks its successor.
+//
+// A process that is settled, which is one that has its name, does not stop for
+// answers. It stops only for a settled live member of its name that has answered
+// fresh challenges at the address of the membership for five seconds, and only if
+// Config.Confirm finds that the other has the better right (package cluster: its
+// disk is a voter of the committed configuration, and this one's is not). Else both
+// stay, a warning names them, and gossip_name_conflicts counts them.
 //
 // # How a state spreads
 //
@@ -87,6 +94,55 @@
 //
 // Without a key nothing is authenticated, so that a seal would be worth nothing;
 // there is none.
+//
+// # One sender's word
+//
+// A record of another member is offered to the owner (Config.Offered) and is
+// neither kept nor spread: only what the owner publishes, because its register has
+// it, goes further. So a record with the largest order of all is one offer among
+// others.
+//
+// A view is believed only of a process that is a member or was one within the last
+// minute; one that comes a moment too early waits for its process, with few others.
+// A number that leaps, or that is lower but newer, is held until the process has
+// gone on counting there for a second and nobody has gone on where it was; and a
+// process that announces older data than is held of it takes back what was not its
+// own. Incarnations, by which memberlist orders the news of a member, may not leap
+// either. What one holder of the key can still do, as long as he goes on sending:
+// forge views, member by member, since views bear no signature. No decision rests
+// on one member's view.
+//
+// # Bounds
+//
+// All that comes in passes a guard (guard.go) before memberlist, which trusts the
+// lengths in a message, sees it. The figures are in limits.go.
+//
+//   - Datagrams: at most 2 KiB, of the right label, opened by a key where there is
+//     one, and in the shape that memberlist writes: flat, with no length that the
+//     bytes do not bear out. Each member's address may send 1,000 a second, all
+//     others together 1,000; with a key only what a key opens counts. The 32 members
+//     that count most, voters first, have sockets of their own, so that a flood of
+//     others finds another buffer full; the common socket's receiver pauses when it
+//     drops much. A dropped datagram costs no allocation.
+//   - Streams: 32 of members' addresses and those to join, 16 of others, 6 of one
+//     of them. One that stops in the middle makes room for a new one after 100 ms
+//     and ends after StreamTimeout. Each is read whole, into memory that grows with
+//     what has come and not with what was announced (3 MiB, 1 MiB of strangers, at
+//     most 4 and 1 MiB together), decrypted, unpacked and checked to the end, and
+//     only then shown to memberlist. So are answers on streams that we open. Two
+//     push/pulls are answered at a time for members, two for others.
+//   - Members: MaxMembers, new ones beyond a first MaxMembers at two a second, 500
+//     changes a second in the long run. Addresses to join have a reserve.
+//   - Views: 32 KiB each and 4 MiB together; beyond it the data of those members
+//     give way that came last. 64 views wait for their member, each in a packet.
+//   - Messages that wait: 1,024 and 4 MiB.
+//   - Log: one line of a kind in ten seconds, of memberlist's that may name members
+//     a few, and of all that others can cause two a second, with the number of
+//     those that were not logged.
+//
+// The key decides at last: a source address can be forged, and without a key
+// whoever reaches the port can be a member. What the bounds promise then is that
+// the process lives and goes on hearing its members, not that it hears no lies.
 //
 // # What is refused
 //

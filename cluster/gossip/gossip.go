@@ -43,6 +43,12 @@ type Gossip struct {
 	metrics *metrics
 	packer  packer
 	queue   queue
+	lines   lines
+	sources *sources
+	admits  admission
+	sockets *sockets // nil with another transport
+	records recordGate
+	waiting atomic.Int64 // bytes in inbound
 
 	keyText string // content of the key file when it was first read
 	seal    *seal  // nil without keys
@@ -68,6 +74,7 @@ type Gossip struct {
 	members map[string]*memberState // by process, this one included
 	gone    map[string]*memberState
 	views   viewStore
+	early   map[string]early // by process
 	seq     uint64
 	record  *storedRecord
 	// cluster is the id given to SetCluster.
@@ -103,9 +110,9 @@ func New(cfg Config) (*Gossip, error) {
 		cfg: cfg, process: newProcess(cfg.Meta.Name), log: cfg.Logger, metrics: m,
 		inbound: make(chan []byte, inboundSize),
 		publish: make(chan struct{}, 1), renew: make(chan struct{}, 1), lifted: make(chan struct{}, 1),
-		slots: make(chan struct{}, streams),
+		slots: make(chan struct{}, streams), sources: newSources(),
 		ready: make(chan struct{}), settled: make(chan struct{}),
-		meta: cfg.Meta, members: map[string]*memberState{}, gone: map[string]*memberState{}, views: viewStore{},
+		meta: cfg.Meta, members: map[string]*memberState{}, gone: map[string]*memberState{}, views: viewStore{}, early: map[string]early{},
 	}
 	if cfg.KeyFile != "" {
 		text, warning, err := readKeyFile(cfg.KeyFile)
@@ -186,8 +193,8 @@ func (g *Gossip) start(ctx context.Context) error {
 	c.UDPBufferSize = packetSize
 	c.DelegateProtocolMax = Reads // spoken: 0, as by those that know of none
 	c.EnableCompression = false
-	c.Delegate, c.Events = (*delegate)(g), (*delegate)(g)
-	c.Logger = log.New(&logBridge{logger: g.log, drop: g.metrics.drop}, "", 0)
+	c.Delegate, c.Events, c.Alive = (*delegate)(g), (*delegate)(g), (*delegate)(g)
+	c.Logger = log.New(&logBridge{logger: g.log, drop: g.metrics.drop, lines: &g.lines}, "", 0)
 	if g.keyText != "" {
 		keys, err := parseKeys(g.cfg.KeyFile, []byte(g.keyText))
 		if err != nil {
@@ -202,13 +209,8 @@ func (g *Gossip) start(ctx context.Context) error {
 	} else {
 		g.log.Warn("gossip is neither encrypted nor authenticated: whoever reaches the port can take part; set a key file")
 	}
-	if c.Transport == nil {
-		if c.Transport, err = listen(host, port, g.log); err != nil {
-			return fmt.Errorf("gossip on %s: %w", g.cfg.Bind, err)
-		}
-	}
-	if g.seal != nil {
-		c.Transport = g.seal.over(c.Transport)
+	if c.Transport, err = g.transport(c, host, port); err != nil {
+		return fmt.Errorf("gossip on %s: %w", g.cfg.Bind, err)
 	}
 	ml, err := memberlist.Create(c)
 	if err != nil {
@@ -219,6 +221,31 @@ func (g *Gossip) start(ctx context.Context) error {
 	g.ml, g.out = ml, ml
 	g.life.Unlock()
 	return nil
+}
+
+// transport stacks what is between memberlist and the sockets. The guard looks at
+// datagrams where they come in and, of sealed ones, once more at what they held; at
+// streams as memberlist would read them.
+func (g *Gossip) transport(c *memberlist.Config, host string, port int) (memberlist.Transport, error) {
+	if c.Transport != nil {
+		if g.seal == nil {
+			return c.Transport, nil
+		}
+		return g.seal.over(c.Transport), nil
+	}
+	s, err := listen(host, port, g.log)
+	if err != nil {
+		return nil, err
+	}
+	guard := g.newGuard(c)
+	g.sockets = s
+	var under memberlist.NodeAwareTransport = s
+	if g.seal != nil {
+		guard.sealed, g.seal.guard = true, guard
+		under = g.seal.over(s)
+	}
+	s.serve(guard)
+	return guardStreams(under, guard, g.cfg.StreamTimeout), nil
 }
 
 // Leave tells the others that this process stops, and waits until at least one
@@ -250,6 +277,8 @@ func (g *Gossip) loop(ctx context.Context, attempted <-chan struct{}) error {
 		timer  = time.NewTimer(0)
 		same   map[string]string // live processes of this one's name
 		sent   published
+
+		favoured time.Time
 	)
 	defer timer.Stop()
 	for {
@@ -257,6 +286,7 @@ func (g *Gossip) loop(ctx context.Context, attempted <-chan struct{}) error {
 		case <-ctx.Done():
 			return nil
 		case b := <-g.inbound:
+			g.waiting.Add(-int64(len(b)))
 			if err := g.handle(&rivals, b); err != nil {
 				return err
 			}
@@ -267,6 +297,10 @@ func (g *Gossip) loop(ctx context.Context, attempted <-chan struct{}) error {
 			g.publishChanges(&sent)
 		case <-g.lifted:
 			same = g.sameName()
+			if now := time.Now(); now.Sub(favoured) > favourEvery {
+				favoured = now
+				g.favour()
+			}
 		case <-attempted:
 			attempted = nil
 			settle = time.Now().Add(settleAfter)
@@ -277,14 +311,16 @@ func (g *Gossip) loop(ctx context.Context, attempted <-chan struct{}) error {
 			beat = now.Add(g.cfg.BeatInterval)
 			g.beat(&sent)
 			g.forget(now)
+			g.favour()
 		}
 		settledNow := g.isSettled()
 		rivals.sync(now, same, g.address(), settledNow)
+		g.metrics.rivals.Set(float64(rivals.insisting()))
 		for process, c := range rivals.tick(now, nonce) {
 			c.Name = g.cfg.Meta.Name
 			g.sendTo(process, c.encode())
 		}
-		if !settledNow && !settle.IsZero() && !now.Before(settle) && !rivals.pending() {
+		if !settledNow && !settle.IsZero() && !now.Before(settle) && (!rivals.pending() || now.Sub(settle) > settleLimit) {
 			g.SetMeta(func(m *Meta) { m.Settled = true })
 			close(g.settled)
 			settle = time.Time{}

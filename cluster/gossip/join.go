@@ -130,6 +130,7 @@ func (g *Gossip) joinRound(ctx context.Context, j *joiner, joined func()) {
 			g.log.Warn("cannot resolve a member to join", "error", err)
 		}
 	}
+	g.sources.expect(addresses)
 	known := g.liveAddresses()
 	var wg sync.WaitGroup
 	for _, address := range addresses {

@@ -2,7 +2,6 @@ package gossip
 
 import (
 	"bytes"
-	"context"
 	"log/slog"
 	"strings"
 	"sync"
@@ -17,14 +16,79 @@ import (
 type logBridge struct {
 	logger *slog.Logger
 	drop   func(reason string)
-
-	mu   sync.Mutex
-	last map[string]time.Time // reason -> last time that it was logged
+	lines  *lines
 }
 
-// quiet is how long a reason for dropping is not logged again: who sends to us
-// must not be able to fill our log.
-const quiet = 10 * time.Second
+// lines keeps whoever sends to us from filling our log: what others can cause is
+// logged a few times of each kind, and so many times in all.
+type lines struct {
+	mu    sync.Mutex
+	kinds map[string]*kindLines
+	all   bucket
+}
+
+type kindLines struct {
+	bucket
+	missed int // not logged since the last that was
+}
+
+// maxKinds bounds the kinds that are told apart; others can invent names that
+// stand in memberlist's lines.
+const maxKinds = 64
+
+var (
+	rateKind  = rate{0.1, 1} // lines a second of one kind
+	rateNoted = rate{0.2, 4} // of one kind of memberlist's that may name members
+	rateLines = rate{2, 5}   // of all kinds
+)
+
+// due reports whether a line of that kind, of which limit are logged, may be
+// logged now and, if so, how many of the kind were not since the last one.
+func (l *lines) due(kind string, now time.Time, limit rate) (missed int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	k := l.kinds[kind]
+	if k == nil {
+		if len(l.kinds) >= maxKinds {
+			kind = "other"
+			if k = l.kinds[kind]; k == nil {
+				l.kinds = nil // a day of honest lines comes here too
+			}
+		}
+		if k == nil {
+			if l.kinds == nil {
+				l.kinds = map[string]*kindLines{}
+			}
+			k = &kindLines{}
+			l.kinds[kind] = k
+		}
+	}
+	if !k.take(now, limit) || !l.all.take(now, rateLines) {
+		k.missed++
+		return 0, false
+	}
+	missed, k.missed = k.missed, 0
+	return missed, true
+}
+
+// warn logs what others have caused, within the limits. kind is constant text.
+func (l *lines) warn(logger *slog.Logger, kind, text string, args ...any) {
+	if missed, ok := l.due(kind, time.Now(), rateKind); ok {
+		if missed > 0 {
+			args = append(args, "not_logged", missed)
+		}
+		logger.Warn(text, args...)
+	}
+}
+
+// kindOf returns the constant beginning of a line of memberlist's: its variables
+// are numbers, quoted, or follow a colon or a bracket.
+func kindOf(text string) string {
+	if i := strings.IndexAny(text, "0123456789'\"`:([%"); i >= 0 {
+		text = text[:i]
+	}
+	return cut(text, 48)
+}
 
 // droppedTexts maps memberlist's texts (net.go of v0.7.0) to reasons; the first
 // match wins.
@@ -57,40 +121,31 @@ func (l *logBridge) Write(line []byte) (int, error) {
 	if strings.Contains(text, errUnfit.Error()) {
 		return len(line), nil // counted where it was refused
 	}
-	if level > slog.LevelDebug {
-		for _, d := range droppedTexts {
-			if strings.Contains(text, d.text) {
-				l.drop(d.reason)
-				if l.due(d.reason) {
-					l.logger.Warn("dropped a gossip message", "reason", d.reason, "memberlist", text)
-				}
-				return len(line), nil
-			}
+	if level <= slog.LevelDebug {
+		l.logger.Debug("memberlist", "text", text)
+		return len(line), nil
+	}
+	for _, d := range droppedTexts {
+		if strings.Contains(text, d.text) {
+			l.drop(d.reason)
+			l.lines.warn(l.logger, d.reason, "dropped a gossip message", "reason", d.reason, "memberlist", cut(text, maxLine))
+			return len(line), nil
 		}
 	}
 	// What memberlist calls an error is a lost packet or a member that is gone:
 	// nothing that an operator has to act on.
-	if level > slog.LevelInfo {
-		level = slog.LevelInfo
+	if missed, ok := l.lines.due(kindOf(text), time.Now(), rateNoted); ok {
+		args := []any{"text", cut(text, maxLine)}
+		if missed > 0 {
+			args = append(args, "not_logged", missed)
+		}
+		l.logger.Info("memberlist", args...)
 	}
-	l.logger.Log(context.Background(), level, "memberlist", "text", text)
 	return len(line), nil
 }
 
-// due reports whether reason was not logged for a while, and notes that it now is.
-func (l *logBridge) due(reason string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := time.Now()
-	if t, ok := l.last[reason]; ok && now.Sub(t) < quiet {
-		return false
-	}
-	if l.last == nil {
-		l.last = map[string]time.Time{}
-	}
-	l.last[reason] = now
-	return true
-}
+// maxLine bounds a line of memberlist's: names and metadata stand in some, twice.
+const maxLine = 512
 
 func splitLevel(text string) (slog.Level, string) {
 	tag, rest, ok := strings.Cut(text, " ")

@@ -53,9 +53,15 @@ func (d *delegate) NodeMeta(int) []byte {
 
 // NotifyMsg queues a message for loop. The slice is memberlist's.
 func (d *delegate) NotifyMsg(b []byte) {
+	if d.waiting.Add(int64(len(b))) > inboundBytes {
+		d.waiting.Add(-int64(len(b)))
+		d.metrics.drop(ReasonFull)
+		return
+	}
 	select {
 	case d.inbound <- slices.Clone(b):
 	default:
+		d.waiting.Add(-int64(len(b)))
 		d.metrics.drop(ReasonFull)
 	}
 }
@@ -79,7 +85,7 @@ func (d *delegate) LocalState(bool) []byte {
 	}
 	for _, e := range d.views {
 		if e.gone.IsZero() && e.header.Seq > 0 {
-			full := e.held == e.header.DataSeq
+			full := e.held > 0 && e.held == e.header.DataSeq
 			messages = append(messages, encodeView(e.header, e.packed, full, now.Sub(e.heard)))
 		}
 	}
@@ -106,7 +112,7 @@ func (d *delegate) take(n *memberlist.Node) {
 			reason = ReasonNewer
 		}
 		d.metrics.drop(reason)
-		d.log.Warn("ignoring a member whose metadata cannot be read", "process", n.Name, "address", n.Address(), "error", err)
+		d.lines.warn(d.log, "metadata", "ignoring a member whose metadata cannot be read", "process", n.Name, "address", n.Address(), "error", err)
 		d.NotifyLeave(n)
 		return
 	}
@@ -128,7 +134,15 @@ func (d *delegate) take(n *memberlist.Node) {
 	}
 	d.members[n.Name] = s
 	delete(d.gone, n.Name)
+	waited := (*Gossip)(d).takeEarly(n.Name)
 	d.mu.Unlock()
+	if waited != nil {
+		d.NotifyMsg(waited)
+	}
+	if old != nil {
+		d.sources.remove(&old.node)
+	}
+	d.sources.add(&s.node)
 	d.lift()
 }
 
@@ -140,13 +154,16 @@ func (d *delegate) NotifyLeave(n *memberlist.Node) {
 		left := *s
 		left.Live, left.Since = false, time.Now()
 		delete(d.members, n.Name)
-		d.gone[n.Name] = &left
+		if len(d.gone) < d.cfg.MaxMembers {
+			d.gone[n.Name] = &left
+		}
 		if e := d.views[n.Name]; e != nil {
 			e.gone = left.Since
 		}
 	}
 	d.mu.Unlock()
 	if s != nil {
+		d.sources.remove(&s.node)
 		d.queue.drop(viewName(n.Name))
 		d.lift()
 	}

@@ -22,6 +22,12 @@ const (
 	// ReasonFull is a message that came faster than this process could take it,
 	// or one that could not be sent for the same reason.
 	ReasonFull = "queue_full"
+	// ReasonStranger is a view of a process that is no member. It may become one
+	// within a moment; else nothing of it is kept.
+	ReasonStranger = "stranger"
+	// ReasonHeld is a view with a number that its process cannot have reached; it
+	// is believed only if the process goes on from there.
+	ReasonHeld = "held"
 	// ReasonUnreachable is a message to a member that is not there, or one whose
 	// sending failed.
 	ReasonUnreachable = "unreachable"
@@ -43,6 +49,7 @@ type metrics struct {
 
 	encrypted, protected prometheus.Gauge
 	plain                prometheus.Counter
+	rivals               prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -68,12 +75,15 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		plain: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "gossip_plain_packets_total", Help: "Gossip packets and streams that were taken although they were not encrypted (--gossip-encrypt accept or send).",
 		}),
+		rivals: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "gossip_name_conflicts", Help: "Other live processes of this member's name that say that this one has to stop, and that it does not stop for.",
+		}),
 	}
-	for _, r := range []string{ReasonKey, ReasonLabel, ReasonGarbage, ReasonNewer, ReasonCluster, ReasonFull, ReasonUnreachable, ReasonOld, ReasonReplayed, ReasonStale} {
+	for _, r := range []string{ReasonKey, ReasonLabel, ReasonGarbage, ReasonNewer, ReasonCluster, ReasonFull, ReasonStranger, ReasonHeld, ReasonUnreachable, ReasonOld, ReasonReplayed, ReasonStale} {
 		m.dropped.WithLabelValues(r)
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.dropped, m.sent, m.members, m.rejoins, m.encrypted, m.protected, m.plain} {
+	for _, c := range []prometheus.Collector{m.dropped, m.sent, m.members, m.rejoins, m.encrypted, m.protected, m.plain, m.rivals} {
 		errs = append(errs, reg.Register(c))
 	}
 	return m, errors.Join(errs...)

@@ -17,6 +17,8 @@ const packAbove = 512
 // unpackLimit bounds what a small message can make us allocate.
 const unpackLimit = 1 << 20
 
+var errTooLarge = errors.New("packed data is too large")
+
 const (
 	packPlain = iota
 	packFlate
@@ -53,9 +55,17 @@ func (p *packer) pack(data []byte) []byte {
 }
 
 // unpack returns a new slice with the data, nil if it is empty.
-func (p *packer) unpack(packed []byte) ([]byte, error) {
+func (p *packer) unpack(packed []byte) ([]byte, error) { return p.unpackUpTo(packed, unpackLimit) }
+
+// unpackView is unpack for the data of a view.
+func (p *packer) unpackView(packed []byte) ([]byte, error) { return p.unpackUpTo(packed, viewLimit) }
+
+func (p *packer) unpackUpTo(packed []byte, limit int) ([]byte, error) {
 	if len(packed) == 0 {
 		return nil, errTruncated
+	}
+	if len(packed) > limit+limit/8 {
+		return nil, errTooLarge // packing makes nothing that much larger
 	}
 	switch body := packed[1:]; packed[0] {
 	case packPlain:
@@ -69,12 +79,12 @@ func (p *packer) unpack(packed []byte) ([]byte, error) {
 		} else if err := p.in.(flate.Resetter).Reset(src, nil); err != nil {
 			return nil, err
 		}
-		data, err := io.ReadAll(io.LimitReader(p.in, unpackLimit+1))
+		data, err := io.ReadAll(io.LimitReader(p.in, int64(limit)+1))
 		if err != nil {
 			return nil, err
 		}
-		if len(data) > unpackLimit {
-			return nil, errors.New("packed data is too large")
+		if len(data) > limit {
+			return nil, errTooLarge
 		}
 		if src.Len() > 0 {
 			return nil, errTrailing

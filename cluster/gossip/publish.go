@@ -24,8 +24,12 @@ type published struct {
 func viewName(process string) string { return "view/" + process }
 
 // Publish makes data this member's view. It goes out at once if it differs from
-// the last one. Data must not be modified afterwards.
+// the last one. Data must not be modified afterwards. Others do not take more
+// than 32 KiB of it.
 func (g *Gossip) Publish(data []byte) {
+	if len(data) > viewLimit {
+		g.lines.warn(g.log, "view", "the view is too large for the others to take", "bytes", len(data), "limit", viewLimit)
+	}
 	g.mu.Lock()
 	e := g.own()
 	same := e.held > 0 && bytes.Equal(e.data, data)
@@ -147,7 +151,7 @@ func (g *Gossip) sendView(full bool) {
 	if !full && len(message) > g.packetLimit() {
 		message = encodeView(e.header, nil, false, 0)
 	}
-	item := queued{name: viewName(g.process), message: message, published: e.heard}
+	item := g.relayed(e, e.held > 0)
 	g.mu.Unlock()
 	for _, node := range g.audience() {
 		g.send(node, message)
@@ -157,11 +161,26 @@ func (g *Gossip) sendView(full bool) {
 	}
 }
 
+// relayed returns e for the queue: with its data if full, unless no packet would
+// ever have room for them. g.mu is held.
+func (g *Gossip) relayed(e *viewEntry, full bool) queued {
+	message := encodeView(e.header, e.packed, full, 0)
+	if full && len(message) > g.packetLimit() {
+		message = encodeView(e.header, nil, false, 0)
+	}
+	return queued{name: viewName(e.header.Process), message: message, published: e.heard}
+}
+
 // forget drops what is known of processes that are long gone.
 func (g *Gossip) forget(now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.views.forget(now.Add(-forgetAfter))
+	for p, v := range g.early {
+		if now.Sub(v.at) > earlyFor {
+			delete(g.early, p)
+		}
+	}
 	for p, m := range g.gone {
 		if now.Sub(m.Since) > forgetAfter {
 			delete(g.gone, p)

@@ -16,7 +16,7 @@ func (g *Gossip) handle(rivals *rivals, b []byte) error {
 				g.cfg.Deliver(m)
 			}
 		case kindView, kindBeat:
-			err = g.handleView(k, r)
+			err = g.handleView(k, r, b)
 		case kindRecord:
 			err = g.handleRecord(r, b)
 		case kindChallenge:
@@ -26,7 +26,7 @@ func (g *Gossip) handle(rivals *rivals, b []byte) error {
 			}
 		case kindAnswer:
 			var a answer
-			if a, err = decodeAnswer(r); err == nil && rivals.answered(a) {
+			if a, err = decodeAnswer(r); err == nil && rivals.answered(a) && g.givesWay(rivals, a.From) {
 				return g.nameTaken(a.From)
 			}
 		case kindState:
@@ -58,6 +58,30 @@ func (g *Gossip) dropped(err error) {
 	g.log.Debug("dropped a gossip message", "error", err)
 }
 
+// givesWay reports whether this process stops for a live process of its name that
+// says so. Before it has settled that is a start that fails. A settled one stops
+// only for a settled member that has been there and answered for a while, and
+// that its owner finds to have the better right; else both stay, and it shows.
+func (g *Gossip) givesWay(rivals *rivals, process string) bool {
+	settled := g.isSettled()
+	insists := rivals.insists(time.Now(), process, settled)
+	g.mu.Lock()
+	m := g.members[process]
+	g.mu.Unlock()
+	if m == nil || m.Name != g.cfg.Meta.Name {
+		return false
+	}
+	if !settled {
+		return insists
+	}
+	if insists && m.Settled && g.cfg.Confirm != nil && g.cfg.Confirm(m.Member) {
+		return true
+	}
+	g.lines.warn(g.log, "name", "another live daemon has this one's name and says that this one has to stop; stop one of them or rename it",
+		"name", m.Name, "process", process, "address", m.Address)
+	return false
+}
+
 func (g *Gossip) nameTaken(process string) error {
 	e := &NameTakenError{Name: g.cfg.Meta.Name, Process: process}
 	g.mu.Lock()
@@ -68,7 +92,10 @@ func (g *Gossip) nameTaken(process string) error {
 	return e
 }
 
-func (g *Gossip) handleView(k kind, r reader) error {
+// handleView takes in a view of a process that is a member or was one within the
+// last minute. That of another waits for a moment: nobody makes this member keep
+// views by inventing processes.
+func (g *Gossip) handleView(k kind, r reader, b []byte) error {
 	h, packed, age, err := decodeView(k, r)
 	if err != nil || h.Process == g.process {
 		return err
@@ -76,17 +103,34 @@ func (g *Gossip) handleView(k kind, r reader) error {
 	if g.otherCluster(h.Cluster) {
 		return nil
 	}
+	if h.Seq > maxCounter || !h.Order.sane() {
+		return errField
+	}
 	now := time.Now()
 	g.mu.Lock()
-	news, err := g.views.merge(now, h, packed, k == kindView, age, g.packer.unpack)
+	_, live := g.members[h.Process]
+	if _, gone := g.gone[h.Process]; !live && !gone {
+		g.keepEarly(h.Process, b, age, now)
+		g.mu.Unlock()
+		g.metrics.drop(ReasonStranger)
+		return nil
+	}
+	if g.views.hold(now, h, age) {
+		g.mu.Unlock()
+		g.metrics.drop(ReasonHeld)
+		return nil
+	}
+	news, err := g.views.merge(now, h, packed, k == kindView, age, g.packer.unpackView)
 	var item queued
 	if news {
 		e := g.views[h.Process]
-		if _, ok := g.members[h.Process]; !ok && e.gone.IsZero() {
-			e.gone = now // it is heard before it joined, or after it went
+		if !live && e.gone.IsZero() {
+			e.gone = now // it is heard after it went
 		}
-		message := encodeView(e.header, e.packed, k == kindView && e.held == e.header.DataSeq, 0)
-		item = queued{name: viewName(h.Process), message: message, published: e.heard}
+		if k == kindView {
+			g.trim(viewsBudget)
+		}
+		item = g.relayed(e, k == kindView && e.held > 0 && e.held == e.header.DataSeq)
 	}
 	g.mu.Unlock()
 	if news {
@@ -103,6 +147,9 @@ func (g *Gossip) handleRecord(r reader, message []byte) error {
 	if err != nil || g.otherCluster(v.Cluster) {
 		return err
 	}
+	if !v.Order.sane() {
+		return errField
+	}
 	g.mu.Lock()
 	old := g.record
 	g.mu.Unlock()
@@ -117,8 +164,17 @@ func (g *Gossip) handleRecord(r reader, message []byte) error {
 			return nil
 		}
 	}
+	if g.cfg.Offered != nil && !g.records.admit(message, time.Now()) {
+		return nil
+	}
 	if v.Data, err = g.packer.unpack(v.Data); err != nil {
 		return err
+	}
+	if g.cfg.Offered != nil {
+		// What it is worth is not for the gossip to say. If it is true, the
+		// owner publishes it, and that spreads it further.
+		g.cfg.Offered(v)
+		return nil
 	}
 	if g.storeRecord(v, message) {
 		nudge(g.publish) // spread it further, and tell the owner

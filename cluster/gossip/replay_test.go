@@ -274,6 +274,7 @@ func tapped(t *testing.T, file string, taps map[string]*tap) func(*Config) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		s.serve(nil)
 		p := &tap{NodeAwareTransport: s}
 		taps[c.Meta.Name], c.Transport, c.KeyFile = p, p, file
 	}

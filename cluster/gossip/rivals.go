@@ -37,6 +37,9 @@ const (
 // partition) the smaller process name stays. The asked process decides for
 // both, and each side keeps the rank that it first took towards a rival, so that
 // both sides always reach the same verdict and exactly one remains.
+//
+// A verdict is one sender's word, though, and whoever can send can invent a
+// process of any name. So it is not obeyed at once: see insists.
 type rivals struct {
 	self  string
 	known map[string]*rival
@@ -49,6 +52,8 @@ type rival struct {
 	next    time.Time
 	beaten  bool // it answered that it will be the one to stop
 	silent  bool // it did not answer askTimes challenges
+	stops   int  // fresh challenges that it answered with: you have to stop
+	first   time.Time
 }
 
 // rankWins reports whether process a with its rank remains beside process b.
@@ -71,6 +76,9 @@ func (r *rivals) sync(now time.Time, live map[string]string, own string, settled
 		}
 	}
 	for p, address := range live {
+		if r.known[p] == nil && len(r.known) >= maxRivals {
+			continue
+		}
 		v := r.get(p, settled, now)
 		if address == own {
 			v.silent, v.next = true, now.Add(askAgain)
@@ -159,4 +167,42 @@ func (r *rivals) answered(a answer) (stop bool) {
 	}
 	v.beaten, v.silent = true, false
 	return false
+}
+
+const (
+	// insistYoung is how many fresh challenges a rival must have answered for a
+	// process that has not settled to stop: a start that fails.
+	insistYoung = 2
+	// insistSettled and insistFor are how many it must have answered, and for how
+	// long, for a settled process to ask who has the better right.
+	insistSettled, insistFor = 5, 5 * time.Second
+)
+
+// insists notes that process answered a challenge with: you have to stop, and
+// reports whether it has done so often enough. The next challenge is a new one.
+func (r *rivals) insists(now time.Time, process string, settled bool) bool {
+	v := r.get(process, settled, now)
+	if v.stops == 0 {
+		v.first = now
+	}
+	v.stops++
+	v.nonce, v.asked, v.silent, v.next = 0, 0, false, now.Add(askEvery)
+	if !settled {
+		return v.stops >= insistYoung
+	}
+	if v.stops >= insistSettled {
+		v.next = now.Add(askAgain)
+	}
+	return v.stops >= insistSettled && now.Sub(v.first) >= insistFor
+}
+
+// insisting returns the number of live rivals that say that this process has to stop.
+func (r *rivals) insisting() int {
+	n := 0
+	for _, v := range r.known {
+		if v.stops > 0 {
+			n++
+		}
+	}
+	return n
 }

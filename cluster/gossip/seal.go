@@ -37,6 +37,7 @@ type seal struct {
 	metrics *metrics
 	keys    atomic.Pointer[[]sealKey]
 	strict  atomic.Bool
+	guard   *guard // of what a packet held; nil where the sockets have none
 
 	packets chan *memberlist.Packet
 	streams chan net.Conn

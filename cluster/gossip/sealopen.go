@@ -54,6 +54,9 @@ func (s *seal) open(p *memberlist.Packet) bool {
 			return false
 		}
 		p.Buf = f.payload
+		if from, ok := p.From.(*net.UDPAddr); ok && s.guard != nil && !s.guard.opened(p.Buf, from.AddrPort(), now) {
+			return false
+		}
 		return s.inspect(p.Buf, "")
 	default:
 		s.metrics.drop(ReasonGarbage)

@@ -18,6 +18,7 @@ import (
 // which at some dozen heartbeats a second is most of an idle daemon's work.
 type sockets struct {
 	log     *slog.Logger
+	guard   *guard
 	udp     *net.UDPConn
 	tcp     *net.TCPListener
 	packets chan *memberlist.Packet
@@ -25,6 +26,9 @@ type sockets struct {
 	closed  chan struct{}
 	once    sync.Once
 	wg      sync.WaitGroup
+
+	directMu sync.Mutex
+	direct   map[netip.AddrPort]*net.UDPConn // see prefer
 }
 
 var _ memberlist.NodeAwareTransport = (*sockets)(nil)
@@ -42,7 +46,7 @@ func listen(host string, port int, log *slog.Logger) (*sockets, error) {
 		if err != nil {
 			return nil, err
 		}
-		udp, err := net.ListenUDP("udp", &net.UDPAddr{IP: ip, Port: tcp.Addr().(*net.TCPAddr).Port})
+		udp, err := listenUDP(ip, tcp.Addr().(*net.TCPAddr).Port)
 		if err != nil {
 			_ = tcp.Close()
 			if port == 0 && attempt < 10 {
@@ -57,20 +61,37 @@ func listen(host string, port int, log *slog.Logger) (*sockets, error) {
 			log: log, udp: udp, tcp: tcp,
 			packets: make(chan *memberlist.Packet), streams: make(chan net.Conn), closed: make(chan struct{}),
 		}
-		s.wg.Go(s.receive)
-		s.wg.Go(s.accept)
 		return s, nil
 	}
 }
 
-func (s *sockets) receive() {
-	buf := make([]byte, 1<<16)
-	for {
-		n, from, err := s.udp.ReadFromUDPAddrPort(buf)
+// serve starts to receive, past g; nil lets everything pass.
+func (s *sockets) serve(g *guard) {
+	s.guard = g
+	s.wg.Go(func() { s.receive(s.udp) })
+	s.wg.Go(s.accept)
+}
+
+// receive takes what comes to one of the sockets.
+func (s *sockets) receive(conn *net.UDPConn) {
+	buf, plain := make([]byte, maxDatagram+1), make([]byte, 0, maxDatagram)
+	for dropped := 0; ; {
+		n, from, err := conn.ReadFromUDPAddrPort(buf)
 		now := time.Now()
 		if err != nil {
+			if conn != s.udp && !errors.Is(err, net.ErrClosed) {
+				// A member's socket hears that its process has ended.
+				time.Sleep(breath)
+				continue
+			}
 			if s.stopped(err, "receive") {
 				return
+			}
+			continue
+		}
+		if s.guard != nil && !s.guard.datagram(buf[:n], plain, from, now) {
+			if dropped++; dropped%breathAfter == 0 && conn == s.udp {
+				time.Sleep(breath)
 			}
 			continue
 		}
@@ -107,7 +128,9 @@ func (s *sockets) stopped(err error, what string) bool {
 	if errors.Is(err, net.ErrClosed) {
 		return true
 	}
-	s.log.Warn("gossip socket", "operation", what, "error", err)
+	if s.guard != nil {
+		s.guard.lines.warn(s.log, what, "gossip socket", "operation", what, "error", err)
+	}
 	select {
 	case <-s.closed:
 		return true
@@ -161,7 +184,12 @@ func (s *sockets) WriteTo(b []byte, address string) (time.Time, error) {
 
 // DialAddressTimeout opens a stream.
 func (s *sockets) DialAddressTimeout(to memberlist.Address, timeout time.Duration) (net.Conn, error) {
-	return (&net.Dialer{Timeout: timeout}).Dial("tcp", to.Addr)
+	d := net.Dialer{Timeout: timeout}
+	// The others tell members from strangers by the address.
+	if own := s.tcp.Addr().(*net.TCPAddr).IP; !own.IsUnspecified() {
+		d.LocalAddr = &net.TCPAddr{IP: own}
+	}
+	return d.Dial("tcp", to.Addr)
 }
 
 // DialTimeout opens a stream.
@@ -180,7 +208,7 @@ func (s *sockets) StreamCh() <-chan net.Conn { return s.streams }
 func (s *sockets) Shutdown() (err error) {
 	s.once.Do(func() {
 		close(s.closed)
-		err = errors.Join(s.udp.Close(), s.tcp.Close())
+		err = errors.Join(s.udp.Close(), s.tcp.Close(), s.closeDirect())
 		s.wg.Wait()
 	})
 	return err

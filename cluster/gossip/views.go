@@ -33,6 +33,7 @@ type viewEntry struct {
 	heard     time.Time // when header was published
 	published time.Time // when held was last said to be current
 	gone      time.Time // when the process stopped being a member; zero: it is one
+	side      sideline  // see hold
 }
 
 // viewStore holds the newest view of each process. Merging is idempotent,
@@ -46,6 +47,10 @@ func (s viewStore) merge(now time.Time, h Header, packed []byte, full bool, age 
 	e := s[h.Process]
 	if e == nil {
 		e = &viewEntry{}
+	}
+	if h.Seq > e.header.Seq && h.DataSeq < e.held {
+		// A process never goes back to older data: these were not its own.
+		e.empty()
 	}
 	if full && h.DataSeq > e.held {
 		data, err := unpack(packed)

@@ -33,6 +33,10 @@ const (
 // maxString bounds process names and addresses in messages.
 const maxString = 256
 
+// maxStateMessages bounds the messages of a push/pull: a view of each process
+// that is a member or was one lately, and a record.
+const maxStateMessages = stateNodes + 1
+
 // maxAge bounds the age that a message carries, in milliseconds: 24 days.
 const maxAge = 1 << 31
 
@@ -280,6 +284,9 @@ func decodeState(r reader) ([][]byte, error) {
 	n := r.uint()
 	if n > uint64(len(r.b)) { // every message takes a byte at least
 		return nil, errTruncated
+	}
+	if n > maxStateMessages {
+		return nil, errField
 	}
 	messages := make([][]byte, 0, n)
 	for range n {

@@ -1,0 +1,92 @@
+package gossip
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+)
+
+// newGuard returns the guard of the sockets. c is memberlist's configuration,
+// whose keys change.
+func (g *Gossip) newGuard(c *memberlist.Config) *guard {
+	return &guard{
+		label: g.cfg.Label, beside: []byte(g.cfg.Label), conf: c, drop: g.metrics.drop, lines: &g.lines, sources: g.sources,
+		warn: func(reason, what string, err error) {
+			g.lines.warn(g.log, reason, "dropped a gossip message", "reason", reason, "what", what, "error", err)
+		},
+	}
+}
+
+// admission bounds the processes that this member takes for members. A process
+// costs some kilobytes here and is probed, and memberlist keeps a dead one for
+// minutes, so both their number and the rate of new ones are bounded.
+type admission struct {
+	mu       sync.Mutex
+	fresh    bucket
+	news     bucket
+	reserved map[netip.Addr]*bucket
+}
+
+// errCrowd is what memberlist is told, and logs, of a process that is not taken.
+var errCrowd = errors.New("there are more members, or changes of them, than this daemon takes")
+
+// NotifyAlive is asked by memberlist, under its lock, before it believes any
+// news of a process.
+func (d *delegate) NotifyAlive(n *memberlist.Node) error {
+	if n.Name == d.process {
+		return nil
+	}
+	meta, err := decodeMeta(n.Meta)
+	if err == nil && !belongs(n.Name, meta.Name) {
+		err = errField
+	}
+	// A newer format is a member whose metadata we do not read; what cannot be
+	// read at all is none of ours.
+	if (err != nil && !errors.Is(err, ErrNewer)) || len(n.Name) > maxString || (len(n.Addr) != 4 && len(n.Addr) != 16) {
+		d.metrics.drop(ReasonGarbage)
+		return errShape
+	}
+	d.mu.Lock()
+	old, live := d.members[n.Name]
+	_, gone := d.gone[n.Name]
+	count := len(d.members)
+	d.mu.Unlock()
+	if live && old.node.Port == n.Port && slices.Equal(old.node.Meta, n.Meta) {
+		return nil // a repetition
+	}
+	now := time.Now()
+	a := &d.admits
+	ok := a.news.take(now, rateNews)
+	if ok && !live && !gone {
+		ip, _ := netip.AddrFromSlice(n.Addr)
+		ip = ip.Unmap()
+		if !d.sources.reserved(ip) || !a.expected(ip, now) {
+			ok = count < d.cfg.MaxMembers && a.fresh.take(now, rate{newPerSecond, float64(d.cfg.MaxMembers)})
+		}
+	}
+	if !ok {
+		d.metrics.drop(ReasonFull)
+		return errCrowd
+	}
+	return nil
+}
+
+// expected reports whether a new process at an address of the configuration has
+// a place that is kept for it, however many strangers there are.
+func (a *admission) expected(ip netip.Addr, now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	b := a.reserved[ip]
+	if b == nil {
+		if a.reserved == nil || len(a.reserved) >= defaultMaxMembers {
+			a.reserved = map[netip.Addr]*bucket{} // names that resolve to ever new addresses
+		}
+		b = &bucket{}
+		a.reserved[ip] = b
+	}
+	return b.take(now, rateReserved)
+}
