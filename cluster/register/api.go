@@ -241,6 +241,9 @@ type Counters struct {
 	// LostDisks counts the disks that this process found lost and replaced by
 	// a new id.
 	LostDisks uint64
+	// Doubts counts how often a member's word suspended this one's promises until
+	// a majority had been asked whether this disk has forgotten any.
+	Doubts uint64
 	// Messages that were dropped: undecodable, of a newer protocol, of another
 	// cluster, of another generation, for another disk, or not acceptable now.
 	DroppedGarbage, DroppedNewer, DroppedCluster, DroppedGeneration, DroppedDisk, DroppedOther uint64

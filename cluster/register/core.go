@@ -42,6 +42,8 @@ type hooks struct {
 	obeyGeneration    bool
 	applyUncommitted  bool
 	startUnjoined     bool
+	// believeAnybody takes every message for one that its sender has proved.
+	believeAnybody bool
 	// applied and configured hear of every command and configuration that is
 	// applied. They break nothing.
 	applied    func(c *Core, cmd Command, o outcome)
@@ -94,9 +96,8 @@ type Core struct {
 	cfg    CoreConfig
 	timing Timing
 	now    time.Duration
-	// started is when the core was made, base what its stamps are offset by.
+	// started is when the core was made.
 	started time.Duration
-	base    uint64
 
 	image
 	node *raft.RawNode
@@ -107,25 +108,33 @@ type Core struct {
 	// forgotten; until then it makes none.
 	confirmed   bool
 	confirmedBy map[uint64]bool
-	// newerConf is a later configuration than the one on this disk, while
-	// unconfirmed.
-	newerConf  *pb.ConfState
-	newerIndex uint64
+	// doubt is the suspicion that it has, on one member's word. dismissed is when
+	// a majority last did not confirm what a member said.
+	doubt     *doubt
+	dismissed map[uint64]time.Duration
+	// words are what others said last, claims who says that it leads, accepted
+	// whom this member believes to.
+	words    map[uint64]*word
+	claims   map[uint64]*claim
+	accepted leadership
 
 	// One write may be under way; after runs when it is durable.
 	writing  bool
 	writeSeq uint64
 	after    func()
-	// durable is the number of promises on the disk.
-	durable uint64
+	// durable is the number of promises on the disk, told what the others were
+	// last told of it.
+	durable, told uint64
 	// lazyAt is when something is to be written that nothing waits for.
 	lazyAt time.Duration
 	// reset, if not empty, is why this disk is to be given up.
 	reset     string
 	resetLost bool
+	resetKeep bool
 
 	election
 	requests
+	contacts
 	freshness
 	observer
 	founding
@@ -134,6 +143,8 @@ type Core struct {
 	out      Output
 	counters Counters
 	conflict string
+	// conflictAt is when that was last replaced.
+	conflictAt time.Duration
 }
 
 // NewCore returns a core that has read its state file. The error says what is
@@ -143,9 +154,11 @@ func NewCore(cfg CoreConfig, now time.Duration) (*Core, error) {
 		cfg.MaxVoters = 5
 	}
 	c := &Core{
-		cfg: cfg, timing: cfg.Timing.withDefaults(), now: now, started: now, base: cfg.Random(),
-		confirmedBy: make(map[uint64]bool),
+		cfg: cfg, timing: cfg.Timing.withDefaults(), now: now, started: now,
+		confirmedBy: make(map[uint64]bool), dismissed: make(map[uint64]time.Duration),
+		words: make(map[uint64]*word), claims: make(map[uint64]*claim),
 	}
+	c.contacts.init(cfg.Random())
 	c.setInitial(cfg.Initial)
 	c.requests.init(cfg.Random())
 	c.freshness.init()
@@ -166,6 +179,7 @@ func NewCore(cfg CoreConfig, now time.Duration) (*Core, error) {
 		c.image, c.durable = *im, im.promises
 		if c.cluster != 0 {
 			c.guard(c.openLog)
+			c.recallDoubt()
 			c.maybeConfirm()
 		}
 	case cfg.hooks.keepLostDisk != nil:
@@ -240,7 +254,7 @@ func (c *Core) Written(now time.Duration, seq uint64, err error) {
 // pump handles everything that raft has ready until it must wait for a write.
 func (c *Core) pump() {
 	c.guard(func() {
-		for c.node != nil && !c.writing && c.node.HasReady() {
+		for c.node != nil && !c.writing && c.doubt == nil && c.node.HasReady() {
 			c.ready(c.node.Ready())
 		}
 	})
@@ -256,7 +270,7 @@ func (c *Core) pump() {
 // (a candidate's requests) could mislead a later life of this process.
 func (c *Core) ready(rd raft.Ready) {
 	if rd.HardState != nil {
-		c.log.hard = rd.HardState
+		c.log.hard = c.pinned(rd.HardState)
 	}
 	if !raft.IsEmptySnap(rd.Snapshot) {
 		m, err := decodeMachine(rd.Snapshot.GetData())
@@ -304,7 +318,9 @@ func (c *Core) finish(rd raft.Ready) {
 		}
 	}
 	for _, e := range rd.CommittedEntries {
-		c.applyEntry(e)
+		if c.applyEntry(e); c.node == nil {
+			return
+		}
 	}
 	c.log.compact()
 	c.node.Advance(rd)
@@ -321,6 +337,9 @@ func (c *Core) applyEntry(e *pb.Entry) {
 		if !c.cfg.hooks.applyUncommitted {
 			c.applyCommand(e)
 		}
+		if c.failed != nil {
+			return
+		}
 	default:
 		c.applyConfig(e)
 	}
@@ -328,14 +347,16 @@ func (c *Core) applyEntry(e *pb.Entry) {
 	c.out.Changed = true
 }
 
-// applyCommand runs the command of an entry, if it has one. An entry that
-// cannot be read has no effect, on every member.
+// applyCommand runs the command of an entry, if it has one. One that this
+// version cannot read takes the member out of the vote: without it the state
+// here would be another one than that of those who can.
 func (c *Core) applyCommand(e *pb.Entry) {
 	if e.GetType() != pb.EntryNormal || len(e.GetData()) == 0 {
 		return
 	}
 	cmd, err := decodeCommand(e.GetData())
 	if err != nil {
+		c.fail(fmt.Errorf("%w: entry %d", errUnreadable, e.GetIndex()))
 		return
 	}
 	o := c.machine.apply(cmd, c.cfg.hooks.skipExpect)

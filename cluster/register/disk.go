@@ -6,9 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,7 +14,8 @@ import (
 const (
 	stateFile = "register.state"
 	lostInfix = ".lost-"
-	// keptLost is how many state files that were given up are kept for a look.
+	// keptLost is how many state files that were given up are kept for a look,
+	// beside those that are never removed: see prune.
 	keptLost = 3
 )
 
@@ -148,27 +147,6 @@ func (d *disk) syncDir() error {
 		return err
 	}
 	return errors.Join(f.Sync(), f.Close())
-}
-
-// setAside renames the state file, so that what was on a disk that is given up
-// can be looked at, and keeps the last few of those.
-func (d *disk) setAside() error {
-	to := d.path() + lostInfix + time.Now().UTC().Format("20060102T150405.000000000")
-	if err := os.Rename(d.path(), to); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	old, err := filepath.Glob(d.path() + lostInfix + "*")
-	if err != nil {
-		return err
-	}
-	slices.Sort(old)
-	for len(old) > keptLost {
-		if err := os.Remove(old[0]); err != nil {
-			return err
-		}
-		old = old[1:]
-	}
-	return d.syncDir()
 }
 
 // removeTemporary removes what a crash left behind.

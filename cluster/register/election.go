@@ -120,16 +120,19 @@ func (c *Core) Tick(now time.Duration) {
 	}
 	c.pump()
 	c.tickLife()
-	if c.leading {
+	if c.leading && c.doubt == nil {
 		c.guard(c.plan)
 	}
 	c.pump()
-	if c.lazyAt != 0 && c.now >= c.lazyAt && !c.writing && c.confirmed && c.failed == nil {
+	if c.lazyAt != 0 && c.now >= c.lazyAt && !c.writing && (c.confirmed || c.doubt != nil) && c.failed == nil {
 		c.startWrite("", func() {})
 	}
 }
 
 func (c *Core) tickRaft() {
+	if c.doubt != nil {
+		return
+	}
 	if c.leading {
 		// One tick however late: a process that was stopped learns from the
 		// answers, not from its clock, whether it still leads.
@@ -164,27 +167,29 @@ func fromLeader(t pb.MessageType) bool {
 	return t == pb.MsgApp || t == pb.MsgHeartbeat || t == pb.MsgSnap
 }
 
-// stepRaft hands a raft message of this generation to raft.
-func (c *Core) stepRaft(m *pb.Message, env *envelope) {
-	if c.node == nil || !c.confirmed {
-		c.counters.DroppedOther++
-		return
-	}
+// stepRaft hands a raft message of this generation to raft, if it may be.
+func (c *Core) stepRaft(m *pb.Message, env *envelope, p proof) bool {
+	return c.admit(m, env, p) && c.takeRaft(m, env)
+}
+
+// takeRaft hands a message to raft that is believed.
+func (c *Core) takeRaft(m *pb.Message, env *envelope) bool {
 	if m.GetType() == pb.MsgHeartbeat && m.GetCommit() > c.lastIndex() && m.GetTerm() >= c.term {
 		// A leader sends no commit index beyond what this disk has confirmed.
-		c.forgot("the leader knows of entries that this disk confirmed and no longer has")
-		return
+		c.suspect(env.from, "it has confirmed entries that it no longer has")
+		return false
+	}
+	if m.GetType() == pb.MsgApp && c.contradicts(m) {
+		return false
 	}
 	if m.GetType() == pb.MsgSnap && c.writing {
 		// raft takes over the configuration of a snapshot at once. What the
 		// write under way holds back may be older changes of the configuration,
 		// and they must not be applied on top. The leader sends it again.
-		c.counters.DroppedOther++
-		return
+		return false
 	}
 	if m.GetType() == pb.MsgAppResp && !m.GetReject() && m.GetTerm() == c.term && m.GetIndex() > c.lastIndex() {
-		c.counters.DroppedOther++
-		return
+		return false
 	}
 	c.guard(func() {
 		// The only errors are a response from a disk that is not in the
@@ -192,13 +197,26 @@ func (c *Core) stepRaft(m *pb.Message, env *envelope) {
 		_ = c.node.Step(m)
 	})
 	c.observeElection()
-	if c.failed != nil || m.GetTerm() != c.term {
-		return
-	}
-	if fromLeader(m.GetType()) && c.lead == env.from {
+	if c.failed == nil && m.GetTerm() == c.term && fromLeader(m.GetType()) && c.lead == env.from {
 		c.leadHeard = c.now
 		c.campaignAt = c.now + c.patience()
 	}
+	return c.failed == nil
+}
+
+// contradicts says that entries are others than those that are committed here,
+// about which raft would panic.
+func (c *Core) contradicts(m *pb.Message) bool {
+	commit := c.node.BasicStatus().GetCommit()
+	for _, e := range m.GetEntries() {
+		if e.GetIndex() > commit {
+			break
+		}
+		if t, err := c.log.Term(e.GetIndex()); err == nil && t != e.GetTerm() {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *Core) lastIndex() uint64 { return c.log.last().index }

@@ -263,7 +263,7 @@ func decodeOffer(b []byte) (offer, error) {
 	o := offer{conf: &pb.ConfState{}}
 	d.message(o.conf)
 	m, err := decodeMachine(d.bytes())
-	if err != nil || len(o.conf.GetVoters()) == 0 || len(confIDs(o.conf)) != len(m.names) {
+	if err != nil || !validConf(o.conf) || len(confIDs(o.conf)) != len(m.names) {
 		d.fail()
 	}
 	o.machine = m
@@ -281,7 +281,7 @@ var raftTypes = []pb.MessageType{
 // others to send.
 func checkRaft(m *pb.Message, env *envelope) bool {
 	if !slices.Contains(raftTypes, m.GetType()) || m.GetFrom() != env.from || m.GetTo() != env.to ||
-		m.GetTerm() == 0 || len(m.GetResponses()) > 0 {
+		m.GetTerm() == 0 || len(m.GetResponses()) > 0 || max(m.GetTerm(), m.GetIndex(), m.GetLogTerm(), m.GetCommit()) >= largest {
 		return false
 	}
 	if (m.GetType() == pb.MsgHeartbeat || m.GetType() == pb.MsgHeartbeatResp) &&
@@ -298,8 +298,8 @@ func checkRaft(m *pb.Message, env *envelope) bool {
 	if m.GetType() == pb.MsgSnap {
 		meta := m.GetSnapshot().GetMetadata()
 		mach, err := decodeMachine(m.GetSnapshot().GetData())
-		return err == nil && meta.GetIndex() > 0 && meta.GetTerm() <= m.GetTerm() &&
-			len(confIDs(meta.GetConfState())) == len(mach.names) && len(meta.GetConfState().GetVoters()) > 0
+		return err == nil && meta.GetIndex() > 0 && meta.GetIndex() < largest && meta.GetTerm() <= m.GetTerm() &&
+			len(confIDs(meta.GetConfState())) == len(mach.names) && validConf(meta.GetConfState())
 	}
 	return true
 }

@@ -26,12 +26,6 @@ func (f *freshness) init() {
 	f.stamps, f.heard = make(map[uint64]uint64), make(map[uint64]time.Duration)
 }
 
-// echoed returns when this process sent the stamp that a message brings back.
-func (c *Core) echoed(env *envelope) (time.Duration, bool) {
-	at := env.echo - c.base
-	return time.Duration(at), env.echo != 0 && at >= uint64(c.started) && at <= uint64(c.now)
-}
-
 // refresh takes from a handled message what it says about the majority.
 func (c *Core) refresh(env *envelope, m *pb.Message) {
 	at, ok := c.echoed(env)

@@ -81,12 +81,15 @@ func twice(name string) error {
 	return fmt.Errorf("%w: %s is there twice", ErrTooEarly, name)
 }
 
-// offered takes the beginning of a generation that another voter passes on.
-func (c *Core) offered(env *envelope, o offer) {
-	mine := o.machine.names[c.disk] == c.name && isVoter(o.conf, c.disk)
+// offered takes the beginning of a generation that another voter passes on, once
+// that one has proved itself: it is asked first, and offers again.
+func (c *Core) offered(env *envelope, o offer, p proof) {
+	mine := o.machine.names[c.disk] == c.name && isVoter(o.conf, c.disk) && env.generation <= c.generation+leap
 	switch {
-	case c.same(env) || c.failed != nil || c.writing || c.leaving:
+	case p.same || c.failed != nil || c.writing || c.leaving:
 		c.counters.DroppedOther++
+	case mine && !p.recent:
+		c.challenge(env.from)
 	case mine && c.cluster == 0:
 		c.switchTo(env.cluster, env.generation, env.origin, genesis(o.conf), o.machine)
 	case mine && c.cluster == env.cluster && env.generation > c.generation && c.outOfTouch():
@@ -104,10 +107,17 @@ func (c *Core) outOfTouch() bool {
 
 // join makes an empty disk a member of the cluster whose leader speaks to it.
 // A leader speaks only to disks of its configuration, and this one has never
-// promised anything to anybody.
-func (c *Core) join(env *envelope) {
+// promised anything to anybody. The leader is who a majority of the voters says.
+func (c *Core) join(env *envelope, p proof) {
 	if c.failed != nil || c.writing || c.leaving || !c.cfg.Willing {
 		c.counters.DroppedOther++
+		return
+	}
+	v := c.view
+	if !p.recent || v == nil || v.cluster != env.cluster || v.generation != env.generation || v.origin != env.origin || v.leader != env.from {
+		c.counters.DroppedOther++
+		c.challenge(env.from)
+		c.askVotersNow()
 		return
 	}
 	c.joinedAt = c.now
@@ -139,7 +149,10 @@ func (c *Core) Recover(now time.Duration, names []string) error {
 	}
 	m := machine{record: record}
 	if c.cluster != 0 {
-		m = c.tail()
+		var err error
+		if m, err = c.tail(); err != nil {
+			return err
+		}
 	}
 	var voters []Member
 	live := append(slices.Clone(c.members), c.Self())
@@ -176,14 +189,16 @@ func (c *Core) Recover(now time.Duration, names []string) error {
 
 // tail is the machine with the whole log applied. What was not known to be
 // committed may have been answered as done by a leader that is gone for good.
-func (c *Core) tail() machine {
+func (c *Core) tail() (machine, error) {
 	m := machine{record: c.machine.record, done: slices.Clone(c.machine.done)}
 	for _, e := range c.log.entries {
 		if e.GetIndex() > c.log.applied.index && e.GetType() == pb.EntryNormal && len(e.GetData()) > 0 {
-			if cmd, err := decodeCommand(e.GetData()); err == nil {
-				m.apply(cmd, false)
+			cmd, err := decodeCommand(e.GetData())
+			if err != nil {
+				return m, fmt.Errorf("%w: %w: entry %d", ErrStopped, errUnreadable, e.GetIndex())
 			}
+			m.apply(cmd, false)
 		}
 	}
-	return m
+	return m, nil
 }

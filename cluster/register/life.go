@@ -9,10 +9,15 @@ import (
 // errWrite is the failure from which a member can come back: see Revive.
 var errWrite = errors.New("the state file cannot be written")
 
+// errUnreadable is the failure that a newer version of the daemon ends.
+var errUnreadable = errors.New("the log holds a command that this version cannot read, upgrade this daemon")
+
 // closeLog takes raft away: this member makes no more promises on this log. A
 // write that is under way ends without consequences.
 func (c *Core) closeLog() {
 	c.node, c.lead, c.leading = nil, 0, false
+	c.doubt, c.accepted = nil, leadership{}
+	clear(c.claims)
 	if c.writing {
 		c.after = func() {}
 	}
@@ -111,20 +116,22 @@ func (c *Core) lazily() {
 
 // resetDisk gives up this disk: a fresh id, empty, and a new life as somebody to admit.
 func (c *Core) resetDisk() {
-	reason, lost := c.reset, c.resetLost
+	reason, lost, keep := c.reset, c.resetLost, c.resetKeep
 	c.leaversAreDone()
-	c.reset, c.resetLost = "", false
+	c.reset, c.resetLost, c.resetKeep = "", false, false
 	c.observeOwn()
 	c.dropWaiters()
 	c.closeLog()
-	c.confirmed, c.newerSince = false, 0
+	c.confirmed, c.laterSince = false, 0
 	clear(c.joined)
 	c.image = image{name: c.name, disk: c.newID(), seen: make(map[uint64]uint64)}
 	c.durable = 0
 	clear(c.confirmedBy)
 	aside := ""
-	if lost {
+	if lost || keep {
 		aside = reason
+	}
+	if lost {
 		c.counters.LostDisks++
 	}
 	c.out.Changed = true
@@ -148,6 +155,13 @@ func (c *Core) wantReset(reason string, lost bool) {
 	}
 }
 
+// abandon gives up a disk that the others have left behind. What is on it is
+// kept aside: it may be the last copy.
+func (c *Core) abandon(reason string, lost bool) {
+	c.wantReset(reason, lost)
+	c.resetKeep = true
+}
+
 // switchTo makes im this member's state, durably, and opens it. The disk keeps
 // its id and its count of promises.
 func (c *Core) switchTo(cluster, generation, origin uint64, log *logStore, m machine) {
@@ -156,11 +170,12 @@ func (c *Core) switchTo(cluster, generation, origin uint64, log *logStore, m mac
 	c.cluster, c.generation, c.origin = cluster, generation, origin
 	c.log, c.machine = log, m
 	c.promises++
-	c.newerConf, c.newerIndex = nil, 0
 	clear(c.joined)
-	// Nothing was promised in this generation before: nothing can be forgotten.
+	// Nothing was promised in this generation before: nothing can be forgotten,
+	// and what is known of the others' promises was of the one before.
 	c.confirmed = true
-	c.ledAt, c.newerSince = c.now, 0
+	clear(c.seen)
+	c.ledAt, c.laterSince = c.now, 0
 	if v := c.view; v == nil || len(log.conf.GetVoters()) > 0 || v.cluster != cluster || v.generation != generation || v.origin != origin {
 		c.view, c.freshAt = nil, 0
 	}

@@ -154,6 +154,24 @@ func confIDs(conf *pb.ConfState) []uint64 {
 	return slices.Compact(ids)
 }
 
+// validConf says that raft can work with a configuration: it has voters, and no
+// disk is there twice or is none.
+func validConf(conf *pb.ConfState) bool {
+	once := func(lists ...[]uint64) bool {
+		all := slices.Sorted(slices.Values(slices.Concat(lists...)))
+		return len(all) == 0 || all[0] != 0 && len(slices.Compact(all)) == len(slices.Concat(lists...))
+	}
+	joint := len(conf.GetVotersOutgoing()) > 0
+	for _, l := range conf.GetLearnersNext() {
+		// Who is to become a learner is still a voter of the outgoing half.
+		if !slices.Contains(conf.GetVotersOutgoing(), l) {
+			return false
+		}
+	}
+	return len(conf.GetVoters()) > 0 && (joint || len(conf.GetLearnersNext()) == 0) &&
+		once(conf.GetVoters(), conf.GetLearners(), conf.GetLearnersNext()) && once(conf.GetVotersOutgoing(), conf.GetLearners())
+}
+
 // isVoter says that a disk has a vote in either half of a configuration.
 func isVoter(conf *pb.ConfState, disk uint64) bool {
 	return slices.Contains(conf.GetVoters(), disk) || slices.Contains(conf.GetVotersOutgoing(), disk)

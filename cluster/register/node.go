@@ -172,7 +172,7 @@ func (n *Node) step(writes chan<- *Write, f func()) {
 func (n *Node) report() {
 	s := n.core.Status(n.now())
 	if s.State != n.last.State || s.Voting != n.last.Voting {
-		n.log.Info("register state", "state", s.State, "voting", s.Voting, "cluster", s.Cluster, "generation", s.Generation)
+		n.log.Info("register state", "state", s.State, "voting", s.Voting, "cluster", s.Cluster, "generation", s.Generation, "reason", s.Reason)
 	}
 	if s.Leader != n.last.Leader || s.Term != n.last.Term {
 		n.log.Info("register leader", "leader", s.Leader, "term", s.Term)

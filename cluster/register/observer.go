@@ -2,7 +2,6 @@ package register
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"time"
 
@@ -20,8 +19,6 @@ const (
 	// viewFor is how long what was announced of one cluster keeps what is
 	// announced of another from being believed.
 	viewFor = 10 * time.Second
-	// maxCallers bounds what is remembered of the names of those who asked.
-	maxCallers = 1024
 )
 
 // observer is what a member knows that does not vote, and how it learns.
@@ -39,9 +36,15 @@ type observer struct {
 	askedAt         time.Duration
 	askTurn         int
 	offeredAt       time.Duration
-	// newerSince is when a living majority of a later recovery was first heard
-	// of, newerAskedAt when it was last asked.
-	newerSince, newerAskedAt time.Duration
+	// later is a later recovery whose majority is alive, laterSince since when,
+	// laterAt when it last was, newerAskedAt when it was last asked.
+	later                             generationID
+	laterSince, laterAt, newerAskedAt time.Duration
+	// votersAskedAt is when all voters that are followed were last asked at once,
+	// introducedAt when the voters that have not proved themselves yet were.
+	votersAskedAt, introducedAt time.Duration
+	// hinted says that there may be news for which the voters were not asked yet.
+	hinted bool
 	// alone says that the gossip once showed no other member of this disk's
 	// cluster.
 	alone bool
@@ -120,10 +123,20 @@ func (c *Core) answer(env *envelope) {
 		c.counters.DroppedGarbage++
 		return
 	}
+	if env.kind == kindAsk && env.cluster == 0 && c.virgin() && c.lead == 0 && slices.Contains(confIDs(c.log.conf), env.from) {
+		// It was offered a place and asks who we are.
+		o := offer{conf: c.log.conf, machine: c.machine}
+		e := c.envelopeTo(env.from, kindOffer, o.encode())
+		e.echo = env.stamp
+		c.sendEnvelope(e)
+	}
 	a := c.announce()
 	a.bare = env.cluster == c.cluster && env.generation == c.generation && env.origin == c.origin &&
 		has == a.record.Version && has.Revision > 0
-	c.send(env.from, kindAnswer, a.encode())
+	e := c.envelopeTo(env.from, kindAnswer, a.encode())
+	// Who asks gets its own question back, whatever came under its name before.
+	e.echo = env.stamp
+	c.sendEnvelope(e)
 }
 
 func (c *Core) sendAsk(disk uint64) {
@@ -134,116 +147,6 @@ func (c *Core) sendAsk(disk uint64) {
 		e.version(c.machine.record.Version)
 	}
 	c.send(disk, kindAsk, e.b)
-}
-
-// learn takes an announcement.
-func (c *Core) learn(env *envelope, a announcement) {
-	if len(a.conf.GetVoters()) == 0 || env.cluster == 0 {
-		return
-	}
-	fresh := env.kind == kindAnswer && env.age < uint64(c.timing.FreshFor/time.Microsecond)
-	if c.cluster != 0 && c.failed == nil {
-		c.learnFate(env, a, fresh)
-		return
-	}
-	if !c.believes(env, &a, fresh) {
-		return
-	}
-	if a.leader == 0 && c.view != nil {
-		a.leader = c.view.leader
-	}
-	changed := c.view == nil || c.view.record.Version != a.record.Version || c.view.leader != a.leader
-	c.view = &view{cluster: env.cluster, generation: env.generation, origin: env.origin, announcement: a, heardAt: c.now}
-	if at, ok := c.echoed(env); ok && env.kind == kindAnswer {
-		c.credit(at, env.age)
-	}
-	if changed {
-		c.out.Changed = true
-	}
-}
-
-// believes says whether an announcement is news for a member that does not
-// vote, and completes one that left out the record.
-func (c *Core) believes(env *envelope, a *announcement, fresh bool) bool {
-	v := c.view
-	if v == nil {
-		c.freshAt = 0
-		return !a.bare
-	}
-	same := env.cluster == v.cluster && env.generation == v.generation && env.origin == v.origin
-	switch {
-	case same && a.index < v.index:
-		return false
-	case same && a.bare && a.record.Version != v.record.Version:
-		return false
-	case same:
-		if a.bare {
-			a.record = v.record
-		}
-		return true
-	case a.bare:
-		return false
-	case env.cluster == v.cluster && later(env.generation, env.origin, v.generation, v.origin) && (fresh || !c.inTouch(c.timing.FreshFor)):
-		// Not a recovery that nobody has followed yet, while the majority of the
-		// generation before it answers.
-		c.freshAt = 0
-		return true
-	case c.now-v.heardAt > viewFor:
-		c.freshAt = 0
-		return true
-	}
-	if env.cluster != v.cluster || env.generation == v.generation {
-		c.conflict = "two clusters or generations are announced; following the first"
-	}
-	return false
-}
-
-// learnFate lets a voter without a leader find out that it was removed or that
-// its generation or cluster was left behind. Giving up its disk is always safe:
-// for the others it is as if it had died.
-func (c *Core) learnFate(env *envelope, a announcement, fresh bool) {
-	leaderless := c.now - max(c.ledAt, c.started)
-	sameCluster := env.cluster == c.cluster
-	if c.same(env) && !c.confirmed && a.index > max(c.log.applied.index, c.newerIndex) && slices.Contains(confIDs(a.conf), c.disk) {
-		c.newerConf, c.newerIndex = a.conf, a.index
-		c.maybeConfirm()
-	}
-	if fresh && sameCluster && later(env.generation, env.origin, c.generation, c.origin) {
-		// A recovery is an operator's word: what it has made comes after all
-		// that is here, even where the old majority has come back. The file is
-		// kept aside: decisions of this generation may be in it alone.
-		c.conflict = fmt.Sprintf("recovery generation %d (%016x) is alive and later than this one, %d (%016x), which is given up",
-			env.generation, env.origin, c.generation, c.origin)
-		c.out.Changed = true
-		if c.newerSince == 0 {
-			c.newerSince = c.now
-		}
-		if c.now-c.newerSince > abandonAfter {
-			c.wantReset(c.conflict, true)
-			return
-		}
-	}
-	switch {
-	case !fresh || c.lead != 0:
-	case c.same(env):
-		gone := !slices.Contains(confIDs(a.conf), c.disk) && a.leader == env.from && a.index > c.log.applied.index
-		known := slices.Contains(confIDs(c.log.conf), c.disk)
-		if gone && (known || c.now-max(c.joinedAt, c.started) > abandonAfter) {
-			c.wantReset("removed from the voters", false)
-		}
-	// Of two recoveries with the same number the one with a majority stays.
-	case sameCluster && env.generation >= c.generation && leaderless > abandonAfter:
-		c.wantReset("left behind by a recovery", false)
-	case sameCluster && c.log.applied.index == 1 && c.lastIndex() == 1 && leaderless > 2*abandonAfter:
-		c.wantReset(fmt.Sprintf("nobody has followed this recovery, the majority of generation %d (%016x) is alive",
-			env.generation, env.origin), false)
-	case !sameCluster && c.virgin() && leaderless > abandonAfter:
-		c.wantReset("left over from a first start that never happened", false)
-	case !sameCluster:
-		c.conflict = fmt.Sprintf("the others form cluster %016x, the state file here belongs to cluster %016x: "+
-			"move it away to join them", env.cluster, c.cluster)
-		c.out.Changed = true
-	}
 }
 
 // later orders the generations of a cluster: by number and, where two
@@ -282,6 +185,10 @@ func (c *Core) tickLife() {
 		// The member has caught up with what it had followed before it joined.
 		c.view = nil
 	}
+	c.introduce()
+	c.tellPromises()
+	c.decideDoubt()
+	c.decideFate()
 	c.askOtherGenerations()
 	if c.lead == 0 && c.log.applied.index == 1 && len(c.log.conf.GetVoters()) > 0 && c.due(&c.offeredAt, 2*c.timing.Heartbeat) {
 		o := offer{conf: c.log.conf, machine: c.machine}
@@ -293,7 +200,7 @@ func (c *Core) tickLife() {
 		c.wantReset("the admission was begun and never finished", false)
 	}
 	if leaderless > abandonAfter && c.virgin() && c.deserted() {
-		c.wantReset("the first start was interrupted: the disks that it was made for are gone", false)
+		c.abandon("the first start was interrupted: the disks that it was made for are gone", false)
 	}
 }
 
@@ -307,10 +214,15 @@ func (c *Core) askOtherGenerations() {
 			disks = append(disks, m.Disk)
 		}
 	}
+	if c.laterSince != 0 {
+		// Whether the others of this one's voters have found it, too.
+		disks = append(disks, confIDs(c.log.conf)...)
+	}
 	if len(disks) == 0 || !c.due(&c.newerAskedAt, c.timing.Ask) {
 		return
 	}
-	for _, disk := range disks {
+	slices.Sort(disks)
+	for _, disk := range slices.Compact(disks) {
 		c.sendAsk(disk)
 	}
 }
@@ -338,25 +250,13 @@ func (c *Core) others() []uint64 {
 
 // tickObserver asks the voters how things are, one while all is well.
 func (c *Core) tickObserver() {
-	var ids []uint64
-	if c.view != nil {
-		for _, id := range confIDs(c.view.conf) {
-			if isVoter(c.view.conf, id) {
-				ids = append(ids, id)
-			}
-		}
+	if c.hinted && c.askVotersNow() {
+		c.hinted = false
 	}
-	for _, m := range c.members {
-		if m.Voter && (c.view == nil || m.Cluster != c.view.cluster || m.Generation != c.view.generation || !slices.Contains(ids, m.Disk)) {
-			ids = append(ids, m.Disk)
-		}
-	}
-	ids = slices.DeleteFunc(ids, func(id uint64) bool { return id == c.disk })
+	ids := c.followed()
 	if len(ids) == 0 || !c.due(&c.askedAt, c.timing.Ask) {
 		return
 	}
-	slices.Sort(ids)
-	ids = slices.Compact(ids)
 	c.askTurn++
 	n := 1
 	if !c.inTouch(2 * c.timing.Ask) {

@@ -31,6 +31,8 @@ type localRequest struct {
 	user   uint64
 	sentAt time.Duration
 	sentTo uint64
+	// again says that it was sent once more because the leader asked for a stamp.
+	again bool
 }
 
 // waiter is a request at its sender.
@@ -141,14 +143,28 @@ func (c *Core) sendRequests(moved bool) {
 	for _, id := range sortedKeys(c.local) {
 		r, ok := c.local[id]
 		if ok && (r.sentAt == 0 || moved && r.sentTo != c.leader() || c.now-r.sentAt >= c.timing.Retry) {
+			r.again = false
 			c.attempt(r)
 		}
 	}
 }
 
+// introduceTo answers a request that does not prove that it is of now: it may be
+// an old one that is sent again. The answer carries a stamp, with which the
+// sender, if it is there and still wants it, asks again.
+func (c *Core) introduceTo(env *envelope, r request) {
+	answer := reply{id: r.id, verdict: verdictElsewhere, leader: c.leader()}
+	e := c.envelopeTo(env.from, kindReply, answer.encode())
+	e.echo = env.stamp
+	c.sendEnvelope(e)
+}
+
 // serve works on a request as the leader.
 func (c *Core) serve(from uint64, r request) {
 	w := waiter{from, r.id}
+	if c.leading && c.doubt != nil {
+		return
+	}
 	if !c.leading {
 		c.reply(w, reply{verdict: verdictElsewhere, leader: c.leader()})
 		return
@@ -243,17 +259,32 @@ func (c *Core) replyOutcome(w waiter, o outcome) {
 func (c *Core) reply(w waiter, r reply) {
 	r.id = w.id
 	if w.from == c.disk {
-		env := envelope{from: c.disk}
-		env.cluster, env.generation, env.origin = c.scope()
-		c.replied(&env, r)
+		c.taken(c.disk, r)
 		return
 	}
 	c.send(w.from, kindReply, r.encode())
 }
 
-// replied takes the leader's answer to a request of this member. The request
-// ids are random, so an answer is to this process and to this request.
-func (c *Core) replied(env *envelope, r reply) {
+// replied takes the leader's answer to a request of this member: from the
+// generation and the disk that was asked, which has proved itself.
+func (c *Core) replied(env *envelope, r reply, p proof) {
+	cluster, generation, origin := c.scope()
+	l, ok := c.local[r.id]
+	if !ok || env.cluster != cluster || env.generation != generation || env.origin != origin || !p.recent || l.sentTo != env.from {
+		c.counters.DroppedOther++
+		return
+	}
+	if r.verdict == verdictElsewhere && r.leader == env.from && !l.again {
+		// It leads, and wanted to see a stamp of now first.
+		l.again = true
+		c.attempt(l)
+		return
+	}
+	c.taken(env.from, r)
+}
+
+// taken acts on the answer to a request.
+func (c *Core) taken(from uint64, r reply) {
 	l, ok := c.local[r.id]
 	if !ok {
 		return
@@ -261,8 +292,8 @@ func (c *Core) replied(env *envelope, r reply) {
 	switch r.verdict {
 	case verdictElsewhere:
 		// The next tick asks whoever leads then.
-		if c.node == nil && c.view != nil && c.view.leader == env.from {
-			c.view.leader = r.leader
+		if c.node == nil && c.view != nil && c.view.leader == from && r.leader != from {
+			c.askVotersNow()
 		}
 		return
 	case verdictDone:

@@ -121,9 +121,11 @@ func (s *sim) operator() bool {
 		return true
 	}
 	if c := best.core; c.cluster != 0 {
+		// A disk that stays suspended, because too few are left to say whether it
+		// has forgotten something, is as good as lost, and says so.
 		here := func(disk uint64) bool {
 			return slices.ContainsFunc(s.hosts, func(h *simHost) bool {
-				return h.core.disk == disk && h.core.cluster == c.cluster && h.core.generation == c.generation && h.core.origin == c.origin
+				return h.core.disk == disk && h.core.doubt == nil && h.core.cluster == c.cluster && h.core.generation == c.generation && h.core.origin == c.origin
 			})
 		}
 		newest := c

@@ -31,7 +31,7 @@ func (c *Core) Status(now time.Duration) Status {
 		s.State = StateStopped
 	case c.cluster != 0:
 		s.State = StateVoter
-		s.Voting = c.confirmed && c.node != nil && isVoter(c.log.conf, c.disk)
+		s.Voting = c.trusted() && c.node != nil && isVoter(c.log.conf, c.disk)
 		s.Term, s.Index = c.term, c.log.applied.index
 	case c.view != nil:
 		s.State, s.Index = StateFollower, c.view.index
@@ -77,6 +77,8 @@ func (c *Core) statusFresh(s *Status, now time.Duration) {
 		s.Reason = c.waiting
 	case !s.Known:
 		s.Reason = "no record is known yet"
+	case c.node != nil && c.doubt != nil:
+		s.Reason = c.doubtText()
 	case c.node != nil && !c.confirmed:
 		s.Reason = "waiting for the other voters to confirm that this disk has forgotten nothing"
 	case s.Leader == "" && c.node != nil && len(c.unjoined()) > 0:

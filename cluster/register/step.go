@@ -3,6 +3,8 @@ package register
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	pb "go.etcd.io/raft/v3/raftpb"
@@ -40,64 +42,65 @@ func (c *Core) same(env *envelope) bool {
 	return env.generation == c.generation && env.origin == c.origin || c.cfg.hooks.obeyGeneration
 }
 
-// handle returns the raft message of this generation that env carried, if any.
+// handle returns the raft message of this generation that env carried and that
+// was handed to raft, if any. What the message belongs to and who sent it is
+// looked at before anything else in it is believed.
 func (c *Core) handle(env *envelope) *pb.Message {
-	if env.kind != kindAnnounce {
-		c.stamps[env.from] = env.stamp
+	p := c.prove(env)
+	c.meet(env, p)
+	if c.cfg.hooks.believeAnybody {
+		p.proven, p.recent, p.at = true, true, c.now
 	}
-	if env.sender != "" {
-		if len(c.callers) >= maxCallers {
-			clear(c.callers)
+	c.hear(env, p)
+	switch {
+	case p.same && p.proven:
+		if slices.Contains(confIDs(c.log.conf), env.from) {
+			c.joined[env.from] = true
 		}
-		c.callers[env.from] = env.sender
-	}
-	same := c.same(env)
-	if c.failed == nil && (env.seen > c.promises || env.known[c.disk] > c.promises) {
-		c.forgot(fmt.Sprintf("another voter knows of %d promises of this disk, the file of %d",
-			max(env.seen, env.known[c.disk]), c.promises))
-		return nil
-	}
-	if same && c.failed == nil && env.commit > c.lastIndex() && c.soleVoter() {
-		c.forgot("others have applied what this disk, the only voter that it knows, does not have")
-		return nil
-	}
-	if same {
-		c.joined[env.from] = true
 		c.learnPromises(env)
-		if _, ok := c.echoed(env); ok && !c.confirmed {
-			c.confirmedBy[env.from] = true
-			c.maybeConfirm()
-		}
+		c.weigh(env, p)
+	case p.same && env.kind != kindAnnounce:
+		c.challenge(env.from)
 	}
 	if c.cluster != 0 && env.cluster == c.cluster && later(env.generation, env.origin, c.generation, c.origin) &&
 		env.kind != kindAnswer && c.failed == nil && c.due(&c.newerAskedAt, c.timing.Ask) {
 		c.sendAsk(env.from)
 	}
+	m := c.open(env, p)
+	c.maybeConfirm()
+	c.decideDoubt()
+	c.judgeClaims()
+	return m
+}
+
+// open takes the contents of a message.
+func (c *Core) open(env *envelope, p proof) *pb.Message {
 	switch env.kind {
 	case kindRaft:
 		m := &pb.Message{}
 		switch {
 		case proto.Unmarshal(env.payload, m) != nil || !checkRaft(m, env):
 			c.counters.DroppedGarbage++
-		case same:
-			c.stepRaft(m, env)
+		case p.same && c.stepRaft(m, env, p):
 			return m
+		case p.same:
+			c.counters.DroppedOther++
 		case c.cluster == 0 && fromLeader(m.GetType()):
-			c.join(env)
+			c.join(env, p)
 		default:
 			c.foreign(env)
 		}
 	case kindAsk:
 		c.answer(env)
 	case kindAnswer, kindAnnounce:
-		if a, err := decodeAnnouncement(env.payload); err == nil {
-			c.learn(env, a)
+		if a, err := decodeAnnouncement(env.payload); err == nil && a.record.Recovery == env.generation && a.index < largest {
+			c.learn(env, a, p)
 		} else {
 			c.counters.DroppedGarbage++
 		}
 	case kindOffer:
-		if o, err := decodeOffer(env.payload); err == nil {
-			c.offered(env, o)
+		if o, err := decodeOffer(env.payload); err == nil && o.machine.record.Recovery == env.generation && isVoter(o.conf, env.from) {
+			c.offered(env, o, p)
 		} else {
 			c.counters.DroppedGarbage++
 		}
@@ -106,14 +109,16 @@ func (c *Core) handle(env *envelope) *pb.Message {
 		switch {
 		case err != nil:
 			c.counters.DroppedGarbage++
-		case same:
-			c.serve(env.from, r)
-		default:
+		case !p.same:
 			c.foreign(env)
+		case !p.recent:
+			c.introduceTo(env, r)
+		default:
+			c.serve(env.from, r)
 		}
 	case kindReply:
 		if r, err := decodeReply(env.payload); err == nil {
-			c.replied(env, r)
+			c.replied(env, r, p)
 		} else {
 			c.counters.DroppedGarbage++
 		}
@@ -130,77 +135,74 @@ func (c *Core) foreign(env *envelope) {
 		return
 	case env.cluster != c.cluster:
 		c.counters.DroppedCluster++
-		c.conflict = fmt.Sprintf("disk %016x speaks for cluster %016x, this one is %016x", env.from, env.cluster, c.cluster)
+		c.reportConflict(fmt.Sprintf("disk %016x speaks for cluster %016x, this one is %016x", env.from, env.cluster, c.cluster))
 	default:
 		c.counters.DroppedGeneration++
-		c.conflict = fmt.Sprintf("disk %016x is in recovery generation %d (%016x), this one in %d (%016x)",
-			env.from, env.generation, env.origin, c.generation, c.origin)
+		c.reportConflict(fmt.Sprintf("disk %016x is in recovery generation %d (%016x), this one in %d (%016x)",
+			env.from, env.generation, env.origin, c.generation, c.origin))
 	}
+}
+
+// reportConflict remembers a conflict for the operator. What anybody may send does not
+// fill the log: there is a new one once a second at most.
+func (c *Core) reportConflict(conflict string) {
+	if conflict == c.conflict || c.conflict != "" && c.now-c.conflictAt < time.Second {
+		return
+	}
+	c.conflict, c.conflictAt = conflict, c.now
 	c.out.Changed = true
 }
 
-// forgot gives up a disk that has promised things that it no longer knows: a
-// file restored from a backup or a volume from a snapshot.
-func (c *Core) forgot(why string) {
-	if c.cfg.hooks.keepLostDisk == nil && !c.cfg.hooks.answerBeforeFsync {
-		c.closeLog()
-		c.wantReset("restored from an older copy: "+why, true)
-	}
-}
-
-// learnPromises remembers how much the others have promised.
+// learnPromises remembers how much the others have promised: what a disk says of
+// itself, and what the leader that is followed says of the others. A count that
+// leaps is not believed: with one that is too high the others would take that
+// disk for one that has forgotten.
 func (c *Core) learnPromises(env *envelope) {
 	note := func(disk, n uint64) {
-		if disk != c.disk && n > c.seen[disk] && c.log != nil {
-			if _, ok := c.machine.names[disk]; ok || len(c.machine.names) == 0 {
-				c.seen[disk] = n
-				c.lazily()
-			}
+		have := c.seen[disk]
+		if disk == c.disk || n <= have || c.log == nil || n-have > countLeap && have > 0 || n > largest {
+			return
+		}
+		if _, ok := c.machine.names[disk]; ok {
+			c.seen[disk] = n
+			c.lazily()
 		}
 	}
 	note(env.from, env.promises)
-	for disk, n := range env.known {
-		note(disk, n)
+	if env.from == c.lead && !c.leading {
+		for disk, n := range env.known {
+			if disk != env.from {
+				note(disk, n)
+			}
+		}
 	}
 }
 
-// soleVoter says that nothing can be committed without this disk, and with it
-// everything, as far as it knows.
-func (c *Core) soleVoter() bool {
-	return majorityOf(c.log.conf, func(id uint64) bool { return id == c.disk })
+// counts is what this leader says of the others' promises: not what it has
+// written down about its own disk (see rememberDoubt).
+func (c *Core) counts() map[uint64]uint64 {
+	if _, ok := c.seen[c.disk]; !ok {
+		return c.seen
+	}
+	m := maps.Clone(c.seen)
+	delete(m, c.disk)
+	return m
 }
 
-// maybeConfirm decides whether this disk may make promises again. After a
-// start it must hear from a majority (with itself) that nobody knows of a
-// promise that it has forgotten.
-func (c *Core) maybeConfirm() {
-	if c.confirmed || c.node == nil {
+// tellPromises says to the other voters how much this disk has promised. Whom
+// the promises were made to, the leader, knows it anyway; but if the disk is
+// restored from an older copy, a majority must say so.
+func (c *Core) tellPromises() {
+	if c.told == c.durable || !c.trusted() {
 		return
 	}
-	conf := c.log.conf
-	if c.newerConf != nil {
-		conf = c.newerConf
-	}
-	switch {
-	case len(conf.GetVoters()) == 0:
-		c.confirmed = len(c.confirmedBy) > 0
-	default:
-		if !isVoter(conf, c.disk) {
-			// It may have been made a voter since.
-			conf = proto.Clone(conf).(*pb.ConfState)
-			conf.Voters = append(conf.Voters, c.disk)
+	c.told = c.durable
+	a := c.announce()
+	a.bare = true
+	for _, id := range c.log.conf.GetVoters() {
+		if id != c.lead && id != c.disk {
+			c.send(id, kindAnswer, a.encode())
 		}
-		c.confirmed = majorityOf(conf, func(id uint64) bool { return id == c.disk || c.confirmedBy[id] })
-		// The only voter that this disk knows needs nobody. But the disk may be
-		// an old copy, of a time before there were others: they get the time to say so.
-		nobody := c.alone && len(confIDs(c.log.conf)) == 1
-		if c.soleVoter() && len(c.confirmedBy) == 0 && !nobody && c.now-c.started < silentFor {
-			c.confirmed = false
-		}
-	}
-	if c.confirmed {
-		c.campaignAt = c.now + c.patience()
-		c.out.Changed = true
 	}
 }
 
@@ -208,14 +210,17 @@ func (c *Core) maybeConfirm() {
 func (c *Core) envelopeTo(disk uint64, k kind, payload []byte) *envelope {
 	env := &envelope{
 		kind: k, from: c.disk, to: disk, promises: c.durable, seen: c.seen[disk],
-		stamp: c.base + uint64(c.now), echo: c.stamps[disk], age: c.age(), payload: payload,
+		stamp: c.stampFor(disk), echo: c.stamps[disk], age: c.age(), payload: payload,
 	}
 	env.cluster, env.generation, env.origin = c.scope()
 	if c.log != nil && c.failed == nil {
 		env.commit = c.log.applied.index
 	}
-	if c.leading {
-		env.known = c.seen
+	switch {
+	case k == kindAnswer:
+		env.known = c.facts()
+	case c.leading:
+		env.known = c.counts()
 	}
 	if k == kindAsk || k == kindRequest {
 		env.sender = c.name
@@ -235,12 +240,18 @@ func (c *Core) send(disk uint64, k kind, payload []byte) {
 	if disk == 0 || disk == c.disk {
 		return
 	}
-	c.out.Send = append(c.out.Send, Message{
-		Name: c.nameOf(disk), Disk: disk, Data: c.envelopeTo(disk, k, payload).encode(),
-	})
+	c.sendEnvelope(c.envelopeTo(disk, k, payload))
 }
 
+func (c *Core) sendEnvelope(env *envelope) {
+	c.out.Send = append(c.out.Send, Message{Name: c.nameOf(env.to), Disk: env.to, Data: env.encode()})
+}
+
+// sendRaft sends what raft wants sent, unless there is a doubt: then it is lost.
 func (c *Core) sendRaft(m *pb.Message) {
+	if c.doubt != nil {
+		return
+	}
 	b, err := proto.Marshal(m)
 	if err != nil {
 		panic(err)

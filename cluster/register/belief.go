@@ -1,0 +1,180 @@
+package register
+
+import "slices"
+
+// hint takes an announcement that nobody has proved: it may be news, so the
+// voters are asked. An announcement that is an old one or an invented one costs
+// a question, and nothing else.
+func (c *Core) hint(env *envelope, a *announcement) {
+	if c.cluster != 0 && c.failed == nil {
+		if !c.same(env) && env.cluster == c.cluster || c.lead == 0 {
+			c.challenge(env.from)
+		}
+		return
+	}
+	v := c.view
+	switch {
+	case v == nil:
+		c.askVotersNow()
+		c.challenge(env.from)
+	case env.cluster != v.cluster || env.generation != v.generation || env.origin != v.origin:
+		c.challenge(env.from)
+	case a.record.Version.Compare(v.record.Version) > 0 || a.index > v.index || a.leader != 0 && a.leader != v.leader:
+		if a.leader == v.leader && c.challenge(v.leader) {
+			return
+		}
+		c.hinted = !c.askVotersNow()
+	}
+}
+
+// askVotersNow asks every voter that is followed at once, unless it has just done so.
+func (c *Core) askVotersNow() bool {
+	if !c.due(&c.votersAskedAt, challengeEvery) {
+		return false
+	}
+	c.askTurn++
+	for _, id := range c.followed() {
+		c.sendAsk(id)
+	}
+	return true
+}
+
+// followed are the voters that this member knows of.
+func (c *Core) followed() []uint64 {
+	var ids []uint64
+	if c.view != nil {
+		for _, id := range confIDs(c.view.conf) {
+			if isVoter(c.view.conf, id) {
+				ids = append(ids, id)
+			}
+		}
+	}
+	for _, m := range c.members {
+		if m.Voter && (c.view == nil || m.Cluster != c.view.cluster || m.Generation != c.view.generation || !slices.Contains(ids, m.Disk)) {
+			ids = append(ids, m.Disk)
+		}
+	}
+	ids = slices.DeleteFunc(ids, func(id uint64) bool { return id == c.disk })
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// follow takes an answer, for a member that does not vote.
+func (c *Core) follow(w *word) {
+	if v := c.view; v != nil && w.follows(v) && w.said.bare && w.said.record.Version == v.record.Version {
+		w.said.record, w.said.bare = v.record, false
+	}
+	leader := c.leader()
+	before := c.view
+	for _, id := range sortedKeys(c.words) {
+		if o := c.words[id]; c.spoke(o) && !o.said.bare && c.believes(o) {
+			c.adopt(o)
+		}
+	}
+	v := c.view
+	if v == nil {
+		c.askVotersNow()
+		return
+	}
+	if w.follows(v) {
+		c.heed(w)
+	}
+	if before == nil || v.record.Version != before.record.Version || leader != v.leader {
+		c.out.Changed = true
+		if leader != v.leader {
+			c.sendRequests(true)
+		}
+	}
+}
+
+// follows says that a word speaks of the generation that is followed.
+func (w *word) follows(v *view) bool {
+	return w.cluster == v.cluster && w.generation == v.generation && w.origin == v.origin
+}
+
+// heed takes from a voter's answer, which changed nothing or was believed, how
+// fresh it is, and asks the others where it says something that they must confirm.
+func (c *Core) heed(w *word) {
+	v := c.view
+	if !isVoter(v.conf, w.disk) {
+		return
+	}
+	names := func(o *word) bool { return c.spoke(o) && o.follows(v) && o.said.leader == w.said.leader }
+	switch {
+	case w.said.leader != 0 && w.said.leader != v.leader && c.most(v.conf, names):
+		v.leader = w.said.leader
+	case w.said.leader != 0 && w.said.leader != v.leader || w.said.index > v.index:
+		c.askVotersNow()
+	}
+	if w.said.index <= v.index {
+		v.heardAt = c.now
+		c.credit(w.told, w.touchedAge)
+	}
+}
+
+// believes says whether what a voter announces is to be known here from now on.
+// Within what is followed: the leader says so, or a majority of the voters does.
+// Something else: only when what is followed is silent, or there is nothing.
+func (c *Core) believes(w *word) bool {
+	v := c.view
+	switch {
+	case v == nil:
+		return c.outnumbers(w, anything)
+	case w.follows(v):
+		if w.said.index <= v.index || w.said.record.Version.Compare(v.record.Version) < 0 {
+			return false
+		}
+		led := w.disk == v.leader && isVoter(v.conf, w.disk) && w.said.index-v.index < countLeap &&
+			w.said.record.Epoch-v.record.Epoch < countLeap && w.said.record.Revision-v.record.Revision < countLeap
+		return led || c.most(v.conf, func(o *word) bool { return c.spoke(o) && o.agrees(w) }) ||
+			!c.inTouch(silentFor) && c.outnumbers(w, anything)
+	case w.cluster == v.cluster && later(w.generation, w.origin, v.generation, v.origin) && !c.inTouch(silentFor):
+		// Not a recovery that nobody has followed yet, while the majority of the
+		// generation before it answers.
+		return w.generation-v.generation < countLeap && c.supported(w)
+	case c.now-v.heardAt > viewFor:
+		return c.outnumbers(w, anything)
+	}
+	if w.cluster != v.cluster || w.generation == v.generation {
+		c.reportConflict("two clusters or generations are announced; following the first")
+	}
+	return false
+}
+
+// outnumbers says that a majority of the voters that this member knows of says
+// so, each asked itself: of those that the gossip shows, whatever they belong to,
+// if it shows any, else of those that are announced. That is what there is for who
+// has no configuration, or one of which nobody is left.
+func (c *Core) outnumbers(w *word, also func(o *word) bool) bool {
+	says := func(o *word) bool { return c.spoke(o) && o.agrees(w) && also(o) }
+	yes, all := 0, 0
+	for _, m := range c.members {
+		if !m.Voter || m.Cluster == w.cluster && m.Generation < w.generation {
+			continue
+		}
+		all++
+		if o := c.words[m.Disk]; says(o) {
+			yes++
+		}
+	}
+	return 2*yes > all || all == 0 && c.most(w.said.conf, says)
+}
+
+func anything(*word) bool { return true }
+
+// adopt makes what a word announces what is known here.
+func (c *Core) adopt(w *word) {
+	leader := w.said.leader
+	if v := c.view; v != nil && w.follows(v) {
+		// Who leads is a matter of its own: see heed.
+		leader = v.leader
+	} else {
+		c.freshAt = 0
+		names := func(o *word) bool { return c.spoke(o) && o.sameScope(w) && o.said.leader == leader }
+		if !c.most(w.said.conf, names) && !c.outnumbers(w, names) {
+			leader = 0
+		}
+	}
+	c.view = &view{cluster: w.cluster, generation: w.generation, origin: w.origin, announcement: w.said, heardAt: c.now}
+	c.view.leader = leader
+}

@@ -1,0 +1,205 @@
+package register
+
+import (
+	"slices"
+	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+)
+
+// leadership is what this member knows of who leads, beside what raft does.
+type leadership struct{ leader, term uint64 }
+
+// claim is a message of somebody who says that it leads a term, and whom this
+// member has not voted for. It is held until a majority of the voters, each
+// asked itself, names that leader.
+type claim struct {
+	leadership
+	since   time.Duration
+	askedAt time.Duration
+	// held is the last message of it, to be handled when it is believed.
+	held    *pb.Message
+	heldEnv *envelope
+}
+
+// raises says that raft would adopt the term of a message.
+func raises(m *pb.Message) bool {
+	return m.GetType() != pb.MsgPreVote && (m.GetType() != pb.MsgPreVoteResp || m.GetReject())
+}
+
+// admit says whether a raft message may be handed to raft: its sender has proved
+// itself, is somebody whose message of this kind matters, and its term is one
+// that may be adopted. What is not admitted is as if the network had lost it.
+func (c *Core) admit(m *pb.Message, env *envelope, p proof) bool {
+	if c.node == nil || !c.trusted() {
+		return false
+	}
+	asks := m.GetType() == pb.MsgVote || m.GetType() == pb.MsgPreVote
+	// Voters that have not spoken for hours must elect at once: for a vote it is
+	// enough who asks. An old request is of an old term, or asks for what was given.
+	if !p.proven || !p.recent && !asks {
+		c.challenge(env.from)
+		return false
+	}
+	c.hearTerm(m)
+	st := c.node.BasicStatus()
+	own := st.GetTerm()
+	if fromLeader(m.GetType()) {
+		return m.GetTerm() < own || c.leads(m, env, p)
+	}
+	if m.GetType() == pb.MsgTimeoutNow {
+		return m.GetTerm() == own && c.lead == env.from && c.now-p.at <= silentFor
+	}
+	if asks && !slices.Contains(confIDs(c.authority()), env.from) && !c.strangerMayAsk() {
+		return false
+	}
+	if m.GetTerm() > own && raises(m) && !c.termMayBe(m.GetTerm(), own) {
+		c.challengeAll(confIDs(c.authority()))
+		return false
+	}
+	return true
+}
+
+// strangerMayAsk says that a disk that is not in this one's configuration may
+// ask for its vote. It may have been made a voter since, and this vote may be
+// the one that it needs; but only while there has been no leader for a while.
+func (c *Core) strangerMayAsk() bool {
+	return c.lead == 0 && c.now-max(c.ledAt, c.started) > silentFor
+}
+
+// leads says that the sender of m leads its term, as far as this member can know:
+// it has given it its vote in that term, which is written down, or a majority
+// of the voters names it.
+func (c *Core) leads(m *pb.Message, env *envelope, p proof) bool {
+	of := leadership{env.from, m.GetTerm()}
+	st := c.node.BasicStatus()
+	if of == c.accepted || st.GetTerm() == of.term && st.GetVote() == of.leader {
+		c.accept(of)
+		return c.notTooFar(m)
+	}
+	cl := c.claims[env.from]
+	if cl == nil || cl.term != of.term {
+		if len(c.claims) >= maxWords {
+			clear(c.claims)
+		}
+		cl = &claim{leadership: of, since: c.now.Truncate(time.Microsecond)}
+		c.claims[env.from] = cl
+	}
+	cl.held, cl.heldEnv = m, env
+	c.askAboutClaim(cl)
+	return false
+}
+
+func (c *Core) askAboutClaim(cl *claim) {
+	if !c.due(&cl.askedAt, c.timing.Heartbeat) {
+		return
+	}
+	for _, id := range confIDs(c.authority()) {
+		c.sendAsk(id)
+	}
+}
+
+// judgeClaims accepts the leader that a majority names. What it has said
+// meanwhile is handled then.
+func (c *Core) judgeClaims() {
+	if len(c.claims) == 0 || c.node == nil || !c.trusted() {
+		return
+	}
+	own := c.node.BasicStatus().GetTerm()
+	for _, id := range sortedKeys(c.claims) {
+		cl := c.claims[id]
+		names := func(w *word) bool {
+			// A daemon that does not tell its term may name the leader of another:
+			// then the term must be one that may be.
+			term := w.saidTerm == cl.term || w.saidTerm == 0 && c.termMayBe(cl.term, own)
+			return w.told >= cl.since && c.ownWord(w) && w.said.leader == cl.leader && term
+		}
+		switch {
+		case cl.term < own || c.now-cl.since > silentFor:
+			delete(c.claims, id)
+		case c.mostOrLater(names):
+			delete(c.claims, id)
+			c.accept(cl.leadership)
+			if c.notTooFar(cl.held) {
+				c.takeRaft(cl.held, cl.heldEnv)
+				c.refresh(cl.heldEnv, cl.held)
+			}
+			return
+		}
+	}
+}
+
+// notTooFar holds a snapshot that leaps: an index or a version far beyond what
+// this member knows, until a majority says that it is there.
+func (c *Core) notTooFar(m *pb.Message) bool {
+	if m.GetType() != pb.MsgSnap {
+		return true
+	}
+	index := m.GetSnapshot().GetMetadata().GetIndex()
+	mach, err := decodeMachine(m.GetSnapshot().GetData())
+	if err != nil || mach.record.Recovery != c.generation && !c.cfg.hooks.obeyGeneration {
+		c.counters.DroppedGarbage++
+		return false
+	}
+	v, own := mach.record.Version, c.machine.record.Version
+	if index <= c.lastIndex()+countLeap && v.Epoch <= own.Epoch+countLeap && v.Revision <= own.Revision+countLeap {
+		return true
+	}
+	if c.most(c.authority(), func(w *word) bool {
+		return c.ownWord(w) && c.spoke(w) && w.said.index+countLeap >= index && w.said.record.Epoch+countLeap >= v.Epoch &&
+			w.said.record.Revision+countLeap >= v.Revision
+	}) {
+		return true
+	}
+	c.challengeAll(confIDs(c.authority()))
+	return false
+}
+
+// mostOrLater says that yes holds for a majority of this member's configuration
+// or of a later one that is announced: of its own too few may be left. One voter
+// alone is no majority of a later one.
+func (c *Core) mostOrLater(yes func(w *word) bool) bool {
+	if c.most(c.authority(), yes) {
+		return true
+	}
+	for _, id := range sortedKeys(c.words) {
+		w := c.words[id]
+		if c.log == nil || !c.spoke(w) || !c.ownWord(w) || w.said.index <= c.log.applied.index || !c.most(w.said.conf, yes) {
+			continue
+		}
+		n := 0
+		for _, voter := range confIDs(w.said.conf) {
+			if o := c.words[voter]; isVoter(w.said.conf, voter) && voter != c.disk && c.current(o) && yes(o) {
+				n++
+			}
+		}
+		if n > 1 {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Core) accept(of leadership) {
+	if c.accepted == of {
+		return
+	}
+	c.accepted = of
+	if c.log.hard.GetTerm() == of.term && c.log.hard.GetVote() == 0 {
+		c.log.hard = c.pinned(c.log.hard)
+		c.lazily()
+	}
+}
+
+// pinned is the hard state as it is written down: the leader that was accepted
+// in a term counts as this disk's vote in it. It never gives another one
+// anyway; and after a start it knows whom it followed without asking anybody.
+func (c *Core) pinned(hs *pb.HardState) *pb.HardState {
+	if hs.GetVote() != 0 || c.accepted.leader == 0 || c.accepted.term != hs.GetTerm() || c.accepted.leader == c.disk {
+		return hs
+	}
+	hs = proto.Clone(hs).(*pb.HardState)
+	hs.Vote = new(c.accepted.leader)
+	return hs
+}

@@ -1,0 +1,145 @@
+package register
+
+import (
+	"testing"
+	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+)
+
+// Whom a voter has followed without having voted for it is written down as its
+// vote: after a start it follows it at once, with nobody there to ask.
+func TestTheLeaderThatIsFollowedIsWrittenDown(t *testing.T) {
+	s := quietSim(t, 1, 3)
+	h, old := s.hosts[2], s.leader()
+	if h == old {
+		h = s.hosts[1]
+	}
+	h.crash()
+	s.run(s.now+time.Second, nil)
+	old.crash()
+	old.start()
+	s.run(s.now+5*time.Second, nil)
+	h.start()
+	s.run(s.now+3*time.Second, nil)
+	lead := s.leader()
+	if lead == nil || h.core.lead != lead.core.disk {
+		t.Fatalf("%s follows nobody: %s", h.name, s.describe())
+	}
+	if h.core.vote != 0 {
+		t.Fatal("it has voted in this term, which proves nothing")
+	}
+	if got := h.core.log.hard.GetVote(); got != lead.core.disk {
+		t.Errorf("its file says that it voted for %x, want %x", got, lead.core.disk)
+	}
+}
+
+// A leader that is followed still cannot leap: a snapshot far beyond what
+// anybody else has is held.
+func TestASnapshotThatLeapsIsHeld(t *testing.T) {
+	s := quietSim(t, 1, 3)
+	h := s.hosts[2]
+	if h == s.leader() {
+		h = s.hosts[1]
+	}
+	c, lead := h.core, s.leader().core
+	for _, index := range []uint64{1 << 21, 1 << 60} {
+		m := &pb.Message{Type: pb.MsgSnap.Enum(), From: new(lead.disk), To: new(c.disk), Term: new(c.term)}
+		forgedSnapshot(h, m, index)
+		h.receive(forged(h, lead.disk, true, kindRaft, raftPayload(m), nil))
+		s.run(s.now+time.Second, nil)
+		if c.lastIndex() >= index || c.machine.record.CommandID == "attacker" {
+			t.Fatalf("it has taken a snapshot of index %x", index)
+		}
+	}
+	s.untilWorks(t, 3*time.Second)
+}
+
+// A count of promises that leaps is not noted: with it, the disk would be taken
+// for one that has forgotten.
+func TestACountThatLeapsIsNotNoted(t *testing.T) {
+	s := quietSim(t, 1, 3)
+	lead := s.leader()
+	for _, h := range s.hosts {
+		if h == lead {
+			continue
+		}
+		before := lead.core.seen[h.core.disk]
+		if before == 0 {
+			t.Fatal("the leader knows nothing of its promises")
+		}
+		lead.receive(forged(lead, h.core.disk, true, kindAsk, []byte{0, 0, 0}, func(env *envelope) { env.promises = before + 2*countLeap }))
+		if got := lead.core.seen[h.core.disk]; got != before {
+			t.Errorf("noted %d after %d", got, before)
+		}
+	}
+}
+
+// One that says it is the majority of a later generation of three is not: not
+// even for a voter whose own majority is gone.
+func TestALaterGenerationNeedsItsOwnMajority(t *testing.T) {
+	s := quietSim(t, 1, 3)
+	h := s.hosts[2]
+	disk, liar := h.core.disk, s.hosts[0].core.disk
+	s.hosts[0].crash()
+	s.hosts[1].crash()
+	a := h.core.announce()
+	a.leader, a.record.Recovery = liar, 1
+	a.conf = &pb.ConfState{Voters: []uint64{liar, 77, 78}, AutoLeave: new(false)}
+	a.names = map[uint64]string{liar: "px0", 77: "px1", 78: "px5"}
+	for range 100 {
+		h.receive(forged(h, liar, true, kindAnswer, a.encode(), func(env *envelope) { env.generation, env.origin = 1, 9 }))
+		s.run(s.now+200*time.Millisecond, nil)
+		if h.core.disk != disk {
+			t.Fatalf("%s has given up its disk on one word of three", h.name)
+		}
+	}
+}
+
+// An empty disk joins whom a majority of the voters names as the leader, and
+// nobody else who says that it leads.
+func TestAnEmptyDiskJoinsTheLeaderAlone(t *testing.T) {
+	s, f := followerSim(t)
+	c := f.core
+	v := c.view
+	for _, proof := range []bool{false, true} {
+		for _, h := range s.hosts[:5] {
+			from := h.core.disk
+			if proof == (from == v.leader) {
+				continue
+			}
+			m := &pb.Message{Type: pb.MsgHeartbeat.Enum(), From: new(from), To: new(c.disk), Term: new(uint64(50))}
+			f.receive(forged(f, from, proof, kindRaft, raftPayload(m), func(env *envelope) {
+				env.cluster, env.generation, env.origin = v.cluster, v.generation, v.origin
+			}))
+			if c.cluster != 0 {
+				t.Fatalf("it joins %s, proved %v", h.name, proof)
+			}
+		}
+	}
+}
+
+// Whoever can send packets can send them under all names: it is the proof that
+// makes a majority of them worth something.
+func TestAMajorityOfNamesIsNoMajority(t *testing.T) {
+	for _, broken := range []bool{false, true} {
+		s := newSim(simOptions{seed: 1, voters: 3, hooks: hooks{believeAnybody: broken}})
+		s.loss, s.dup, s.slow = 0, 0, 0
+		for _, h := range s.hosts {
+			h.start()
+		}
+		s.run(3*time.Second, nil)
+		h := s.hosts[0]
+		c, disk := h.core, h.core.disk
+		for range 2 {
+			for _, o := range s.hosts[1:] {
+				a := c.announce()
+				h.receive(forged(h, o.core.disk, false, kindAnswer, a.encode(), func(env *envelope) { env.seen = c.promises + 1 }))
+			}
+		}
+		s.run(s.now+time.Second, nil)
+		if gone := h.core.disk != disk; gone != broken {
+			t.Errorf("with the rule broken %v: the disk is given up %v", broken, gone)
+		}
+	}
+}

@@ -1,0 +1,231 @@
+package register
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+)
+
+// dismissedFor is how long the word of a witness whom a majority has not
+// confirmed suspends nothing.
+const dismissedFor = 10 * time.Second
+
+// doubt is the suspicion that this disk has forgotten something that it has
+// promised. While there is one this member makes no promises: it neither votes
+// nor acknowledges nor campaigns nor leads, and asks every voter itself.
+type doubt struct {
+	why     string
+	witness uint64
+	since   time.Duration
+	askedAt time.Duration
+	// repeated says that somebody has said so in answer to a question.
+	repeated bool
+}
+
+// trusted says that this member may make promises.
+func (c *Core) trusted() bool { return c.confirmed && c.doubt == nil }
+
+// suspect begins a doubt, on the word of one member that has proved itself.
+func (c *Core) suspect(witness uint64, why string) {
+	if c.cfg.hooks.keepLostDisk != nil || c.cfg.hooks.answerBeforeFsync || c.doubt != nil || c.failed != nil || c.node == nil {
+		return
+	}
+	if at, ok := c.dismissed[witness]; ok && c.now-at < dismissedFor {
+		return
+	}
+	c.doubt = &doubt{why: why, witness: witness, since: c.now.Truncate(time.Microsecond)}
+	c.counters.Doubts++
+	c.out.Changed = true
+	c.askAboutDoubt()
+}
+
+// weigh looks at what a message of this generation says about this disk.
+func (c *Core) weigh(env *envelope, p proof) {
+	if !p.recent || c.failed != nil || c.node == nil {
+		return
+	}
+	says := ""
+	switch {
+	case env.seen > c.promises || env.known[c.disk] > c.promises:
+		says = fmt.Sprintf("another voter knows of %d promises of it, the file of %d",
+			max(env.seen, env.known[c.disk]), c.promises)
+	case c.soleVoter() && env.commit > c.lastIndex():
+		says = "others have applied what it, the only voter that it knows, does not have"
+	}
+	if w := c.words[env.from]; w != nil && w.at <= p.at {
+		w.forgotten = says != ""
+	}
+	if says != "" && (isVoter(c.log.conf, env.from) || !c.confirmed || c.soleVoter()) {
+		c.suspect(env.from, says)
+	}
+	if says == "" && !c.confirmed {
+		c.confirmedBy[env.from] = true
+	}
+}
+
+func (c *Core) askAboutDoubt() {
+	if c.doubt == nil || !c.due(&c.doubt.askedAt, 2*c.timing.Heartbeat) {
+		return
+	}
+	for _, disk := range c.others() {
+		c.sendAsk(disk)
+	}
+}
+
+// decideDoubt ends a doubt: with a majority's word, this disk's own not counted,
+// the disk is given up; where a majority does not confirm it, it goes on. Else
+// it stays suspended.
+func (c *Core) decideDoubt() {
+	d := c.doubt
+	if d == nil || c.failed != nil || c.node == nil {
+		return
+	}
+	c.askAboutDoubt()
+	answered := func(w *word) bool { return w.at >= d.since && w.told >= d.since && c.ownWord(w) }
+	says := func(w *word) bool { return answered(w) && w.forgotten }
+	denies := func(w *word) bool { return answered(w) && !w.forgotten }
+	if slices.ContainsFunc(c.judges(), func(conf *pb.ConfState) bool { return c.convicts(conf, says) }) {
+		c.doubt = nil
+		c.forgot(d.why)
+		return
+	}
+	conf := c.log.conf
+	outvoted := c.most(conf, denies)
+	somebody := false
+	for _, id := range sortedKeys(c.words) {
+		somebody = somebody || c.current(c.words[id]) && says(c.words[id])
+	}
+	if somebody && !d.repeated {
+		d.repeated = true
+		c.rememberDoubt()
+	}
+	// The witness, asked itself, does not say so, or was never there to be asked.
+	witness := c.words[d.witness]
+	withdrawn := c.current(witness) && denies(witness) || c.now-d.since > silentFor && !d.repeated
+	enough := majorityOf(conf, func(id uint64) bool {
+		w := c.words[id]
+		return id == c.disk || c.current(w) && denies(w)
+	})
+	if outvoted || withdrawn && !somebody && enough {
+		c.dismissed[d.witness] = c.now
+		if len(c.dismissed) > maxStrangers {
+			clear(c.dismissed)
+		}
+		c.doubt = nil
+		delete(c.seen, c.disk)
+		c.lazily()
+		c.campaignAt = c.now + c.patience()
+		c.out.Changed = true
+		c.maybeConfirm()
+	}
+}
+
+// rememberDoubt writes the doubt down, as what others know of this disk's own
+// promises: a start, when nobody is there who says so, does not end it.
+func (c *Core) rememberDoubt() {
+	c.seen[c.disk] = c.promises + 1
+	if c.writing {
+		c.lazily()
+		return
+	}
+	c.startWrite("", func() {})
+}
+
+// recallDoubt goes on with a doubt that was written down.
+func (c *Core) recallDoubt() {
+	if c.seen[c.disk] > c.promises && c.cfg.hooks.keepLostDisk == nil && !c.cfg.hooks.answerBeforeFsync {
+		c.doubt = &doubt{
+			why: "it has forgotten promises, as was found before the last start", since: c.now.Truncate(time.Microsecond), repeated: true,
+		}
+	}
+}
+
+// judges are the configurations whose majority may say that this disk has
+// forgotten something: its own and, since a copy may be of a time before the
+// voters were changed, later ones that have it as a voter.
+func (c *Core) judges() []*pb.ConfState {
+	confs := []*pb.ConfState{c.log.conf}
+	for _, id := range sortedKeys(c.words) {
+		w := c.words[id]
+		if c.spoke(w) && c.ownWord(w) && w.said.index > c.log.applied.index && slices.Contains(confIDs(w.said.conf), c.disk) {
+			confs = append(confs, w.said.conf)
+		}
+	}
+	return confs
+}
+
+// convicts says that enough of a configuration's other voters say so: a
+// majority or, where there is one other alone, which is half of all, that one
+// again and again. With fewer than two in all a single one never costs more than
+// a disk without which nothing could have been decided, and it is kept aside.
+func (c *Core) convicts(conf *pb.ConfState, says func(w *word) bool) bool {
+	if c.most(conf, says) {
+		return true
+	}
+	var others []uint64
+	for _, id := range confIDs(conf) {
+		if id != c.disk && isVoter(conf, id) {
+			others = append(others, id)
+		}
+	}
+	return len(others) == 1 && c.current(c.words[others[0]]) && says(c.words[others[0]]) && c.now-c.doubt.since > abandonAfter
+}
+
+// forgot gives up a disk that has promised things that it no longer knows: a
+// file restored from a backup or a volume from a snapshot.
+func (c *Core) forgot(why string) {
+	if c.cfg.hooks.keepLostDisk == nil && !c.cfg.hooks.answerBeforeFsync {
+		c.closeLog()
+		c.wantReset("restored from an older copy: "+why, true)
+	}
+}
+
+// soleVoter says that nothing can be committed without this disk, and with it
+// everything, as far as it knows.
+func (c *Core) soleVoter() bool {
+	return majorityOf(c.log.conf, func(id uint64) bool { return id == c.disk })
+}
+
+// maybeConfirm decides whether this disk may make promises again. After a
+// start it must hear from a majority (with itself) that nobody knows of a
+// promise that it has forgotten.
+func (c *Core) maybeConfirm() {
+	if c.confirmed || c.node == nil || c.doubt != nil {
+		return
+	}
+	for i, conf := range c.judges() {
+		switch {
+		case len(conf.GetVoters()) == 0:
+			c.confirmed = c.confirmed || len(c.confirmedBy) > 0
+			continue
+		case !isVoter(conf, c.disk):
+			// It may have been made a voter since.
+			conf = proto.Clone(conf).(*pb.ConfState)
+			conf.Voters = append(conf.Voters, c.disk)
+		}
+		yes := majorityOf(conf, func(id uint64) bool { return id == c.disk || c.confirmedBy[id] })
+		// The only voter that this disk knows needs nobody. But the disk may be
+		// an old copy, of a time before there were others: they get the time to say so.
+		nobody := c.alone && len(confIDs(c.log.conf)) == 1
+		if i == 0 && c.soleVoter() && len(c.confirmedBy) == 0 && !nobody && c.now-c.started < silentFor {
+			yes = false
+		}
+		c.confirmed = c.confirmed || yes
+	}
+	if c.confirmed {
+		c.campaignAt = c.now + c.patience()
+		c.out.Changed = true
+	}
+}
+
+// doubtText says why this member makes no promises.
+func (c *Core) doubtText() string {
+	who := c.nameOf(c.doubt.witness)
+	if who == "" {
+		who = "somebody"
+	}
+	return fmt.Sprintf("suspended: %s says of this disk: %s; asking every voter, a majority's word decides", who, c.doubt.why)
+}

@@ -1,0 +1,144 @@
+package register
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// generationID tells apart the generations of a cluster.
+type generationID struct{ generation, origin uint64 }
+
+// learn takes an announcement. What a member does with it needs more than one
+// voter's word: fate says what a voter does, belief.go what the others do.
+func (c *Core) learn(env *envelope, a announcement, p proof) {
+	if !validConf(a.conf) || env.cluster == 0 {
+		return
+	}
+	if env.kind != kindAnswer || !p.recent {
+		c.hint(env, &a)
+		return
+	}
+	w := c.hearAnswer(env, a, p)
+	if w == nil {
+		return
+	}
+	if c.cluster != 0 && c.failed == nil {
+		c.decideFate()
+		return
+	}
+	c.follow(w)
+}
+
+// working says that the majority that a word announces was heard lately by the
+// voter that announces it.
+func (c *Core) working(w *word) bool {
+	return w.touchedAge < uint64(c.timing.FreshFor/time.Microsecond)
+}
+
+// decideFate lets a voter find out that it was removed or that its generation or
+// cluster was left behind. Giving up its disk is always safe: for the others it
+// is as if it had died. What is on it is kept aside all the same, and no single
+// voter's word is enough.
+func (c *Core) decideFate() {
+	if c.cluster == 0 || c.failed != nil || c.node == nil || c.reset != "" {
+		return
+	}
+	if c.laterSince != 0 && c.now-c.laterAt > 2*abandonAfter {
+		c.laterSince = 0
+	}
+	for _, id := range sortedKeys(c.words) {
+		w := c.words[id]
+		if !c.spoke(w) || !c.working(w) {
+			continue
+		}
+		switch {
+		case c.ownWord(w):
+			c.decideRemoved(w)
+		case w.cluster == c.cluster:
+			c.decideOtherGeneration(w)
+		default:
+			c.decideOtherCluster(w)
+		}
+		if c.reset != "" {
+			return
+		}
+	}
+}
+
+// decideRemoved: the committed configuration at a later index lacks this disk. A
+// majority of its own voters says so or, where too few of those are left and
+// there has been no leader for a while, a majority of those that came after them.
+func (c *Core) decideRemoved(w *word) {
+	lacks := func(o *word) bool {
+		return c.spoke(o) && c.ownWord(o) && o.said.index > c.log.applied.index && !slices.Contains(confIDs(o.said.conf), c.disk)
+	}
+	if c.lead != 0 || !lacks(w) {
+		return
+	}
+	known := slices.Contains(confIDs(c.log.conf), c.disk)
+	if !known && c.now-max(c.joinedAt, c.started) <= abandonAfter {
+		return
+	}
+	if c.most(c.log.conf, lacks) || c.leaderless() > abandonAfter && c.most(w.said.conf, lacks) {
+		c.abandon("removed from the voters", false)
+	}
+}
+
+func (c *Core) leaderless() time.Duration { return c.now - max(c.ledAt, c.started) }
+
+// decideOtherGeneration: a recovery is an operator's word, and what it has made
+// comes after all that is here, even where the old majority has come back.
+func (c *Core) decideOtherGeneration(w *word) {
+	if !c.supported(w) || w.generation > c.generation+countLeap {
+		return
+	}
+	if later(w.generation, w.origin, c.generation, c.origin) {
+		why := fmt.Sprintf("recovery generation %d (%016x) is alive and later than this one, %d (%016x), which is given up",
+			w.generation, w.origin, c.generation, c.origin)
+		c.reportConflict(why)
+		id := generationID{w.generation, w.origin}
+		if c.laterSince == 0 || c.later != id && later(w.generation, w.origin, c.later.generation, c.later.origin) {
+			c.later, c.laterSince = id, c.now
+		}
+		if c.later == id {
+			c.laterAt = c.now
+		}
+		if c.later == id && c.now-c.laterSince > abandonAfter && (c.outOfTouch() || c.othersFound(w)) {
+			c.abandon(why, true)
+			return
+		}
+	}
+	switch {
+	case c.lead != 0:
+	// Of two recoveries with the same number the one with a majority stays.
+	case w.generation >= c.generation && c.leaderless() > abandonAfter:
+		c.abandon("left behind by a recovery", false)
+	case c.log.applied.index == 1 && c.lastIndex() == 1 && c.leaderless() > 2*abandonAfter:
+		c.abandon(fmt.Sprintf("nobody has followed this recovery, the majority of generation %d (%016x) is alive",
+			w.generation, w.origin), false)
+	}
+}
+
+// othersFound says that a majority of this generation's voters has found the
+// later one that w speaks of, each by asking it itself, as this one has. Decisions
+// may be on their disks alone: while they answer, none of them is given up on the
+// word of those alone who came later.
+func (c *Core) othersFound(w *word) bool {
+	return majorityOf(c.log.conf, func(id uint64) bool {
+		o := c.words[id]
+		return id == c.disk || c.spoke(o) && c.ownWord(o) && !later(w.generation, w.origin, o.laterGen, o.laterOrig)
+	})
+}
+
+func (c *Core) decideOtherCluster(w *word) {
+	if !c.supported(w) || c.lead != 0 {
+		return
+	}
+	if c.virgin() && c.leaderless() > abandonAfter {
+		c.abandon("left over from a first start that never happened", false)
+		return
+	}
+	c.reportConflict(fmt.Sprintf("the others form cluster %016x, the state file here belongs to cluster %016x: "+
+		"move it away to join them", w.cluster, c.cluster))
+}
