@@ -77,7 +77,7 @@ func (l *lines) warn(logger *slog.Logger, kind, text string, args ...any) {
 		if missed > 0 {
 			args = append(args, "not_logged", missed)
 		}
-		logger.Warn(text, args...)
+		logger.Warn(text, args...) //nolint:sloglint // the callers' are constants
 	}
 }
 

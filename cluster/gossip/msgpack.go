@@ -116,7 +116,7 @@ func (s *source) flat(each func(name fieldName, v field) error) error {
 	if err != nil {
 		return err
 	}
-	n := uint64(0)
+	var n uint64
 	switch {
 	case t&0xf0 == 0x80:
 		n = uint64(t & 0x0f)

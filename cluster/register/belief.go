@@ -126,7 +126,7 @@ func (c *Core) believes(w *word) bool {
 		}
 		led := w.disk == v.leader && isVoter(v.conf, w.disk) && w.said.index-v.index < countLeap &&
 			w.said.record.Epoch-v.record.Epoch < countLeap && w.said.record.Revision-v.record.Revision < countLeap
-		return led || c.most(v.conf, func(o *word) bool { return c.spoke(o) && o.agrees(w) }) ||
+		return led || c.most(v.conf, func(o *word) bool { return c.spoke(o) && w.confirmedBy(o) }) ||
 			!c.inTouch(silentFor) && c.outnumbers(w, anything)
 	case w.cluster == v.cluster && later(w.generation, w.origin, v.generation, v.origin) && !c.inTouch(silentFor):
 		// Not a recovery that nobody has followed yet, while the majority of the
@@ -146,7 +146,7 @@ func (c *Core) believes(w *word) bool {
 // if it shows any, else of those that are announced. That is what there is for who
 // has no configuration, or one of which nobody is left.
 func (c *Core) outnumbers(w *word, also func(o *word) bool) bool {
-	says := func(o *word) bool { return c.spoke(o) && o.agrees(w) && also(o) }
+	says := func(o *word) bool { return c.spoke(o) && w.confirmedBy(o) && also(o) }
 	yes, all := 0, 0
 	for _, m := range c.members {
 		if !m.Voter || m.Cluster == w.cluster && m.Generation < w.generation {

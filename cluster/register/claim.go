@@ -46,7 +46,7 @@ func (c *Core) admit(m *pb.Message, env *envelope, p proof) bool {
 	st := c.node.BasicStatus()
 	own := st.GetTerm()
 	if fromLeader(m.GetType()) {
-		return m.GetTerm() < own || c.leads(m, env, p)
+		return m.GetTerm() < own || c.leads(m, env)
 	}
 	if m.GetType() == pb.MsgTimeoutNow {
 		return m.GetTerm() == own && c.lead == env.from && c.now-p.at <= silentFor
@@ -71,7 +71,7 @@ func (c *Core) strangerMayAsk() bool {
 // leads says that the sender of m leads its term, as far as this member can know:
 // it has given it its vote in that term, which is written down, or a majority
 // of the voters names it.
-func (c *Core) leads(m *pb.Message, env *envelope, p proof) bool {
+func (c *Core) leads(m *pb.Message, env *envelope) bool {
 	of := leadership{env.from, m.GetTerm()}
 	st := c.node.BasicStatus()
 	if of == c.accepted || st.GetTerm() == of.term && st.GetVote() == of.leader {

@@ -183,12 +183,12 @@ func (c *Core) most(conf *pb.ConfState, yes func(w *word) bool) bool {
 // supported says that what a word announces is what a majority of the voters
 // that it announces says: each of them was asked itself.
 func (c *Core) supported(w *word) bool {
-	return c.most(w.said.conf, func(o *word) bool { return c.spoke(o) && o.agrees(w) })
+	return c.most(w.said.conf, func(o *word) bool { return c.spoke(o) && w.confirmedBy(o) })
 }
 
-// agrees says that o confirms what w announces: it has applied as much, and
+// confirmedBy says that o confirms what w announces: it has applied as much, and
 // where it is at the same version it names the same command.
-func (o *word) agrees(w *word) bool {
+func (w *word) confirmedBy(o *word) bool {
 	if !o.sameScope(w) || o.said.index < w.said.index {
 		return false
 	}

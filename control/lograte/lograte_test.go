@@ -63,7 +63,7 @@ func TestTenLinesASecond(t *testing.T) {
 			var last []int // lines of each of the last hundred hundredths
 			for i := range 3000 {
 				for j := range 50 {
-					logs[j%3].Warn(fmt.Sprintf("message %d", (i*50+j)%messages), "i", i) //nolint:sloglint // the test's messages
+					logs[j%3].Warn(fmt.Sprintf("message %d", (i*50+j)%messages), "i", i)
 				}
 				last = append(last, len(w.lines()))
 				sum := 0
@@ -125,7 +125,7 @@ func TestOthersAreHeard(t *testing.T) {
 func TestNotBounded(t *testing.T) {
 	w := newWorld(t, slog.LevelDebug)
 	for i := range 50 {
-		w.log.Info(fmt.Sprintf("found %d", i)) //nolint:sloglint // the test's messages
+		w.log.Info(fmt.Sprintf("found %d", i))
 	}
 	if n := len(w.lines()); n != 50 {
 		t.Errorf("%d lines of 50 at the start", n)

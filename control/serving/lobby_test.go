@@ -1,6 +1,7 @@
 package serving
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -12,9 +13,10 @@ import (
 func ended(t *testing.T, c net.Conn) {
 	t.Helper()
 	_ = c.SetReadDeadline(time.Now().Add(time.Minute))
+	var nerr net.Error
 	if _, err := c.Read(make([]byte, 1)); err == nil {
 		t.Fatal("it was answered")
-	} else if nerr, ok := err.(net.Error); ok && nerr.Timeout() {
+	} else if errors.As(err, &nerr) && nerr.Timeout() {
 		t.Fatal("it is still held")
 	}
 }
