@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -361,7 +362,11 @@ func forced(node string) api.SetRequest { return api.SetRequest{Node: node, Forc
 // metric sums the samples of one metric whose labels contain all of the texts.
 func (s *scenario) metric(p *lab.Proxy, name string, labels ...string) float64 {
 	s.t.Helper()
-	_, body := s.get(p, "/metrics")
+	code, body := s.get(p, "/metrics")
+	for ; code == http.StatusServiceUnavailable; code, body = s.get(p, "/metrics") {
+		wait(s.ctx, 50*time.Millisecond) // /metrics is answered so many times a second
+		s.must(s.ctx.Err())
+	}
 	sum, found := 0.0, false
 	lines := bufio.NewScanner(strings.NewReader(body))
 	for lines.Scan() {

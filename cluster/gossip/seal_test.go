@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -218,5 +219,21 @@ func BenchmarkSealAndOpen(b *testing.B) {
 			b.Fatal(err)
 		}
 		i.take(i.since, f.token, f.session, f.counter)
+	}
+}
+
+// What has no seal is counted by what it is.
+func TestWhyAStreamWithoutASealIsRefused(t *testing.T) {
+	s := &seal{label: "test"}
+	for stream, want := range map[string]string{
+		"\xf4\x04test\x0a....":       ReasonOld,
+		"\xf4\x04test\x06....":       ReasonKey,
+		"\xf4\x09elsewhere\x0a.....": ReasonLabel,
+		"GET / HTTP/1.0\r\n":         ReasonLabel,
+		"\xf4\x04te":                 ReasonGarbage,
+	} {
+		if got := s.unsealed(stream[0], strings.NewReader(stream[1:])); got != want {
+			t.Errorf("%q is counted as %s, want %s", stream, got, want)
+		}
 	}
 }

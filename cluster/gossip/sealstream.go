@@ -261,7 +261,7 @@ func (s *seal) acceptSealed(conn net.Conn) (net.Conn, error) {
 	}
 	if first[0] != sealMagic {
 		if s.refusesOld() {
-			s.metrics.drop(ReasonOld)
+			s.metrics.drop(s.unsealed(first[0], conn))
 			return nil, errUnfit
 		}
 		return s.guarded(conn, &prefixed{first, conn}, true), nil
@@ -298,6 +298,23 @@ func (s *seal) acceptSealed(conn net.Conn) (net.Conn, error) {
 	}
 	s.met(f.from)
 	return s.guarded(c, c, true), nil
+}
+
+// unsealed says why a stream without a seal is refused once all members seal: it is
+// another installation's, nobody's who has a key, or an older daemon's.
+func (s *seal) unsealed(first byte, conn io.Reader) string {
+	head := make([]byte, 2+len(s.label)+1)
+	head[0] = first
+	if _, err := io.ReadFull(conn, head[1:]); err != nil {
+		return ReasonGarbage
+	}
+	switch body, ours := s.unlabel(head); {
+	case !ours:
+		return ReasonLabel
+	case body[0] != mlEncrypted:
+		return ReasonKey
+	}
+	return ReasonOld
 }
 
 // prefixed is a reader before which some bytes were read.
