@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -47,6 +48,7 @@ func (d *Daemon) order(ctx context.Context, kind, what string) model.Order {
 	if len(what) > maxWhat {
 		what = what[:maxWhat-3] + "..."
 	}
+	what = strings.ToValidUTF8(what, "") // as the record gives it back: payOwed compares
 	g := orderOf(ctx)
 	return model.Order{
 		Kind: kind, What: what, Reason: g.reason, OrderedBy: g.by, By: d.cfg.Name,

@@ -226,3 +226,56 @@ func TestRecordFitsTwice(t *testing.T) {
 		t.Errorf("%d bytes of %d", model.MaxEncoded, register.MaxValue)
 	}
 }
+
+// A list of voters that is cut inside of a letter is noted once, and not for ever.
+func TestCutOrderIsNotedOnce(t *testing.T) {
+	d, f, _, _ := speaking(t, 2)
+	voters := strings.Repeat("ä", maxWhat)
+	d.owe(d.order(t.Context(), model.OrderRecover, voters))
+	turn(t, d, "it is not noted", func() bool { return len(f.record(t).Orders) > 0 })
+	turn(t, d, "it is owed still", func() bool {
+		d.owed.mu.Lock()
+		defer d.owed.mu.Unlock()
+		return len(d.owed.orders) == 0
+	})
+	if n := len(f.record(t).Orders); n != 1 {
+		t.Errorf("%d orders", n)
+	}
+}
+
+// Who lowers the lowest version, and who lets it rise again, stands in the log.
+func TestWhoLoweredIt(t *testing.T) {
+	ctx := context.Background()
+	_, _, log, c := speaking(t, 2)
+	if _, err := c.LowerVersion(ctx, api.LowerRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	if !log.has(`to=1 ordered_by="` + me() + `"`) {
+		t.Errorf("the log: %s", log.b.String())
+	}
+	if _, err := c.RaiseVersion(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if !log.has(`rise again" ordered_by="` + me() + `"`) {
+		t.Errorf("the log: %s", log.b.String())
+	}
+}
+
+// A daemon that cannot read the record, because a later version wrote it, says so and
+// is not ended as one that hangs: its next life could not read it either.
+func TestUnreadableRecordIsNoHang(t *testing.T) {
+	d, f := newTestDaemon(t)
+	f.set(func(ag *cluster.Agreement) {
+		ag.Record.Value = fmt.Appendf(nil, `{"active":"pxc-0","lowest":%d}`, model.Protocol+1)
+		ag.Record.Revision++
+	})
+	now := time.Now()
+	d.voteTurn(t.Context(), d.started.Load(), now)
+	d.proxy = nil
+	if !d.loopsTurn(now.Add(healthyWithin / 2)) {
+		t.Error("it counts as hanging")
+	}
+	if s := d.sentence(); !strings.Contains(s, "upgrade it") {
+		t.Errorf("it says %q", s)
+	}
+}

@@ -136,8 +136,9 @@ func (d *Daemon) lowerVersion(ctx context.Context, req api.LowerRequest) (any, e
 		return nil, err
 	}
 	if res.Changed {
-		d.log.Warn("an operator lowered the record's lowest version: older daemons may take part again", "from", res.From, "to", res.Lowest)
-		d.events.add(d.clock.now(), fmt.Sprintf("the lowest version was lowered from %d to %d by an operator", res.From, res.Lowest))
+		o := d.order(ctx, "lower-version", "")
+		d.log.Warn("an operator lowered the record's lowest version: older daemons may take part again", "from", res.From, "to", res.Lowest, "ordered_by", o.OrderedBy)
+		d.events.add(d.clock.now(), fmt.Sprintf("the lowest version was lowered from %d to %d by an operator", res.From, res.Lowest)+said(&o))
 	}
 	res.Register = d.register()
 	return res, nil
@@ -146,8 +147,9 @@ func (d *Daemon) lowerVersion(ctx context.Context, req api.LowerRequest) (any, e
 // raiseVersion is `register raise-version`: it takes lowerVersion's hold back. The
 // lowest version then rises by itself, once every member reads a later one.
 func (d *Daemon) raiseVersion(ctx context.Context, _ api.RaiseRequest) (any, error) {
+	held := false
 	err := d.change(ctx, func(_ *started, _ *cluster.Agreement, rec *model.Record) (*model.Record, bool, error) {
-		if !rec.LowestHeld {
+		if held = rec.LowestHeld; !held {
 			return nil, false, nil
 		}
 		next := rec.Clone()
@@ -156,6 +158,11 @@ func (d *Daemon) raiseVersion(ctx context.Context, _ api.RaiseRequest) (any, err
 	})
 	if err != nil {
 		return nil, err
+	}
+	if held {
+		o := d.order(ctx, "raise-version", "")
+		d.log.Warn("an operator lets the record's lowest version rise again", "ordered_by", o.OrderedBy)
+		d.events.add(d.clock.now(), "the lowest version may rise again by an operator's order"+said(&o))
 	}
 	return d.register(), nil
 }

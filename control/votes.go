@@ -85,6 +85,9 @@ func (d *Daemon) voteTurn(ctx context.Context, s *started, now time.Time) {
 	rec, err := d.record(&ag)
 	if err != nil {
 		d.say(now, err.Error(), err.Error())
+		v.mu.Lock()
+		v.turned = now // the loop turns: a restart would not read it either
+		v.mu.Unlock()
 		return
 	}
 	d.followRecord(&ag, rec, now)
