@@ -115,7 +115,7 @@ func (r *result) judge() {
 	check(r.remote.Max >= maxAfar, "beacon from afar late")
 	check(r.leaders > 0, "the leader changed")
 	check(strings.HasPrefix(r.move, "FAILED"), "no move")
-	check(r.lines > maxLines, "log")
+	check(r.most > maxLines, "log")
 }
 
 // roles returns the leader's proxy, which is attacked, and another one.
