@@ -5,12 +5,14 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/haproxy-peers/haproxy-peers/control/api"
 	"github.com/haproxy-peers/haproxy-peers/e2e/lab"
 	"github.com/haproxy-peers/haproxy-peers/e2e/stack"
 )
@@ -70,7 +72,11 @@ func TestAnotherDatabaseIsNeverChosen(t *testing.T) {
 	full(t)
 	s := begin(t, stack.Options{})
 	s.otherCluster(s.DB[2])
-	s.must(s.waitNode("db2", "down for all", func(n apiNode) bool { return n.Down == len(s.PX) }))
+	// Not only refused, as it was while the one ended and the other began.
+	s.must(s.waitNode("db2", "another database for all", func(n apiNode) bool {
+		other := func(o api.Opinion) bool { return o.Verdict == "down" && strings.Contains(o.Reason, "state UUID") }
+		return len(n.Opinions) == len(s.PX) && !slices.ContainsFunc(n.Opinions, func(o api.Opinion) bool { return !other(o) })
+	}))
 	s.waitServerUp("db2", s.PX...)
 	s.start(lab.LoadConfig{ReconnectEvery: 5})
 	before := s.active(s.PX[0])

@@ -1,6 +1,9 @@
 package register
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // hint takes an announcement that nobody has proved: it may be news, so the
 // voters are asked. An announcement that is an old one or an invented one costs
@@ -106,10 +109,38 @@ func (c *Core) heed(w *word) {
 	case w.said.leader != 0 && w.said.leader != v.leader || w.said.index > v.index:
 		c.askVotersNow()
 	}
-	if w.said.index <= v.index {
-		v.heardAt = c.now
-		c.credit(w.told, w.touchedAge)
+	if w.said.index > v.index {
+		return
 	}
+	v.heardAt = c.now
+	switch {
+	case v.backers == 0:
+	case w.disk == v.leader:
+		c.credit(w.told, w.touchedAge)
+	default:
+		c.creditMost()
+	}
+}
+
+// creditMost notes how fresh a majority of the voters is, where the leader does
+// not say so: a single one of the others could pass off what is long outdated.
+func (c *Core) creditMost() {
+	for _, id := range sortedKeys(c.words) {
+		w := c.words[id]
+		if w.touchedAge < never && c.most(c.view.conf, func(o *word) bool {
+			return c.spoke(o) && o.follows(c.view) && o.said.index <= c.view.index && o.touched() >= w.touched()
+		}) {
+			c.credit(w.told, w.touchedAge)
+		}
+	}
+}
+
+// touched is when a voter was in touch with its majority, as it says.
+func (w *word) touched() time.Duration {
+	if w.touchedAge > uint64(w.told/time.Microsecond) {
+		return 0
+	}
+	return w.told - time.Duration(w.touchedAge)*time.Microsecond
 }
 
 // believes says whether what a voter announces is to be known here from now on.
@@ -119,21 +150,23 @@ func (c *Core) believes(w *word) bool {
 	v := c.view
 	switch {
 	case v == nil:
-		return c.outnumbers(w, anything)
+		return c.outnumbers(w)
+	case c.overrules(w):
+		return true
 	case w.follows(v):
-		if w.said.index <= v.index || w.said.record.Version.Compare(v.record.Version) < 0 {
+		if v.backers == 0 || w.said.index <= v.index || w.said.record.Version.Compare(v.record.Version) < 0 {
 			return false
 		}
 		led := w.disk == v.leader && isVoter(v.conf, w.disk) && w.said.index-v.index < countLeap &&
 			w.said.record.Epoch-v.record.Epoch < countLeap && w.said.record.Revision-v.record.Revision < countLeap
 		return led || c.most(v.conf, func(o *word) bool { return c.spoke(o) && w.confirmedBy(o) }) ||
-			!c.inTouch(silentFor) && c.outnumbers(w, anything)
+			!c.inTouch(silentFor) && c.confirms(w) && (c.backers(w) >= settled || c.onlyOther(w) || c.now-v.heardAt > viewFor)
 	case w.cluster == v.cluster && later(w.generation, w.origin, v.generation, v.origin) && !c.inTouch(silentFor):
 		// Not a recovery that nobody has followed yet, while the majority of the
 		// generation before it answers.
 		return w.generation-v.generation < countLeap && c.supported(w)
 	case c.now-v.heardAt > viewFor:
-		return c.outnumbers(w, anything)
+		return c.confirms(w)
 	}
 	if w.cluster != v.cluster || w.generation == v.generation {
 		c.reportConflict("two clusters or generations are announced; following the first")
@@ -141,12 +174,50 @@ func (c *Core) believes(w *word) bool {
 	return false
 }
 
+// overrules says that more voters stand behind a word than behind what is known
+// here: that was believed when there was no majority to ask, and rests on the
+// word of one sender, which may have been a lie. What is higher than what they
+// say may also be news of a moment ago, so it stays for as long as their words count.
+func (c *Core) overrules(w *word) bool {
+	v := c.view
+	if v.backers >= settled || c.backers(w) <= v.backers || !c.confirms(w) {
+		return false
+	}
+	lower := func(o *word) bool {
+		return c.spoke(o) && o.sameScope(w) && (o.said.index < v.index || o.said.record.Version.Compare(v.record.Version) < 0)
+	}
+	return !w.follows(v) || !lower(w) || c.now-v.since > wordFor && c.working(w) && c.most(w.said.conf, lower)
+}
+
+// onlyOther says that a word is of the only voter of what is known here that is not
+// a former disk of this member: of two there is no other majority.
+func (c *Core) onlyOther(w *word) bool {
+	return isVoter(c.view.conf, w.disk) && !slices.ContainsFunc(confIDs(c.view.conf), func(id uint64) bool {
+		return id != w.disk && isVoter(c.view.conf, id) && c.view.names[id] != c.name
+	})
+}
+
+// confirms says that a majority of the voters that a word announces says so, and
+// that they are the majority of those that the gossip shows.
+func (c *Core) confirms(w *word) bool { return c.supported(w) && c.outnumbers(w) }
+
+// backers counts the voters that a word announces which say the same.
+func (c *Core) backers(w *word) int {
+	n := 0
+	for _, id := range confIDs(w.said.conf) {
+		if o := c.words[id]; id != c.disk && isVoter(w.said.conf, id) && c.spoke(o) && w.confirmedBy(o) {
+			n++
+		}
+	}
+	return n
+}
+
 // outnumbers says that a majority of the voters that this member knows of says
 // so, each asked itself: of those that the gossip shows, whatever they belong to,
 // if it shows any, else of those that are announced. That is what there is for who
 // has no configuration, or one of which nobody is left.
-func (c *Core) outnumbers(w *word, also func(o *word) bool) bool {
-	says := func(o *word) bool { return c.spoke(o) && w.confirmedBy(o) && also(o) }
+func (c *Core) outnumbers(w *word) bool {
+	says := func(o *word) bool { return c.spoke(o) && w.confirmedBy(o) }
 	yes, all := 0, 0
 	for _, m := range c.members {
 		if !m.Voter || m.Cluster == w.cluster && m.Generation < w.generation {
@@ -160,21 +231,21 @@ func (c *Core) outnumbers(w *word, also func(o *word) bool) bool {
 	return 2*yes > all || all == 0 && c.most(w.said.conf, says)
 }
 
-func anything(*word) bool { return true }
-
 // adopt makes what a word announces what is known here.
 func (c *Core) adopt(w *word) {
-	leader := w.said.leader
-	if v := c.view; v != nil && w.follows(v) {
+	next := &view{cluster: w.cluster, generation: w.generation, origin: w.origin, announcement: w.said, heardAt: c.now, since: c.now}
+	if c.supported(w) {
+		next.backers = c.backers(w)
+	}
+	if v := c.view; v != nil && w.follows(v) && v.backers > 0 && w.said.index >= v.index {
 		// Who leads is a matter of its own: see heed.
-		leader = v.leader
+		next.leader, next.backers = v.leader, max(v.backers, next.backers)
 	} else {
 		c.freshAt = 0
-		names := func(o *word) bool { return c.spoke(o) && o.sameScope(w) && o.said.leader == leader }
-		if !c.most(w.said.conf, names) && !c.outnumbers(w, names) {
-			leader = 0
+		names := func(o *word) bool { return c.spoke(o) && o.sameScope(w) && o.said.leader == next.leader }
+		if !c.most(w.said.conf, names) {
+			next.leader = 0
 		}
 	}
-	c.view = &view{cluster: w.cluster, generation: w.generation, origin: w.origin, announcement: w.said, heardAt: c.now}
-	c.view.leader = leader
+	c.view = next
 }

@@ -21,6 +21,8 @@ type doubt struct {
 	witness uint64
 	since   time.Duration
 	askedAt time.Duration
+	// answeredAt is when a majority, with this disk, last answered, whatever it said.
+	answeredAt time.Duration
 	// repeated says that somebody has said so in answer to a question.
 	repeated bool
 }
@@ -84,6 +86,12 @@ func (c *Core) decideDoubt() {
 		return
 	}
 	c.askAboutDoubt()
+	if !c.soleVoter() && majorityOf(c.log.conf, func(id uint64) bool {
+		w := c.words[id]
+		return id == c.disk || c.current(w) && c.ownWord(w)
+	}) {
+		d.answeredAt = c.now
+	}
 	answered := func(w *word) bool { return w.at >= d.since && w.told >= d.since && c.ownWord(w) }
 	says := func(w *word) bool { return answered(w) && w.forgotten }
 	denies := func(w *word) bool { return answered(w) && !w.forgotten }

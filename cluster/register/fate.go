@@ -73,7 +73,7 @@ func (c *Core) decideRemoved(w *word) {
 	lacks := func(o *word) bool {
 		return c.spoke(o) && c.ownWord(o) && o.said.index > c.log.applied.index && !slices.Contains(confIDs(o.said.conf), c.disk)
 	}
-	if c.lead != 0 || !lacks(w) {
+	if c.following() || !lacks(w) {
 		return
 	}
 	known := slices.Contains(confIDs(c.log.conf), c.disk)
@@ -84,6 +84,10 @@ func (c *Core) decideRemoved(w *word) {
 		c.abandon("removed from the voters", false)
 	}
 }
+
+// following says that there is a leader that this member obeys: who is suspended
+// obeys none, and its raft, which stands still, would name the last one for ever.
+func (c *Core) following() bool { return c.lead != 0 && c.doubt == nil }
 
 func (c *Core) leaderless() time.Duration { return c.now - max(c.ledAt, c.started) }
 
@@ -104,13 +108,13 @@ func (c *Core) decideOtherGeneration(w *word) {
 		if c.later == id {
 			c.laterAt = c.now
 		}
-		if c.later == id && c.now-c.laterSince > abandonAfter && (c.outOfTouch() || c.othersFound(w)) {
+		if c.later == id && c.now-c.laterSince > abandonAfter && (c.unanswered() || c.othersFound(w)) {
 			c.abandon(why, true)
 			return
 		}
 	}
 	switch {
-	case c.lead != 0:
+	case c.following():
 	// Of two recoveries with the same number the one with a majority stays.
 	case w.generation >= c.generation && c.leaderless() > abandonAfter:
 		c.abandon("left behind by a recovery", false)
@@ -132,7 +136,7 @@ func (c *Core) othersFound(w *word) bool {
 }
 
 func (c *Core) decideOtherCluster(w *word) {
-	if !c.supported(w) || c.lead != 0 {
+	if !c.supported(w) || c.following() {
 		return
 	}
 	if c.virgin() && c.leaderless() > abandonAfter {

@@ -92,7 +92,7 @@ func (c *Core) offered(env *envelope, o offer, p proof) {
 		c.challenge(env.from)
 	case mine && c.cluster == 0:
 		c.switchTo(env.cluster, env.generation, env.origin, genesis(o.conf), o.machine)
-	case mine && c.cluster == env.cluster && env.generation > c.generation && c.outOfTouch():
+	case mine && c.cluster == env.cluster && env.generation > c.generation && c.unanswered():
 		c.switchTo(env.cluster, env.generation, env.origin, genesis(o.conf), o.machine)
 	default:
 		c.foreign(env)
@@ -105,6 +105,16 @@ func (c *Core) outOfTouch() bool {
 	return !c.inTouch(silentFor) && c.now-c.started > silentFor && c.now-c.ledAt > silentFor
 }
 
+// unanswered is outOfTouch where others want this disk for another generation. Who
+// is suspended takes nothing for fresh, so there it is whether a majority answers
+// that counts; an operator's recovery need not wait for that.
+func (c *Core) unanswered() bool {
+	if d := c.doubt; d != nil && d.answeredAt != 0 && c.now-d.answeredAt <= silentFor {
+		return false
+	}
+	return c.outOfTouch()
+}
+
 // join makes an empty disk a member of the cluster whose leader speaks to it.
 // A leader speaks only to disks of its configuration, and this one has never
 // promised anything to anybody. The leader is who a majority of the voters says.
@@ -114,7 +124,7 @@ func (c *Core) join(env *envelope, p proof) {
 		return
 	}
 	v := c.view
-	if !p.recent || v == nil || v.cluster != env.cluster || v.generation != env.generation || v.origin != env.origin || v.leader != env.from {
+	if !p.recent || v == nil || v.backers == 0 || v.cluster != env.cluster || v.generation != env.generation || v.origin != env.origin || v.leader != env.from {
 		c.counters.DroppedOther++
 		c.challenge(env.from)
 		c.askVotersNow()
@@ -134,7 +144,7 @@ func (c *Core) Recover(now time.Duration, names []string) error {
 		return fmt.Errorf("%w: %w", ErrStopped, c.failed)
 	case !known || cluster == 0:
 		return ErrNothingKnown
-	case c.lead != 0 || c.inTouch(silentFor):
+	case c.following() || c.inTouch(silentFor):
 		return ErrMajorityAlive
 	case !c.outOfTouch():
 		return fmt.Errorf("%w: this member has not been without a majority for %s yet", ErrTooEarly, silentFor)

@@ -19,6 +19,9 @@ const (
 	// viewFor is how long what was announced of one cluster keeps what is
 	// announced of another from being believed.
 	viewFor = 10 * time.Second
+	// settled is how many voters must stand behind what a follower knows before
+	// it never goes back.
+	settled = 2
 )
 
 // observer is what a member knows that does not vote, and how it learns.
@@ -57,6 +60,10 @@ type view struct {
 	cluster, generation, origin uint64
 	announcement
 	heardAt time.Duration
+	// backers is how many voters stood behind it when it was adopted: 0 if they
+	// were no majority of its own, since when it is what is known.
+	backers int
+	since   time.Duration
 }
 
 // SetMembers replaces the live members.
@@ -90,7 +97,7 @@ func (c *Core) observeOwn() {
 		return
 	}
 	c.view = &view{
-		cluster: c.cluster, generation: c.generation, origin: c.origin, heardAt: c.now,
+		cluster: c.cluster, generation: c.generation, origin: c.origin, heardAt: c.now, since: c.now, backers: settled,
 		announcement: c.announce(),
 	}
 }
@@ -163,7 +170,7 @@ func (c *Core) virgin() bool {
 
 // tickLife does what has nothing to do with raft's own clock.
 func (c *Core) tickLife() {
-	if c.lead != 0 {
+	if c.following() {
 		c.ledAt = c.now
 	}
 	if c.cluster == 0 || c.failed != nil {
@@ -248,7 +255,7 @@ func (c *Core) others() []uint64 {
 	return slices.DeleteFunc(slices.Compact(ids), func(id uint64) bool { return id == c.disk })
 }
 
-// tickObserver asks the voters how things are, one while all is well.
+// tickObserver asks the voters how things are, the leader alone while all is well.
 func (c *Core) tickObserver() {
 	if c.hinted && c.askVotersNow() {
 		c.hinted = false
@@ -259,8 +266,13 @@ func (c *Core) tickObserver() {
 	}
 	c.askTurn++
 	n := 1
-	if !c.inTouch(2 * c.timing.Ask) {
+	switch v := c.view; {
+	case !c.inTouch(2*c.timing.Ask) || v.backers < settled && len(ids) > 1:
 		n = min(5, len(ids))
+	case slices.Contains(ids, v.leader):
+		// Of the others a majority would have to say how fresh it is.
+		c.sendAsk(v.leader)
+		return
 	}
 	for i := range n {
 		c.sendAsk(ids[(int(c.disk%1024)+c.askTurn/4+i)%len(ids)])
@@ -269,10 +281,11 @@ func (c *Core) tickObserver() {
 
 // knowsItself says that this member's own log is what it knows. A disk that
 // has just joined has none yet, and its first snapshot may be older than what
-// this member had followed before; until it has caught up that stays valid.
+// this member had followed before; until it has caught up that stays valid, but
+// for a while only where one voter alone stood behind it.
 func (c *Core) knowsItself() bool {
 	return c.cluster != 0 && c.failed == nil && c.log != nil && len(c.log.conf.GetVoters()) > 0 &&
-		(c.view == nil || c.log.applied.index >= c.view.index)
+		(c.view == nil || c.log.applied.index >= c.view.index || c.view.backers < settled && c.now-c.joinedAt > wordFor)
 }
 
 // known is the committed record that this member knows.

@@ -101,8 +101,8 @@ func TestOffersThatAreNeverTaken(t *testing.T) {
 	s.drop = func(_, to *simHost, _ *envelope) bool { return to == b }
 	s.run(s.now+5*time.Second, nil)
 	is := b.scope()
-	o := offer{conf: &pb.ConfState{Voters: []uint64{b.core.disk}, AutoLeave: new(false)}, machine: machine{
-		names: map[uint64]string{b.core.disk: b.name},
+	o := offer{conf: &pb.ConfState{Voters: []uint64{a.core.disk, b.core.disk}, AutoLeave: new(false)}, machine: machine{
+		names: map[uint64]string{a.core.disk: a.name, b.core.disk: b.name},
 	}}
 	for what, sc := range map[string]scope{
 		"of an older generation":      {is.cluster, 0, 5},
@@ -110,8 +110,9 @@ func TestOffersThatAreNeverTaken(t *testing.T) {
 		"of another cluster":          {is.cluster + 1, 0, 5},
 		"of another cluster, a later": {is.cluster + 1, is.generation + 1, 5},
 	} {
+		o.machine.record.Recovery = sc.generation
 		env := envelope{kind: kindOffer, cluster: sc.cluster, generation: sc.generation, origin: sc.origin, from: a.core.disk, to: b.core.disk,
-			payload: o.encode()}
+			echo: b.core.stampFor(a.core.disk), payload: o.encode()}
 		s.deliver(letter{from: a, to: b, data: env.encode()})
 		s.run(s.now+100*time.Millisecond, nil)
 		if b.scope() != is {

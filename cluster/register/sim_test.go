@@ -60,6 +60,8 @@ type simHost struct {
 	old bool
 	// mine is its disk, forgetful one that it has loaded an old copy of.
 	mine, forgetful uint64
+	// copy is the exact copy that this life began with.
+	copy *image
 	// last is the identity for the mutation that keeps the id of a lost disk.
 	last image
 }
@@ -233,7 +235,11 @@ func (h *simHost) do(life int, f func()) {
 			h.queue = append(h.queue, func() { h.do(life, f) })
 		}
 	default:
-		f()
+		before := h.core.confirmed
+		if f(); h.mustExcuse(before) {
+			h.excuse()
+			return
+		}
 		h.take()
 	}
 }

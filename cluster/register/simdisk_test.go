@@ -28,6 +28,7 @@ type simFile struct {
 // load reads the state file.
 func (h *simHost) load() (body []byte, lost string) {
 	s := h.s
+	h.copy = nil
 	if h.disk.data == nil {
 		return nil, ""
 	}
@@ -40,6 +41,9 @@ func (h *simHost) load() (body []byte, lost string) {
 		// The one case that is excused: no protocol between the rest can know.
 		s.excused++
 		err = errCopy
+	}
+	if err == nil && h.disk.exact {
+		h.copy = im
 	}
 	h.disk.exact = false
 	if err != nil {
@@ -64,6 +68,21 @@ func (s *sim) somebodyKnows(h *simHost, im *image) bool {
 		return o != h && !o.down && !o.paused && !s.cut[[2]string{o.name, h.name}] && !s.cut[[2]string{h.name, o.name}] && c.knowsItself() &&
 			scope{c.cluster, c.generation, c.origin} == scope{im.cluster, im.generation, im.origin} && c.knowsMoreOf(im)
 	})
+}
+
+// mustExcuse says that a copy has just been taken for what it says it is, and that
+// whoever knew better when it was loaded is not there any more.
+func (h *simHost) mustExcuse(before bool) bool {
+	return h.copy != nil && !before && h.core.confirmed && !h.s.somebodyKnows(h, h.copy)
+}
+
+// excuse starts a host without the copy.
+func (h *simHost) excuse() {
+	h.s.excused++
+	h.s.lostDisks++
+	h.crash()
+	h.disk, h.last = simDisk{}, image{}
+	h.start()
 }
 
 // knowsMoreOf says that this core knows of something that the image, a copy of a
