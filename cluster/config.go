@@ -48,6 +48,9 @@ type Config struct {
 	// InitialVoters are the names of the voters of a first start. Empty: this
 	// member founds nothing, it waits to be taken in.
 	InitialVoters []string
+	// Reads says why this version cannot act on a value of the record; such a member
+	// stops voting until it is upgraded. Nil takes every value.
+	Reads func(value []byte) error
 	// BootstrapExpect, if not 0, keeps a first start from happening by itself
 	// with fewer initial voters than that; see register.Config.
 	BootstrapExpect int

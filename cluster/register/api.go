@@ -268,6 +268,9 @@ type Config struct {
 	// order, with this member's own name if it is one of them. Only looked at
 	// while no cluster exists.
 	InitialVoters []string
+	// Reads says why this version cannot act on a value of the record; such a member
+	// stops voting until it is upgraded. Nil takes every value.
+	Reads func(value []byte) error
 	// BootstrapExpect, if not 0, keeps a first start from happening by itself
 	// with fewer initial voters than that, and until every one of them has
 	// joined. It must be more than half of all the members that there can be at

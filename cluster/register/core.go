@@ -29,6 +29,8 @@ type CoreConfig struct {
 	Body []byte
 	// Lost says why an earlier file was given up, "" if none was.
 	Lost string
+	// Reads is Config.Reads.
+	Reads func(value []byte) error
 
 	hooks hooks
 }
@@ -181,6 +183,7 @@ func NewCore(cfg CoreConfig, now time.Duration) (*Core, error) {
 			c.guard(c.openLog)
 			c.recallDoubt()
 			c.maybeConfirm()
+			c.readRecord()
 		}
 	case cfg.hooks.keepLostDisk != nil:
 		c.image = *cfg.hooks.keepLostDisk
@@ -281,6 +284,9 @@ func (c *Core) ready(rd raft.Ready) {
 		c.log.restore(rd.Snapshot.GetMetadata())
 		c.configChanged()
 		c.out.Changed = true
+		if c.readRecord(); c.failed != nil {
+			return
+		}
 	}
 	c.log.append(rd.Entries)
 	if c.cfg.hooks.applyUncommitted {
@@ -368,4 +374,16 @@ func (c *Core) applyCommand(e *pb.Entry) {
 		c.cfg.hooks.applied(c, cmd, o)
 	}
 	c.commandDone(cmd, o)
+	c.readRecord()
+}
+
+// readRecord takes this member out of the vote when it cannot act on the record: it
+// would lead, and decide nothing.
+func (c *Core) readRecord() {
+	if c.cfg.Reads == nil || len(c.machine.record.Value) == 0 {
+		return
+	}
+	if err := c.cfg.Reads(c.machine.record.Value); err != nil {
+		c.fail(fmt.Errorf("%w: %w", errUnreadable, err))
+	}
 }

@@ -73,7 +73,7 @@ func New(cfg Config) (*Node, error) {
 	if err == nil {
 		n.core, err = NewCore(CoreConfig{
 			Name: cfg.Name, Initial: cfg.InitialVoters, Expect: cfg.BootstrapExpect, MaxVoters: cfg.MaxVoters, Willing: !cfg.Unwilling,
-			Timing: cfg.Timing, Random: random, Body: body, Lost: lost,
+			Timing: cfg.Timing, Random: random, Body: body, Lost: lost, Reads: cfg.Reads,
 		}, n.now())
 	}
 	if err != nil {

@@ -195,6 +195,11 @@ func (c *Core) serveCommand(w waiter, cmd Command) {
 	if len(c.waiters) >= maxWaiting || cmd.Validate() != nil {
 		return
 	}
+	// What this leader could not act on is nobody's to propose here: it would take
+	// every voter of this version out of the vote.
+	if c.cfg.Reads != nil && c.cfg.Reads(cmd.Value) != nil {
+		return
+	}
 	c.waiters[cmd.ID] = []waiter{w}
 	if err := c.node.Propose(encodeCommand(cmd)); err != nil {
 		// Leadership is being handed over: the sender asks again.

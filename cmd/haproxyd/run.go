@@ -24,6 +24,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
 	"github.com/haproxy-peers/haproxy-peers/control/kube"
 	"github.com/haproxy-peers/haproxy-peers/control/lograte"
+	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
 )
 
@@ -177,8 +178,8 @@ func (p *parts) cluster(t *configs.Topology) (control.Cluster, error) {
 	cfg := cluster.Config{
 		Name: p.name, DataDir: p.folder, Label: p.GossipLabel, GossipBind: p.GossipBind,
 		GossipAdvertise: p.advertise(peers), KeyFile: p.GossipKeyFile, Insecure: p.GossipInsecure, Encrypt: gossip.Encrypt(p.GossipEncrypt), Join: p.join(peers), InitialVoters: voters,
-		BootstrapExpect: p.BootstrapExpect,
-		Witness:         p.Witness, Observe: p.Observe, Version: version, Logger: p.log, Registerer: p.metrics(),
+		BootstrapExpect: p.BootstrapExpect, Reads: readsRecord,
+		Witness: p.Witness, Observe: p.Observe, Version: version, Logger: p.log, Registerer: p.metrics(),
 	}
 	c, err := cluster.New(cfg)
 	if err != nil {
@@ -189,6 +190,12 @@ func (p *parts) cluster(t *configs.Topology) (control.Cluster, error) {
 		go p.followVoters(host, c)
 	}
 	return c, nil
+}
+
+// readsRecord says why this version cannot act on a record.
+func readsRecord(value []byte) error {
+	_, err := model.DecodeRecord(value)
+	return err
 }
 
 // initialVoters are the names of --initial-voters, else those of the peers
