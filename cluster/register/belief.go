@@ -109,7 +109,8 @@ func (c *Core) heed(w *word) {
 	case w.said.leader != 0 && w.said.leader != v.leader || w.said.index > v.index:
 		c.askVotersNow()
 	}
-	if w.said.index > v.index {
+	// With a later version at no later index it says what cannot be.
+	if w.said.index > v.index || w.said.record.Version.Compare(v.record.Version) > 0 {
 		return
 	}
 	v.heardAt = c.now
@@ -157,10 +158,13 @@ func (c *Core) believes(w *word) bool {
 		if v.backers == 0 || w.said.index <= v.index || w.said.record.Version.Compare(v.record.Version) < 0 {
 			return false
 		}
-		led := w.disk == v.leader && isVoter(v.conf, w.disk) && w.said.index-v.index < countLeap &&
+		near := w.said.index-v.index < countLeap &&
 			w.said.record.Epoch-v.record.Epoch < countLeap && w.said.record.Revision-v.record.Revision < countLeap
+		led := near && w.disk == v.leader && isVoter(v.conf, w.disk)
+		// What leaps is not a lone voter's to say.
+		lone := near && (c.onlyOther(w) || c.now-v.heardAt > viewFor)
 		return led || c.most(v.conf, func(o *word) bool { return c.spoke(o) && w.confirmedBy(o) }) ||
-			!c.inTouch(silentFor) && c.confirms(w) && (c.backers(w) >= settled || c.onlyOther(w) || c.now-v.heardAt > viewFor)
+			!c.inTouch(silentFor) && c.confirms(w) && (c.backers(w) >= settled || lone)
 	case w.cluster == v.cluster && later(w.generation, w.origin, v.generation, v.origin) && !c.inTouch(silentFor):
 		// Not a recovery that nobody has followed yet, while the majority of the
 		// generation before it answers.

@@ -11,6 +11,10 @@ import (
 // leadership is what this member knows of who leads, beside what raft does.
 type leadership struct{ leader, term uint64 }
 
+// maxClaims bounds those that are held, each with a message: one for each voter
+// of the largest configuration, and its successor.
+const maxClaims = 16
+
 // claim is a message of somebody who says that it leads a term, and whom this
 // member has not voted for. It is held until a majority of the voters, each
 // asked itself, names that leader.
@@ -80,7 +84,7 @@ func (c *Core) leads(m *pb.Message, env *envelope) bool {
 	}
 	cl := c.claims[env.from]
 	if cl == nil || cl.term != of.term {
-		if len(c.claims) >= maxWords {
+		if len(c.claims) >= maxClaims {
 			clear(c.claims)
 		}
 		cl = &claim{leadership: of, since: c.now.Truncate(time.Microsecond)}
@@ -157,28 +161,35 @@ func (c *Core) notTooFar(m *pb.Message) bool {
 }
 
 // mostOrLater says that yes holds for a majority of this member's configuration
-// or of a later one that is announced: of its own too few may be left. One voter
-// alone is no majority of a later one.
+// or of a later one that is announced: of its own too few may be left. Who hears
+// a leader of its own needs no other configuration, and whoever has some disks can
+// announce one: so only after there has been none for a while.
 func (c *Core) mostOrLater(yes func(w *word) bool) bool {
 	if c.most(c.authority(), yes) {
 		return true
 	}
+	if c.log == nil || c.lead != 0 || c.leaderless() <= silentFor {
+		return false
+	}
 	for _, id := range sortedKeys(c.words) {
 		w := c.words[id]
-		if c.log == nil || !c.spoke(w) || !c.ownWord(w) || w.said.index <= c.log.applied.index || !c.most(w.said.conf, yes) {
-			continue
-		}
-		n := 0
-		for _, voter := range confIDs(w.said.conf) {
-			if o := c.words[voter]; isVoter(w.said.conf, voter) && voter != c.disk && c.current(o) && yes(o) {
-				n++
-			}
-		}
-		if n > 1 {
+		if c.spoke(w) && c.ownWord(w) && w.said.index > c.log.applied.index && c.several(w.said.conf, yes) {
 			return true
 		}
 	}
 	return false
+}
+
+// several says that yes holds for a majority of a configuration that others
+// announce, and for more than one voter: one alone is no majority of a later one.
+func (c *Core) several(conf *pb.ConfState, yes func(w *word) bool) bool {
+	n := 0
+	for _, id := range confIDs(conf) {
+		if w := c.words[id]; isVoter(conf, id) && id != c.disk && c.current(w) && yes(w) {
+			n++
+		}
+	}
+	return n > 1 && c.most(conf, yes)
 }
 
 func (c *Core) accept(of leadership) {

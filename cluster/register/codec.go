@@ -105,11 +105,14 @@ func (d *decoder) uvarint() uint64 {
 	return v
 }
 
-// count reads a number of elements, each of which takes at least one byte, so
-// that a lying length never allocates more than the message holds.
-func (d *decoder) count() int {
+// count reads a number of elements of one byte at least.
+func (d *decoder) count() int { return d.countOf(1) }
+
+// countOf reads a number of elements, each of which takes at least so many bytes,
+// so that a lying number never allocates more than the message bears out.
+func (d *decoder) countOf(each int) int {
 	n := d.uvarint()
-	if n > uint64(len(d.b)) {
+	if n > uint64(len(d.b)/each) {
 		d.fail()
 		return 0
 	}
@@ -143,7 +146,7 @@ func (d *decoder) message(m proto.Message) {
 }
 
 func (d *decoder) sortedMap() map[uint64]uint64 {
-	n := d.count()
+	n := d.countOf(8 + 1)
 	m := make(map[uint64]uint64, n)
 	for range n {
 		k := d.u64()

@@ -119,6 +119,8 @@ type Core struct {
 	words    map[uint64]*word
 	claims   map[uint64]*claim
 	accepted leadership
+	// hearsay is what the leader said once of others' promises.
+	hearsay map[uint64]hearsay
 
 	// One write may be under way; after runs when it is durable.
 	writing  bool
@@ -158,7 +160,7 @@ func NewCore(cfg CoreConfig, now time.Duration) (*Core, error) {
 	c := &Core{
 		cfg: cfg, timing: cfg.Timing.withDefaults(), now: now, started: now,
 		confirmedBy: make(map[uint64]bool), dismissed: make(map[uint64]time.Duration),
-		words: make(map[uint64]*word), claims: make(map[uint64]*claim),
+		words: make(map[uint64]*word), claims: make(map[uint64]*claim), hearsay: make(map[uint64]hearsay),
 	}
 	c.contacts.init(cfg.Random())
 	c.setInitial(cfg.Initial)

@@ -23,8 +23,9 @@ type doubt struct {
 	askedAt time.Duration
 	// answeredAt is when a majority, with this disk, last answered, whatever it said.
 	answeredAt time.Duration
-	// repeated says that somebody has said so in answer to a question.
-	repeated bool
+	// repeated says that somebody has said so in answer to a question, known that
+	// the gossip or the configuration knows who has, or that it was written down.
+	repeated, known bool
 }
 
 // trusted says that this member may make promises.
@@ -38,7 +39,7 @@ func (c *Core) suspect(witness uint64, why string) {
 	if at, ok := c.dismissed[witness]; ok && c.now-at < dismissedFor {
 		return
 	}
-	c.doubt = &doubt{why: why, witness: witness, since: c.now.Truncate(time.Microsecond)}
+	c.doubt = &doubt{why: why, witness: witness, since: c.now.Truncate(time.Microsecond), known: c.acquainted(witness)}
 	c.counters.Doubts++
 	c.out.Changed = true
 	c.askAboutDoubt()
@@ -95,7 +96,11 @@ func (c *Core) decideDoubt() {
 	answered := func(w *word) bool { return w.at >= d.since && w.told >= d.since && c.ownWord(w) }
 	says := func(w *word) bool { return answered(w) && w.forgotten }
 	denies := func(w *word) bool { return answered(w) && !w.forgotten }
-	if slices.ContainsFunc(c.judges(), func(conf *pb.ConfState) bool { return c.convicts(conf, says) }) {
+	for i, conf := range c.judges() {
+		// Whoever says so could announce a configuration of two as well.
+		if i == 0 && !c.convicts(conf, says) || i > 0 && !c.several(conf, says) {
+			continue
+		}
 		c.doubt = nil
 		c.forgot(d.why)
 		return
@@ -104,7 +109,9 @@ func (c *Core) decideDoubt() {
 	outvoted := c.most(conf, denies)
 	somebody := false
 	for _, id := range sortedKeys(c.words) {
-		somebody = somebody || c.current(c.words[id]) && says(c.words[id])
+		if c.current(c.words[id]) && says(c.words[id]) {
+			somebody, d.known = true, d.known || c.acquainted(id)
+		}
 	}
 	if somebody && !d.repeated {
 		d.repeated = true
@@ -117,7 +124,13 @@ func (c *Core) decideDoubt() {
 		w := c.words[id]
 		return id == c.disk || c.current(w) && denies(w)
 	})
-	if outvoted || withdrawn && !somebody && enough {
+	// The only voter has nobody who could outvote a stranger that is gone: it does
+	// as after a start at which the gossip shows no other voter of its cluster. Who
+	// is no stranger may be a voter of later, and be back in a moment.
+	alone := c.soleVoter() && !d.known && c.now-d.since > abandonAfter && !slices.ContainsFunc(c.members, func(m Member) bool {
+		return m.Voter && m.Cluster == c.cluster
+	})
+	if outvoted || (withdrawn || alone) && !somebody && enough {
 		c.dismissed[d.witness] = c.now
 		if len(c.dismissed) > maxStrangers {
 			clear(c.dismissed)
@@ -146,7 +159,7 @@ func (c *Core) rememberDoubt() {
 func (c *Core) recallDoubt() {
 	if c.seen[c.disk] > c.promises && c.cfg.hooks.keepLostDisk == nil && !c.cfg.hooks.answerBeforeFsync {
 		c.doubt = &doubt{
-			why: "it has forgotten promises, as was found before the last start", since: c.now.Truncate(time.Microsecond), repeated: true,
+			why: "it has forgotten promises, as was found before the last start", since: c.now.Truncate(time.Microsecond), repeated: true, known: true,
 		}
 	}
 }
@@ -170,16 +183,19 @@ func (c *Core) judges() []*pb.ConfState {
 // again and again. With fewer than two in all a single one never costs more than
 // a disk without which nothing could have been decided, and it is kept aside.
 func (c *Core) convicts(conf *pb.ConfState, says func(w *word) bool) bool {
-	if c.most(conf, says) {
-		return true
-	}
+	return c.most(conf, says) || c.now-c.doubt.since > abandonAfter && c.otherOfTwo(conf, says)
+}
+
+// otherOfTwo says that a configuration has one other voter alone, and that yes
+// holds for it.
+func (c *Core) otherOfTwo(conf *pb.ConfState, yes func(w *word) bool) bool {
 	var others []uint64
 	for _, id := range confIDs(conf) {
 		if id != c.disk && isVoter(conf, id) {
 			others = append(others, id)
 		}
 	}
-	return len(others) == 1 && c.current(c.words[others[0]]) && says(c.words[others[0]]) && c.now-c.doubt.since > abandonAfter
+	return len(others) == 1 && c.current(c.words[others[0]]) && yes(c.words[others[0]])
 }
 
 // forgot gives up a disk that has promised things that it no longer knows: a
@@ -215,6 +231,9 @@ func (c *Core) maybeConfirm() {
 			conf.Voters = append(conf.Voters, c.disk)
 		}
 		yes := majorityOf(conf, func(id uint64) bool { return id == c.disk || c.confirmedBy[id] })
+		if i > 0 && !c.attested(conf) {
+			yes = false
+		}
 		// The only voter that this disk knows needs nobody. But the disk may be
 		// an old copy, of a time before there were others: they get the time to say so.
 		nobody := c.alone && len(confIDs(c.log.conf)) == 1
@@ -227,6 +246,19 @@ func (c *Core) maybeConfirm() {
 		c.campaignAt = c.now + c.patience()
 		c.out.Changed = true
 	}
+}
+
+// attested says that a later configuration, which anybody can announce, is
+// confirmed by a disk of this one's own, or by several.
+func (c *Core) attested(conf *pb.ConfState) bool {
+	own, n := false, 0
+	for _, id := range confIDs(conf) {
+		if id != c.disk && isVoter(conf, id) && c.confirmedBy[id] {
+			own = own || slices.Contains(confIDs(c.log.conf), id)
+			n++
+		}
+	}
+	return own || n > 1
 }
 
 // doubtText says why this member makes no promises.

@@ -3,6 +3,7 @@ package register
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"maps"
 	"slices"
 	"time"
 )
@@ -90,13 +91,15 @@ func (c *Core) meet(env *envelope, p proof) {
 		return
 	}
 	before, met := c.provenAt[env.from]
-	switch {
-	case p.proven && (!met || p.at >= before):
-		c.provenAt[env.from] = p.at
-	case p.proven || met:
+	if met && (!p.proven || p.at < before) {
 		return
-	case !c.acquainted(env.from):
+	}
+	// One sender can ask under any number of disks, and prove each of them.
+	if !met && !c.acquainted(env.from) {
 		c.forgetStrangers()
+	}
+	if p.proven {
+		c.provenAt[env.from] = p.at
 	}
 	c.stamps[env.from] = env.stamp
 	if env.sender != "" && !c.acquainted(env.from) {
@@ -132,6 +135,16 @@ func (c *Core) forgetStrangers() {
 		if !c.acquainted(disk) {
 			delete(c.callers, disk)
 		}
+	}
+}
+
+// forgetGone forgets the disks that nobody has any more: members come and go, and
+// may be invented.
+func (c *Core) forgetGone() {
+	gone := func(disk uint64) bool { return c.nameOf(disk) == "" }
+	maps.DeleteFunc(c.stamps, func(disk, _ uint64) bool { return gone(disk) })
+	for _, m := range []map[uint64]time.Duration{c.provenAt, c.challengedAt} {
+		maps.DeleteFunc(m, func(disk uint64, _ time.Duration) bool { return gone(disk) })
 	}
 }
 

@@ -14,9 +14,10 @@ import (
 // dropped and counted: what it means is not known here.
 const protocol = 1
 
-// maxMessage bounds what is decoded: a snapshot with the largest record and
-// its kept entries fits several times.
-const maxMessage = 1 << 20
+// maxMessage bounds what is decoded: a snapshot with the largest record fits
+// several times, and so do the entries of one raft message. What is decoded takes
+// many times that, and some of it is kept (see word and claim).
+const maxMessage = 256 << 10
 
 // kind says what an envelope carries.
 type kind uint8

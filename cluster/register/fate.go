@@ -68,7 +68,9 @@ func (c *Core) decideFate() {
 
 // decideRemoved: the committed configuration at a later index lacks this disk. A
 // majority of its own voters says so or, where too few of those are left and
-// there has been no leader for a while, a majority of those that came after them.
+// there has been no leader for a while, a majority of those that came after them:
+// of more than one, since anybody can announce itself as all that is left. One alone
+// must be the only other of this disk's own voters that has not got another disk.
 func (c *Core) decideRemoved(w *word) {
 	lacks := func(o *word) bool {
 		return c.spoke(o) && c.ownWord(o) && o.said.index > c.log.applied.index && !slices.Contains(confIDs(o.said.conf), c.disk)
@@ -80,14 +82,41 @@ func (c *Core) decideRemoved(w *word) {
 	if !known && c.now-max(c.joinedAt, c.started) <= abandonAfter {
 		return
 	}
-	if c.most(c.log.conf, lacks) || c.leaderless() > abandonAfter && c.most(w.said.conf, lacks) {
+	if c.most(c.log.conf, lacks) || c.leaderless() > abandonAfter && (c.several(w.said.conf, lacks) || c.onlyOneLeft(w.disk) && c.most(w.said.conf, lacks)) {
 		c.abandon("removed from the voters", false)
+	} else if c.leaderless() > 2*abandonAfter {
+		c.reportConflict(fmt.Sprintf("%s says that this disk was removed from the voters, and too few are there to confirm it: "+
+			"if that is true move the state file away to join as a new disk", c.nameOf(w.disk)))
 	}
 }
 
 // following says that there is a leader that this member obeys: who is suspended
 // obeys none, and its raft, which stands still, would name the last one for ever.
 func (c *Core) following() bool { return c.lead != 0 && c.doubt == nil }
+
+// onlyOneLeft says that a disk is the only other one that is left of this one's own
+// voters: the gossip shows the members of all the rest with other disks.
+func (c *Core) onlyOneLeft(disk uint64) bool {
+	if !isVoter(c.log.conf, disk) {
+		return false
+	}
+	for _, id := range confIDs(c.log.conf) {
+		if id == disk || id == c.disk || !isVoter(c.log.conf, id) {
+			continue
+		}
+		name, other := c.machine.names[id], false
+		for _, m := range c.members {
+			if m.Disk == id {
+				return false
+			}
+			other = other || m.Name == name
+		}
+		if !other {
+			return false
+		}
+	}
+	return true
+}
 
 func (c *Core) leaderless() time.Duration { return c.now - max(c.ledAt, c.started) }
 

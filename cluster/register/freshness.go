@@ -72,6 +72,10 @@ func (c *Core) majorityTime(ids []uint64, now time.Duration) (time.Duration, boo
 	times := make([]time.Duration, 0, len(ids))
 	for _, id := range ids {
 		if id == c.disk {
+			// Whoever may have forgotten what it was asked for stands behind nothing.
+			if c.doubt != nil {
+				now = c.doubt.since
+			}
 			times = append(times, now)
 		} else if t, ok := c.heard[id]; ok {
 			times = append(times, t)

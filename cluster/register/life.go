@@ -18,6 +18,7 @@ func (c *Core) closeLog() {
 	c.node, c.lead, c.leading = nil, 0, false
 	c.doubt, c.accepted = nil, leadership{}
 	clear(c.claims)
+	clear(c.hearsay)
 	if c.writing {
 		c.after = func() {}
 	}

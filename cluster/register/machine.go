@@ -103,7 +103,9 @@ func decodeMachine(b []byte) (machine, error) {
 		d.fail()
 	}
 	m := machine{record: d.record()}
-	for range d.count() {
+	n := d.countOf(1 + 3)
+	m.done = slices.Grow(m.done, n)
+	for range n {
 		m.done = append(m.done, doneCommand{id: d.str(), version: d.version()})
 	}
 	m.names = decodeNames(&d)
@@ -119,7 +121,7 @@ func encodeNames(e *encoder, names map[uint64]string) {
 }
 
 func decodeNames(d *decoder) map[uint64]string {
-	n := d.count()
+	n := d.countOf(8 + 1)
 	names := make(map[uint64]string, n)
 	for range n {
 		id := d.u64()

@@ -1,6 +1,7 @@
 package register
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -80,6 +81,9 @@ func (c *Core) configChanged() {
 		}
 	}
 	if c.leading {
+		// Who is admitted once more gets the time to answer once more: else it is
+		// given up at once, and admitted again, many times a second and for ever.
+		maps.DeleteFunc(c.since, func(id uint64, _ time.Duration) bool { return !slices.Contains(ids, id) })
 		for _, id := range ids {
 			if _, ok := c.since[id]; !ok {
 				c.since[id] = c.now
@@ -95,7 +99,12 @@ func (c *Core) configChanged() {
 		c.planAt = 0
 	}
 	if len(ids) > 0 && !slices.Contains(ids, c.disk) {
-		c.wantReset("removed from the voters", false)
+		// A leaver keeps nothing: it has asked for it.
+		if c.leaving {
+			c.wantReset("left the voters", false)
+		} else {
+			c.abandon("removed from the voters", false)
+		}
 	}
 }
 

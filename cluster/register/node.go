@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,6 +19,8 @@ const (
 	// inboxSize bounds the messages that wait to be handled. More than this
 	// many are only there after the process was stopped.
 	inboxSize = 1024
+	// inboxBytes bounds what they hold together: one is 256 KiB at most.
+	inboxBytes = 4 << 20
 )
 
 // Node runs the register: a Core with a real clock, its state file and a
@@ -28,6 +31,7 @@ type Node struct {
 	disk    *disk
 	start   time.Time
 	inbox   chan []byte
+	held    atomic.Int64 // bytes in inbox
 	calls   chan func()
 	done    chan struct{}
 	written chan writeResult
@@ -122,6 +126,7 @@ func (n *Node) Run(ctx context.Context) error {
 			n.step(writes, func() { n.core.Tick(n.now()) })
 			n.probe(writes)
 		case data := <-n.inbox:
+			n.held.Add(-int64(len(data)))
 			n.step(writes, func() { n.core.Step(n.now(), data) })
 		case <-n.gossip:
 			n.step(writes, func() {
@@ -192,10 +197,17 @@ func (n *Node) report() {
 // Receive takes a message that a Transport delivered, or an Announcement. It
 // does not block and keeps data; messages beyond a bounded queue are dropped.
 func (n *Node) Receive(data []byte) {
-	select {
-	case n.inbox <- data:
-	default:
+	if len(data) > maxMessage {
+		return // it would be dropped as garbage, after all that waits
 	}
+	if n.held.Add(int64(len(data))) <= inboxBytes {
+		select {
+		case n.inbox <- data:
+			return
+		default:
+		}
+	}
+	n.held.Add(-int64(len(data)))
 }
 
 // SetMembers replaces the list of the live members of the gossip, this one

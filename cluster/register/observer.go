@@ -78,11 +78,7 @@ func (c *Core) SetMembers(now time.Duration, members []Member) {
 		for _, m := range members {
 			c.memberNames[m.Disk] = m.Name
 		}
-		for disk := range c.stamps {
-			if c.nameOf(disk) == "" {
-				delete(c.stamps, disk)
-			}
-		}
+		c.forgetGone()
 	}
 	if !slices.ContainsFunc(members, func(m Member) bool { return m.Cluster != 0 && m.Cluster == c.cluster }) {
 		c.alone = true

@@ -235,8 +235,8 @@ func (h *simHost) do(life int, f func()) {
 			h.queue = append(h.queue, func() { h.do(life, f) })
 		}
 	default:
-		before := h.core.confirmed
-		if f(); h.mustExcuse(before) {
+		before, doubted := h.core.confirmed, h.core.doubt != nil
+		if f(); h.mustExcuse(before, doubted) {
 			h.excuse()
 			return
 		}

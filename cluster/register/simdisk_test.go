@@ -70,10 +70,13 @@ func (s *sim) somebodyKnows(h *simHost, im *image) bool {
 	})
 }
 
-// mustExcuse says that a copy has just been taken for what it says it is, and that
-// whoever knew better when it was loaded is not there any more.
-func (h *simHost) mustExcuse(before bool) bool {
-	return h.copy != nil && !before && h.core.confirmed && !h.s.somebodyKnows(h, h.copy)
+// mustExcuse says that a copy has just been taken for what it says it is, after a
+// start or because a majority does not confirm a doubt, and that whoever knew better
+// when it was loaded is not there any more. The only voter has no such majority.
+func (h *simHost) mustExcuse(before, doubted bool) bool {
+	c := h.core
+	taken := !before && c.confirmed || doubted && c.doubt == nil && c.node != nil && c.reset == "" && !c.soleVoter()
+	return h.copy != nil && taken && !h.s.somebodyKnows(h, h.copy)
 }
 
 // excuse starts a host without the copy.

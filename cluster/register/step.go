@@ -57,7 +57,7 @@ func (c *Core) handle(env *envelope) *pb.Message {
 		if slices.Contains(confIDs(c.log.conf), env.from) {
 			c.joined[env.from] = true
 		}
-		c.learnPromises(env)
+		c.learnPromises(env, p)
 		c.weigh(env, p)
 	case p.same && env.kind != kindAnnounce:
 		c.challenge(env.from)
@@ -153,28 +153,57 @@ func (c *Core) reportConflict(conflict string) {
 	c.out.Changed = true
 }
 
+// hearsay is what the leader said of another disk's promises, and has not repeated
+// yet in answer to anything that was sent since.
+type hearsay struct {
+	leader, promises uint64
+	since            time.Duration
+}
+
 // learnPromises remembers how much the others have promised: what a disk says of
-// itself, and what the leader that is followed says of the others. A count that
-// leaps is not believed: with one that is too high the others would take that
-// disk for one that has forgotten.
-func (c *Core) learnPromises(env *envelope) {
-	note := func(disk, n uint64) {
-		have := c.seen[disk]
-		if disk == c.disk || n <= have || c.log == nil || n-have > countLeap && have > 0 || n > largest {
-			return
-		}
-		if _, ok := c.machine.names[disk]; ok {
-			c.seen[disk] = n
-			c.lazily()
-		}
-	}
-	note(env.from, env.promises)
-	if env.from == c.lead && !c.leading {
-		for disk, n := range env.known {
-			if disk != env.from {
-				note(disk, n)
+// itself, and what the leader that is followed says of the others, twice: with a
+// count that is too high the others would take that disk for one that has
+// forgotten, here and for as long as it makes no new promise. So no single message
+// in the leader's name does it, and whatever the leader itself says next ends it.
+func (c *Core) learnPromises(env *envelope, p proof) {
+	c.notePromises(env.from, env.promises)
+	if env.from == c.lead && !c.leading && len(env.known) > 0 {
+		for disk := range c.machine.names {
+			if disk != env.from && disk != c.disk {
+				c.hearOf(disk, env.known[disk], env.from, p)
 			}
 		}
+	}
+}
+
+// hearOf takes what the leader says of another disk.
+func (c *Core) hearOf(disk, n, leader uint64, p proof) {
+	if h, ok := c.hearsay[disk]; ok && h.leader == leader {
+		if p.at < h.since {
+			return // sent before that was heard: neither repeated nor taken back
+		}
+		if n >= h.promises {
+			c.notePromises(disk, h.promises)
+		}
+	}
+	delete(c.hearsay, disk)
+	if n > c.seen[disk] {
+		if len(c.hearsay) > maxStrangers {
+			clear(c.hearsay)
+		}
+		c.hearsay[disk] = hearsay{leader, n, c.now.Truncate(time.Microsecond)}
+	}
+}
+
+// notePromises does not believe a count that leaps.
+func (c *Core) notePromises(disk, n uint64) {
+	have := c.seen[disk]
+	if disk == c.disk || n <= have || c.log == nil || n-have > countLeap && have > 0 || n > largest {
+		return
+	}
+	if _, ok := c.machine.names[disk]; ok {
+		c.seen[disk] = n
+		c.lazily()
 	}
 }
 
