@@ -301,25 +301,40 @@ func (c *keyCache) open(dst []byte, ring *memberlist.Keyring, b, beside []byte) 
 	if keys := ring.GetKeys(); !sameKeys(keys, c.keys) {
 		c.keys, c.aeads = nil, nil
 		for _, key := range keys {
-			block, err := aes.NewCipher(key)
-			if err != nil {
-				continue // no keyring holds such a key
-			}
-			aead, err := cipher.NewGCM(block)
-			if err != nil {
-				continue
-			}
-			c.keys, c.aeads = append(c.keys, bytes.Clone(key)), append(c.aeads, aead)
+			c.keys, c.aeads = append(c.keys, bytes.Clone(key)), append(c.aeads, cipherOf(key))
 		}
 	}
 	aeads := c.aeads
 	c.mu.Unlock()
 	for _, aead := range aeads {
-		if plain, err := aead.Open(dst, b[1:1+nonceSize], b[1+nonceSize:], beside); err == nil {
+		if plain, ok := opens(aead, dst, b, beside); ok {
 			return plain, true
 		}
 	}
 	return dst, false
+}
+
+// cipherOf is the cipher of a key that a keyring holds; nil, which opens nothing, for
+// any other.
+func cipherOf(key []byte) cipher.AEAD {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		return nil
+	}
+	return aead
+}
+
+// opens decrypts what follows the byte of the version.
+func opens(aead cipher.AEAD, dst, b, beside []byte) ([]byte, bool) {
+	if aead == nil || len(b) < 1+nonceSize+tagSize {
+		return dst, false
+	}
+	plain, err := aead.Open(dst, b[1:1+nonceSize], b[1+nonceSize:], beside)
+	return plain, err == nil
 }
 
 func sameKeys(a, b [][]byte) bool {

@@ -1,8 +1,6 @@
 package gossip
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -75,20 +73,8 @@ func (s *seal) unlabel(b []byte) ([]byte, bool) {
 
 // decrypts reports whether one of our keys opens an encrypted packet.
 func (s *seal) decrypts(body []byte) bool {
-	const nonce, tag = 12, 16
-	if len(body) < 1+nonce+tag {
-		return false
-	}
 	for _, k := range *s.keys.Load() {
-		block, err := aes.NewCipher(k.ring)
-		if err != nil {
-			continue
-		}
-		gcm, err := cipher.NewGCM(block)
-		if err != nil {
-			continue
-		}
-		if _, err := gcm.Open(nil, body[1:1+nonce], body[1+nonce:], []byte(s.label)); err == nil {
+		if _, ok := opens(k.aead, nil, body, []byte(s.label)); ok {
 			return true
 		}
 	}
