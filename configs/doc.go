@@ -34,8 +34,10 @@
 //	            set table P key 1 data.server_id NEW
 //	release:    set maxconn server B/new 65535 (0 would not wake the queue); when the queue is empty, the former
 //	            limit and weights
-//	bring back: set table P key 1 data.server_id OLD; set server B/new health up;set server B/new state maint in
-//	            one line (a server that is down keeps its queue); then maxconn, state ready and the weights as they were
+//	bring back: set table P key 1 data.server_id OLD; set server B/new health up;set server B/new state drain;set
+//	            server B/new state maint in one line (a server that is down keeps its queue; 2.6 hands it over at the
+//	            change to drain, before it closes the placeholder, whose place the first who waits could get else); then
+//	            maxconn, state ready and the weights as they were
 //
 // The weights come first because HAProxy by itself hands the queue of a server that goes down to any that is left in
 // load balancing, whatever the stick rules say: without them a third node would get the clients (run on 2.6).

@@ -5,10 +5,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
 )
 
 // New connections are held in the queue of the node that they will go to, are released together, or are brought back
@@ -91,11 +94,31 @@ func (l *live) weight(server string, weight int) {
 	l.do(fmt.Sprintf("set server %s/%s weight %d", heldBackend, server, weight))
 }
 
-// handOver gives the queue of a server to the others. Only a server that is up does that when it goes to maint; one
-// line is carried out before the next check.
+// handOver gives the queue of a server to the others, as the daemon does.
 func (l *live) handOver(server string) {
 	l.t.Helper()
-	l.do(fmt.Sprintf("set server %[1]s/%[2]s health up;set server %[1]s/%[2]s state maint", heldBackend, server))
+	client, err := runtimeapi.New(runtimeapi.Config{Socket: l.input.StatsSocket})
+	if err == nil {
+		err = client.HandOverQueue(l.t.Context(), heldBackend, server)
+	}
+	if err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// drainMoved counts the connections that HAProxy says it has moved when the server went to drain.
+func (l *live) drainMoved(server string) (moved int) {
+	l.t.Helper()
+	data, err := os.ReadFile(l.log.Name())
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	// Each is said twice, the second time without a level.
+	for _, m := range regexp.MustCompile(`(?m)^\[.*erver `+heldBackend+"/"+server+` enters drain state\b.* (\d+) sessions requeued`).FindAllSubmatch(data, -1) {
+		n, _ := strconv.Atoi(string(m[1]))
+		moved += n
+	}
+	return moved
 }
 
 // hold lets new connections wait for a node and opens n of them.
@@ -189,11 +212,15 @@ func (l *live) holdAndRollBack(old, to int) {
 	}
 	defer func() { _ = session.Close() }()
 	_, clients := l.hold(old, to, 20)
-	start := time.Now()
+	before, start := l.drainMoved(nameOf(to)), time.Now()
 	l.steer(old)
 	l.handOver(nameOf(to))
 	l.wantAll(clients, nameOf(old))
 	l.t.Logf("%d clients brought back in %s", len(clients), time.Since(start))
+	if load(l.t, l.cfg).Sticky[0].Redispatch {
+		// At the change to maint the first one could get the place of the placeholder, which is closed there.
+		l.until("all were moved at the change to drain", time.Second, func() bool { return l.drainMoved(nameOf(to)) == before+len(clients) })
+	}
 	l.do(fmt.Sprintf("set maxconn server %s/%s 0", heldBackend, nameOf(to)))
 	l.do(fmt.Sprintf("set server %s/%s state ready", heldBackend, nameOf(to)))
 	l.weight(third(old, to), 1)

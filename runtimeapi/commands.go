@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/haproxytech/client-native/v5/runtime"
 )
@@ -44,25 +46,39 @@ func (c *Client) ClearSetTable(ctx context.Context, table, key string, serverID 
 	if err != nil {
 		return err
 	}
-	return c.changeTwice(ctx, clearing, setting)
+	return c.changeAll(ctx, clearing, setting)
 }
 
-// changeTwice runs two commands in one line of one connection.
-func (c *Client) changeTwice(ctx context.Context, one, two string) error {
-	line := one + ";" + two
+// changeAll runs commands in one line of one connection. If HAProxy refuses some of them,
+// the error holds each refusal.
+func (c *Client) changeAll(ctx context.Context, commands ...string) error {
+	line := strings.Join(commands, ";")
 	reply, err := c.roundTrip(ctx, line, maxShort)
 	if err != nil {
 		return err
 	}
-	var answers [2]string
-	if err := splitAnswers(reply, answers[:]); err != nil {
+	answers := make([]string, len(commands))
+	if err := splitAnswers(reply, answers); err != nil {
 		return c.explain(line, err)
 	}
-	first, second := expectBlank(one, answers[0]), expectBlank(two, answers[1])
-	if first != nil && second != nil {
-		return fmt.Errorf("%w, and %w", first, second)
+	errs := make([]error, len(commands))
+	for i := range commands {
+		errs[i] = expectBlank(commands[i], answers[i])
 	}
-	return errors.Join(first, second)
+	return joined(errs)
+}
+
+// joined is one line for what several commands were refused for.
+func joined(errs []error) error {
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	if len(errs) < 2 {
+		return errors.Join(errs...)
+	}
+	all := errs[0]
+	for _, err := range errs[1:] {
+		all = fmt.Errorf("%w, and %w", all, err)
+	}
+	return all
 }
 
 func setTableCommand(table, key string, serverID int) (string, error) {
@@ -107,16 +123,23 @@ func (c *Client) SetServerState(ctx context.Context, backend, server string, mod
 }
 
 // HandOverQueue sets a server to maint so that what waits in its queue goes to the servers
-// that are left in load balancing (level admin). Since 3.0 a server hands its queue over only
-// at the change from up to maint, and keeps it if it was down before, so that it is marked up
-// first, in the same line. Whether the queue moves at all depends on option redispatch and on
-// the version: see configs.StickyBackend.HoldReverts.
+// that are left in load balancing (level admin). In one line:
+//   - up: since 3.0 a server hands its queue over only when it leaves the state up, and keeps
+//     it if it was down before;
+//   - drain: 2.6 hands the queue over at this change already, and closes nothing. At the one
+//     to maint it closes the sessions first ("on-marked-down shutdown-sessions"), and another
+//     thread may give the place that comes free to the first who waits, on this very server;
+//   - maint: 3.0, 3.2 and 3.4 hand the queue over here alone.
+//
+// Whether the queue moves at all depends on option redispatch and on the version: see
+// configs.StickyBackend.HoldReverts.
 func (c *Client) HandOverQueue(ctx context.Context, backend, server string) error {
 	name, err := serverPath(backend, server)
 	if err != nil {
 		return err
 	}
-	return c.changeTwice(ctx, "set server "+name+" health up", "set server "+name+" state "+string(Maint))
+	set := "set server " + name
+	return c.changeAll(ctx, set+" health up", set+" state "+string(Drain), set+" state "+string(Maint))
 }
 
 // SetServerWeight sets a server's weight, 0 to 256 (level admin). Stickiness still goes to

@@ -146,7 +146,7 @@ func TestServersOfARealProcess(t *testing.T) {
 			if err := client.HandOverQueue(ctx, "galera-nodes", "pxc-1"); err != nil {
 				t.Errorf("%s: %v", from, err)
 			}
-			if got := server("galera-nodes", "pxc-1"); got.Admin != AdminForcedMaint {
+			if got := server("galera-nodes", "pxc-1"); !got.Admin.Maint() || got.Sticks() {
 				t.Errorf("%s: %s after HandOverQueue", from, got.Admin)
 			}
 			if err := client.SetServerState(ctx, "galera-nodes", "pxc-1", Ready); err != nil {
