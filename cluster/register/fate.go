@@ -55,6 +55,7 @@ func (c *Core) decideFate() {
 		switch {
 		case c.ownWord(w):
 			c.decideRemoved(w)
+			c.decideStranded(w)
 		case w.cluster == c.cluster:
 			c.decideOtherGeneration(w)
 		default:
@@ -87,6 +88,22 @@ func (c *Core) decideRemoved(w *word) {
 	} else if c.leaderless() > 2*abandonAfter {
 		c.reportConflict(fmt.Sprintf("%s says that this disk was removed from the voters, and too few are there to confirm it: "+
 			"if that is true move the state file away to join as a new disk", c.nameOf(w.disk)))
+	}
+}
+
+// decideStranded: a term never goes back. A voter that was led, while it had no
+// leader, to one that leaps for the others is of no use to them: they hold such a
+// term, and it cannot obey a leader of theirs. A majority says that it works
+// there, so that this disk is one that has died.
+func (c *Core) decideStranded(w *word) {
+	if c.following() || c.leaderless() <= abandonAfter {
+		return
+	}
+	works := func(o *word) bool {
+		return c.spoke(o) && c.ownWord(o) && c.working(o) && o.said.leader == w.said.leader && o.saidTerm != 0 && o.saidTerm+leap < c.term
+	}
+	if w.said.leader != 0 && works(w) && c.most(c.log.conf, works) {
+		c.abandon(fmt.Sprintf("in term %d, to which the others, who work in term %d, do not follow", c.term, w.saidTerm), true)
 	}
 }
 

@@ -159,9 +159,13 @@ func (c *Core) Recover(now time.Duration, names []string) error {
 	}
 	m := machine{record: record}
 	if c.cluster != 0 {
-		var err error
-		if m, err = c.tail(); err != nil {
+		// What this member has followed while its disk was out of the vote may come
+		// after what is on the disk.
+		switch own, err := c.tail(); {
+		case err != nil:
 			return err
+		case own.record.Version.Compare(record.Version) >= 0:
+			m = own
 		}
 	}
 	var voters []Member

@@ -37,6 +37,36 @@ func TestRecoveryKeepsTheTailOfTheLog(t *testing.T) {
 	}
 }
 
+// A member whose disk failed has followed the others meanwhile, and votes with its disk again when they are gone. A
+// recovery there begins with what it knows, not with what is on its disk.
+func TestRecoveryKeepsWhatWasFollowed(t *testing.T) {
+	s, leader, a, b := three(t, 1)
+	s.decide(t, leader, "first")
+	s.run(s.now+2*time.Second, nil)
+	b.do(b.life, func() {
+		b.core.startWrite("", func() {})
+		b.core.Take()
+		b.core.Written(b.clock(), b.core.writeSeq, errors.New("input/output error"))
+	})
+	s.decide(t, leader, "second")
+	s.run(s.now+time.Second, nil)
+	leader.crash()
+	a.crash()
+	leader.disk, a.disk = simDisk{}, simDisk{}
+	b.revive(b.life)
+	if r := b.core.machine.record; b.core.failed != nil || r.CommandID != "first" {
+		t.Fatalf("failed %v, its disk knows %q: not the case that is meant", b.core.failed, r.CommandID)
+	}
+	s.run(s.now+5*time.Second, nil)
+	if !s.recover(b, []string{b.name}) {
+		t.Fatal("no recovery")
+	}
+	s.run(s.now+2*time.Second, nil)
+	if r, _ := b.core.known(); r.CommandID != "second" || r.Recovery != 1 {
+		t.Errorf("after the recovery the record is %s by %q", r.Version, r.CommandID)
+	}
+}
+
 // What a recovery refuses, beside what TestRecoverAndInitForceRefuseWhatIsUnclear has.
 func TestRecoveryRefuses(t *testing.T) {
 	s, leader, a, b := three(t, 1)

@@ -1,0 +1,67 @@
+package register
+
+import (
+	"testing"
+	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+)
+
+// stranded is a voter of three that somebody, while it was cut off from the others, has led to a term that leaps for
+// them. It is with them again.
+func stranded(t *testing.T) (s *sim, h *simHost) {
+	t.Helper()
+	s, leader, h, b := three(t, 1)
+	s.decide(t, leader, "first")
+	s.drop = func(from, to *simHost, _ *envelope) bool { return from == h || to == h }
+	s.run(s.now+silentFor+time.Second, nil)
+	m := &pb.Message{Type: pb.MsgHeartbeatResp.Enum(), From: new(b.core.disk), To: new(h.core.disk), Term: new(h.core.term + 1000)}
+	h.receive(forged(h, b.core.disk, true, kindRaft, raftPayload(m), nil))
+	if h.core.term < 1000 {
+		t.Fatalf("it is in term %d: not the case that is meant", h.core.term)
+	}
+	s.drop = nil
+	return s, h
+}
+
+// The others hold a term that leaps, so who was led to one can neither lead them nor obey their leader: it gives up
+// its disk, and is a voter again with a new one. Their leader stays.
+func TestWhoIsLedToATermThatLeapsComesBack(t *testing.T) {
+	s, h := stranded(t)
+	disk, leader := h.core.disk, s.leader()
+	term := leader.core.term
+	s.run(s.now+30*time.Second, func() bool { return isVoter(leader.core.log.conf, h.core.disk) && h.core.Status(h.clock()).Fresh })
+	if h.core.disk == disk || !isVoter(leader.core.log.conf, h.core.disk) {
+		t.Errorf("it is not a voter with a new disk: %s", s.describe())
+	}
+	if r, _ := h.core.known(); r.CommandID != "first" {
+		t.Errorf("it knows %q", r.CommandID)
+	}
+	if leader.core.term != term || !leader.core.leading {
+		t.Errorf("the leader of term %d was disturbed: leading %v in term %d", term, leader.core.leading, leader.core.term)
+	}
+	s.untilWorks(t, 3*time.Second)
+}
+
+// It does so at the word of a majority, its own not counted: not while one alone says, again and again, that all work.
+func TestWhoIsStrandedNeedsAMajoritysWord(t *testing.T) {
+	s, h := stranded(t)
+	disk, liar, term := h.core.disk, s.leader().core.disk, s.leader().core.term
+	for _, o := range s.hosts {
+		if o != h {
+			o.crash()
+		}
+	}
+	for range 200 {
+		a := h.core.announce()
+		a.leader = liar
+		h.receive(forged(h, liar, true, kindAnswer, a.encode(), func(env *envelope) { env.age, env.known = 0, map[uint64]uint64{factTerm: term} }))
+		s.run(s.now+100*time.Millisecond, nil)
+		if h.core.disk != disk {
+			t.Fatal("it has given up its disk at the word of one of three")
+		}
+	}
+	if w := h.core.words[liar]; w == nil || !h.core.spoke(w) || !h.core.working(w) || w.saidTerm != term {
+		t.Errorf("it has not heard: %+v", w)
+	}
+}
