@@ -11,20 +11,18 @@ import (
 // leadership is what this member knows of who leads, beside what raft does.
 type leadership struct{ leader, term uint64 }
 
-// maxClaims bounds those that are held, each with a message: one for each voter
-// of the largest configuration, and its successor.
+// maxClaims bounds those that are kept: one for each voter of the largest
+// configuration, and its successor.
 const maxClaims = 16
 
-// claim is a message of somebody who says that it leads a term, and whom this
-// member has not voted for. It is held until a majority of the voters, each
-// asked itself, names that leader.
+// claim says that somebody says that it leads a term, whom this member has not
+// voted for. It is believed when a majority of the voters, each asked itself, names
+// that leader. What it said until then is lost: the one who leads says it again at
+// its next heartbeat, and another one may have said it in its name before it led.
 type claim struct {
 	leadership
 	since   time.Duration
 	askedAt time.Duration
-	// held is the last message of it, to be handled when it is believed.
-	held    *pb.Message
-	heldEnv *envelope
 }
 
 // raises says that raft would adopt the term of a message.
@@ -90,7 +88,6 @@ func (c *Core) leads(m *pb.Message, env *envelope) bool {
 		cl = &claim{leadership: of, since: c.now.Truncate(time.Microsecond)}
 		c.claims[env.from] = cl
 	}
-	cl.held, cl.heldEnv = m, env
 	c.askAboutClaim(cl)
 	return false
 }
@@ -104,8 +101,7 @@ func (c *Core) askAboutClaim(cl *claim) {
 	}
 }
 
-// judgeClaims accepts the leader that a majority names. What it has said
-// meanwhile is handled then.
+// judgeClaims accepts the leader that a majority names.
 func (c *Core) judgeClaims() {
 	if len(c.claims) == 0 || c.node == nil || !c.trusted() {
 		return
@@ -125,10 +121,6 @@ func (c *Core) judgeClaims() {
 		case c.mostOrLater(names):
 			delete(c.claims, id)
 			c.accept(cl.leadership)
-			if c.notTooFar(cl.held) {
-				c.takeRaft(cl.held, cl.heldEnv)
-				c.refresh(cl.heldEnv, cl.held)
-			}
 			return
 		}
 	}

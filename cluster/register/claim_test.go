@@ -5,6 +5,7 @@ import (
 	"time"
 
 	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
 )
 
 // Whom a voter has followed without having voted for it is written down as its
@@ -32,6 +33,41 @@ func TestTheLeaderThatIsFollowedIsWrittenDown(t *testing.T) {
 	if got := h.core.log.hard.GetVote(); got != lead.core.disk {
 		t.Errorf("its file says that it voted for %x, want %x", got, lead.core.disk)
 	}
+}
+
+// What comes in a voter's name in a term in which it does not lead yet is not handled when it leads it: somebody else
+// may have said it.
+func TestWhatWasSaidBeforeSomebodyLedIsLost(t *testing.T) {
+	s, leader, a, b := three(t, 1)
+	s.decide(t, leader, "first")
+	s.run(s.now+time.Second, nil)
+	last := b.core.log.last()
+	m := &pb.Message{Type: pb.MsgApp.Enum(), Term: new(b.core.term + 1), Index: new(last.index), LogTerm: new(last.term)}
+	forgedEntry(b, m)
+	m.From, m.To = new(a.core.disk), new(b.core.disk)
+	term := b.core.term + 1
+	// b gives nobody its vote, so that it must ask who leads.
+	s.drop = func(from, to *simHost, env *envelope) bool {
+		r := &pb.Message{}
+		vote := env.kind == kindRaft && proto.Unmarshal(env.payload, r) == nil && (r.GetType() == pb.MsgVote || r.GetType() == pb.MsgApp)
+		return to == b && vote
+	}
+	b.receive(forged(b, a.core.disk, true, kindRaft, raftPayload(m), nil))
+	leader.do(leader.life, func() {
+		leader.core.node.TransferLeader(a.core.disk)
+		leader.core.pump()
+	})
+	s.run(s.now+time.Second, func() bool { return b.core.lead == a.core.disk })
+	if !a.core.leading || a.core.term != term || b.core.lead != a.core.disk || b.core.term != term {
+		t.Fatalf("%s does not lead %s in term %d: not the case that is meant: %s", a.name, b.name, term, s.describe())
+	}
+	for _, e := range b.core.log.entries {
+		if c, err := decodeCommand(e.GetData()); err == nil && c.ID == "attacker" {
+			t.Error("an entry that the leader has not sent is in the log")
+		}
+	}
+	s.drop = nil
+	s.untilWorks(t, 3*time.Second)
 }
 
 // A leader that is followed still cannot leap: a snapshot far beyond what

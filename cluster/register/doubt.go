@@ -106,7 +106,7 @@ func (c *Core) decideDoubt() {
 		return
 	}
 	conf := c.log.conf
-	outvoted := c.most(conf, denies)
+	outvoted := c.most(conf, denies) || c.outvotedLater(denies)
 	somebody := false
 	for _, id := range sortedKeys(c.words) {
 		if c.current(c.words[id]) && says(c.words[id]) {
@@ -176,6 +176,25 @@ func (c *Core) judges() []*pb.ConfState {
 		}
 	}
 	return confs
+}
+
+// outvotedLater says that a majority of a later configuration, which has this disk
+// as a voter, denies it: of this disk's own too few may be left. Several of its own
+// must name that configuration, or whoever has some disks could make one.
+func (c *Core) outvotedLater(denies func(w *word) bool) bool {
+	for _, conf := range c.judges()[1:] {
+		name := 0
+		for _, id := range confIDs(c.log.conf) {
+			w := c.words[id]
+			if id != c.disk && c.current(w) && denies(w) && slices.Equal(w.said.conf.GetVoters(), conf.GetVoters()) {
+				name++
+			}
+		}
+		if name > 1 && c.most(conf, denies) {
+			return true
+		}
+	}
+	return false
 }
 
 // convicts says that enough of a configuration's other voters say so: a

@@ -46,6 +46,8 @@ func TestJoiningWithAnOldSnapshot(t *testing.T) {
 	if joins.core.cluster == 0 {
 		t.Fatal("px3 has not joined")
 	}
+	s.deliver(old) // it asks the voters whether it comes from their leader
+	s.run(s.now+50*time.Millisecond, nil)
 	s.deliver(old)
 	s.run(s.now+50*time.Millisecond, nil)
 	if joins.core.machine.record.CommandID != "first" {

@@ -1,0 +1,62 @@
+package register
+
+import (
+	"testing"
+	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+)
+
+// One voter says that this disk has forgotten something, and of this disk's own voters too few are left to outvote it:
+// the majority of those that came after them does.
+func TestALaterMajorityOutvotesAWitness(t *testing.T) {
+	for _, lie := range []bool{false, true} {
+		s := quietSim(t, 1, 5)
+		leader := s.leader()
+		var rest []*simHost
+		for _, h := range s.hosts {
+			if h != leader {
+				rest = append(rest, h)
+			}
+		}
+		h, witness, lost := rest[0], rest[1], rest[2]
+		s.drop = func(_, to *simHost, _ *envelope) bool { return to == h }
+		lost.crash()
+		lost.disk = simDisk{}
+		lost.start()
+		s.run(s.now+20*time.Second, func() bool { return isVoter(leader.core.log.conf, lost.core.disk) })
+		if !isVoter(leader.core.log.conf, lost.core.disk) || isVoter(h.core.log.conf, lost.core.disk) {
+			t.Fatal("the new disk is no voter, or h knows of it: not the case that is meant")
+		}
+		disk := h.core.disk
+		witness.core.seen[disk] = h.core.promises + 8
+		s.drop = func(from, to *simHost, _ *envelope) bool { return to == h && from != witness }
+		s.run(s.now+20*time.Second, func() bool { return h.core.doubt != nil })
+		if h.core.doubt == nil {
+			t.Fatal("it is not suspended: not the case that is meant")
+		}
+		if lie {
+			for range 100 {
+				s.run(s.now+100*time.Millisecond, nil)
+				a := h.core.announce()
+				a.index += 10
+				a.conf = &pb.ConfState{Voters: []uint64{77, 78, disk}, AutoLeave: new(false)}
+				a.names = map[uint64]string{77: "px7", 78: "px8", disk: h.name}
+				for _, made := range []uint64{77, 78} {
+					h.receive(forged(h, made, true, kindAnswer, a.encode(), nil))
+				}
+			}
+		} else {
+			s.drop = nil
+			s.run(s.now+20*time.Second, nil)
+		}
+		switch suspended := h.core.doubt != nil || h.core.disk != disk; {
+		case lie && !suspended:
+			t.Error("it goes on by the word of disks that it does not know")
+		case !lie && suspended:
+			t.Errorf("it is suspended, or has a new disk: %s", s.describe())
+		case !lie && !h.core.Status(h.clock()).Fresh:
+			t.Errorf("it does not work: %s", s.describe())
+		}
+	}
+}
