@@ -45,6 +45,7 @@ type Daemon struct {
 	born      time.Time
 	moveClock moveClock
 	autoMoves autoMoves
+	calm      untroubled
 	owed      owed
 	touch     touch
 	local     local

@@ -29,8 +29,8 @@ type ending struct {
 
 // look takes the sums of the pending move, or with pending false of the last one,
 // and whether its old node is down. It returns a sentence, once a move at most,
-// if transactions were cut.
-func (e *ending) look(now time.Time, epoch cluster.Version, m *api.Move, departure, pending, closing, down bool) string {
+// if transactions were cut. gone says what has ended its sessions, "" for nothing.
+func (e *ending) look(now time.Time, epoch cluster.Version, m *api.Move, departure, pending, closing bool, gone string) string {
 	if pending && departure && e.epoch != epoch {
 		*e = ending{epoch: epoch, node: m.From}
 	}
@@ -41,14 +41,14 @@ func (e *ending) look(now time.Time, epoch cluster.Version, m *api.Move, departu
 		e.closing = true
 		if n := max(m.InTransaction, e.recent(now)); n > 0 {
 			e.told = true
-			return fmt.Sprintf("%s is about to end and %s in a transaction when the time was over: cut", e.node, were(n))
+			return fmt.Sprintf("%s was to be left and %s in a transaction when the time was over: cut", e.node, were(n))
 		}
 	}
-	if down {
+	if gone != "" {
 		// Those whose transaction ended in time were drained then.
 		if n := e.recent(now) - (m.Drained - e.drained); n > 0 {
 			e.told = true
-			return fmt.Sprintf("%s has ended and %s in a transaction: cut", e.node, were(n))
+			return fmt.Sprintf("%s %s and %s in a transaction: cut", e.node, gone, were(n))
 		}
 	}
 	if m.InTransaction > 0 {
@@ -76,8 +76,15 @@ func (d *Daemon) watchEnding(ag *cluster.Agreement, rec *model.Record, in *decid
 	m := d.moves.now()
 	sum(&m, in)
 	pending := rec.Move != nil
+	gone := ""
+	switch n := view.Node(m.From); {
+	case n.Verdict == model.Down:
+		gone = "has ended"
+	case n.Server == model.ServerDown:
+		gone = "was marked down by HAProxy's check"
+	}
 	text := d.ending.look(now, epochOf(ag.Record.Version), &m, rec.Last().Kind == model.KindDeparture, pending,
-		pending && rec.Move.Phase == model.PhaseClose, view.Node(m.From).Verdict == model.Down)
+		pending && rec.Move.Phase == model.PhaseClose, gone)
 	if text == "" {
 		return
 	}

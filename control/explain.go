@@ -29,6 +29,9 @@ func (d *Daemon) explain() api.Explanation {
 		e.Active, e.Epoch = rec.Active, ag.Record.Epoch
 		e.Why = append(e.Why, fmt.Sprintf("epoch %d, by %s at %s: %s", last.Epoch, last.By, last.At.Format(time.RFC3339), last.Reason))
 		e.Votes = append(e.Votes, decide.Votes(in, rec.Active)...)
+		if hint := decide.DonorHint(in); hint != "" {
+			e.Why = append(e.Why, hint)
+		}
 	}
 	if !ag.Fresh {
 		e.Why = append(e.Why, "no majority now, nothing would be decided: "+ag.Reason)

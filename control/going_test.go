@@ -132,7 +132,7 @@ func TestEnding(t *testing.T) {
 		want  string
 	}{
 		"its time is over": {[]turn{{inTrx: 2, pending: true}, {after: 5 * time.Second, inTrx: 2, pending: true, closing: true}, {after: 6 * time.Second, pending: true, closing: true, down: true}},
-			"db1 is about to end and 2 sessions were in a transaction when the time was over: cut"},
+			"db1 was to be left and 2 sessions were in a transaction when the time was over: cut"},
 		"it ends before": {[]turn{{inTrx: 1, left: 1, pending: true}, {after: 100 * time.Millisecond, inTrx: 1, pending: true}, {after: 300 * time.Millisecond}, {after: time.Second, down: true}, {after: 2 * time.Second, down: true}},
 			"db1 has ended and 1 session was in a transaction: cut"},
 		"the transaction ended in time": {[]turn{{inTrx: 1, drained: 11, pending: true}, {after: 100 * time.Millisecond, drained: 12}, {after: time.Second, drained: 12, down: true}}, ""},
@@ -146,7 +146,7 @@ func TestEnding(t *testing.T) {
 			var said []string
 			for _, turn := range c.turns {
 				m := api.Move{Epoch: 5, From: "db1", InTransaction: turn.inTrx, Drained: turn.drained, Left: turn.left}
-				if s := e.look(start.Add(turn.after), epoch, &m, !turn.none, turn.pending, turn.closing, turn.down); s != "" {
+				if s := e.look(start.Add(turn.after), epoch, &m, !turn.none, turn.pending, turn.closing, map[bool]string{true: "has ended"}[turn.down]); s != "" {
 					said = append(said, s)
 				}
 			}

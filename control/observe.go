@@ -61,6 +61,7 @@ func observe(f *configFiles, snap *runtimeapi.Snapshot) (plan.Observed, map[stri
 			n.sessions += s.CurrentSessions
 			n.downs += int(s.CheckDowns)
 			n.total += s.TotalSessions
+			n.refused = n.refused || s.Refused()
 			nodes[s.Server] = n
 		}
 	}

@@ -31,6 +31,7 @@ type nodeNow struct {
 	sessions int
 	downs    int // times that a health check took the server down
 	total    int64
+	refused  bool // up, and the last check has failed
 	used     bool // there is a session, or there was one lately
 }
 
@@ -267,7 +268,7 @@ func significant(a, b *look) bool {
 		return true
 	}
 	for name, n := range a.nodes {
-		if b.nodes[name].state != n.state {
+		if b.nodes[name].state != n.state || b.nodes[name].refused != n.refused {
 			return true
 		}
 	}

@@ -93,6 +93,7 @@ func nodeView(node string, l *look, probes []galera.NodeStatus, probing bool) mo
 	if l != nil && l.reachable {
 		if n, ok := l.nodes[node]; ok {
 			v.Server, v.Sessions, v.Used = n.state, n.sessions, n.used
+			v.Refused = n.refused && n.state == model.ServerUp
 		}
 	}
 	if probing {

@@ -95,6 +95,9 @@ func (d *Daemon) voteTurn(ctx context.Context, s *started, now time.Time) {
 	d.review(&ag, now)
 
 	view := d.buildView(s, &ag)
+	if !rec.Speaks(2) {
+		forgetRefused(view)
+	}
 	v.mu.Lock()
 	v.own = view
 	v.turned = now
@@ -102,6 +105,7 @@ func (d *Daemon) voteTurn(ctx context.Context, s *started, now time.Time) {
 	d.publish(s, view, ag.Voting, now)
 
 	in := d.input(s, &ag, rec, now)
+	in.Untroubled = d.calm.look(epochOf(ag.Record.Version), decide.Untroubled(in), now)
 	if rec != nil {
 		d.moves.note(&ag, rec, in.MoveAge)
 		if rec.Move != nil {
@@ -342,6 +346,7 @@ func (d *Daemon) input(s *started, ag *cluster.Agreement, rec *model.Record, now
 	}
 	in.Review = ag.IsLeader && d.votes.reviewedTerm != ag.Term
 	d.votes.mu.Unlock()
+	in.Untroubled = d.calm.lasted(epochOf(ag.Record.Version))
 	return in
 }
 

@@ -40,11 +40,28 @@ type ServerStat struct {
 	CheckStatus  string
 	CheckRunning bool
 	LastCheck    string
+	// CheckHealth runs from 0 to CheckRise+CheckFall-1; from CheckRise on the server is
+	// up (check_health, check_rise, check_fall).
+	CheckHealth, CheckRise, CheckFall int
 	// CheckDuration is the time the last check took, in whole milliseconds.
 	CheckDuration time.Duration
 	// Addr is address and port (addr); HAProxy shows it on a socket of level operator
 	// and above.
 	Addr string
+}
+
+// Refused reports whether the server is up and its last check has failed: one more of
+// CheckFall such in a row, or several, and it is down. A server that has just started
+// or left maintenance has less than full health too, until its first check.
+func (s *ServerStat) Refused() bool {
+	if s.CheckHealth < s.CheckRise || s.CheckHealth >= s.CheckRise+s.CheckFall-1 {
+		return false
+	}
+	switch s.CheckStatus {
+	case "", "UNK", "INI", "CHECKED", "L4OK", "L6OK", "L7OK", "L7OKC", "PROCOK":
+		return false
+	}
+	return true
 }
 
 // Stats returns the statistics of every server.
@@ -81,6 +98,9 @@ const (
 	statLastChange
 	statDowntime
 	statCheckStatus
+	statCheckHealth
+	statCheckRise
+	statCheckFall
 	statCheckDuration
 	statLastCheck
 	statAddr
@@ -130,6 +150,12 @@ func statColumnOf(name string) statColumn {
 		return statCheckStatus
 	case "check_duration":
 		return statCheckDuration
+	case "check_health":
+		return statCheckHealth
+	case "check_rise":
+		return statCheckRise
+	case "check_fall":
+		return statCheckFall
 	case "last_chk":
 		return statLastCheck
 	case "addr":
@@ -309,6 +335,12 @@ func (s *ServerStat) setNumber(column statColumn, n int64) {
 		s.LastChange = time.Duration(n) * time.Second
 	case statDowntime:
 		s.Downtime = time.Duration(n) * time.Second
+	case statCheckHealth:
+		s.CheckHealth = int(n)
+	case statCheckRise:
+		s.CheckRise = int(n)
+	case statCheckFall:
+		s.CheckFall = int(n)
 	case statCheckDuration:
 		s.CheckDuration = time.Duration(n) * time.Millisecond
 	}

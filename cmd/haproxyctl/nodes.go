@@ -137,8 +137,8 @@ func sayings(n api.Node) []cell {
 		if o.Reason == "" {
 			text = o.Verdict
 		}
-		if o.HAProxy != "" && (o.HAProxy != "up" || o.Verdict != "healthy") {
-			text += " (HAProxy: " + o.HAProxy + ")"
+		if o.HAProxy != "" && (o.HAProxy != "up" || o.Verdict != "healthy" || o.Refused) {
+			text += " (HAProxy: " + haproxyWord(o) + ")"
 		}
 		i := slices.IndexFunc(all, func(s saying) bool { return s.text == text })
 		if i < 0 {
@@ -185,7 +185,7 @@ func opinionRank(o api.Opinion) int {
 		return 3
 	case o.HAProxy == "down":
 		return 2
-	case o.Avoid || o.Paused || o.Going != "" || !o.Eligible:
+	case o.Avoid || o.Refused || o.Paused || o.Going != "" || !o.Eligible:
 		return 1
 	}
 	return 0
@@ -249,7 +249,7 @@ func (a *app) opinionsTable(w io.Writer, nodes []api.Node) {
 			if o.Seqno > 0 {
 				seqno = strconv.FormatInt(o.Seqno, 10)
 			}
-			g.add(plainCell(n.Name), plainCell(member), verdictCell(o.Verdict), haproxyCell(o.HAProxy), plainCell(strconv.Itoa(o.Sessions)),
+			g.add(plainCell(n.Name), plainCell(member), verdictCell(o.Verdict), haproxyCell(haproxyWord(o)), plainCell(strconv.Itoa(o.Sessions)),
 				plainCell(seqno), plainCell(roughly(time.Duration(o.AgeMS)*time.Millisecond)), cell{opinionReason(o), rankStyle(opinionRank(o))})
 		}
 	}
@@ -265,6 +265,14 @@ func verdictCell(v string) cell {
 	default:
 		return cell{v, styleWarn}
 	}
+}
+
+// haproxyWord is the state of a node's server in one HAProxy.
+func haproxyWord(o api.Opinion) string {
+	if o.Refused {
+		return o.HAProxy + ", its check begins to refuse it"
+	}
+	return o.HAProxy
 }
 
 func haproxyCell(state string) cell {

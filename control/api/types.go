@@ -169,10 +169,12 @@ type Opinion struct {
 	Reason   string `json:"reason"`
 	// HAProxy is the server's state in that member's HAProxy: up, down, maint,
 	// drain, unknown.
-	HAProxy  string `json:"haproxy"`
-	Sessions int    `json:"sessions"`
-	AgeMS    int64  `json:"age_ms"`
-	Voter    bool   `json:"voter"`
+	HAProxy string `json:"haproxy"`
+	// Refused: it is up there, and the last check of it has failed.
+	Refused  bool  `json:"refused,omitempty"`
+	Sessions int   `json:"sessions"`
+	AgeMS    int64 `json:"age_ms"`
+	Voter    bool  `json:"voter"`
 	// Stuck says why the node's own commits hang, "" if they do not; Paused that
 	// flow control holds the node back; Seqno what it has applied.
 	Stuck  string `json:"stuck,omitempty"`

@@ -78,6 +78,10 @@ type Input struct {
 	// when nothing was left there.
 	MoveAge time.Duration
 	Applied bool
+	// Untroubled is for how long, in this epoch, this member last saw nobody say
+	// anything against the active (Untroubled): until now, or until the present words
+	// against it began. 0: never in this epoch.
+	Untroubled time.Duration
 	// Ages are what this member's own clock says of the record's times.
 	Ages *Ages
 }
@@ -116,6 +120,9 @@ func (in *Input) decide() Outcome {
 			}
 		}
 		if dead {
+			if out, ok := refused(in); ok && in.Record.Move == nil {
+				return out
+			}
 			if out := failover(in, active); out.Propose != nil || in.Record.Move == nil {
 				return out
 			}
@@ -133,6 +140,9 @@ func (in *Input) decide() Outcome {
 		return frozen(in)
 	}
 	if out, ok := depart(in); ok {
+		return out
+	}
+	if out, ok := refused(in); ok {
 		return out
 	}
 	if out, ok := leave(in); ok {

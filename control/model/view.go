@@ -44,6 +44,9 @@ type NodeView struct {
 	Sessions int `json:"c,omitempty"`
 	// Used: there is such a session, or there was one within the last two seconds.
 	Used bool `json:"b,omitempty"`
+	// Refused: this HAProxy's check has begun to refuse the node, which is up there
+	// until the last of `fall` failed checks; from version 2 on.
+	Refused bool `json:"h,omitempty"`
 	// UUID is the node's wsrep_cluster_state_uuid, if the probe could read it.
 	UUID string `json:"u,omitempty"`
 	// Class is the probe's reason in one stable word (galera.Class): policy

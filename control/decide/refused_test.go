@@ -1,0 +1,200 @@
+package decide
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/haproxy-peers/haproxy-peers/control/model"
+)
+
+// refuse says that the checks of these members' HAProxies begin to refuse a node.
+func refuse(in *Input, node int, members ...int) {
+	for _, m := range members {
+		in.Voices[m].View.Nodes[node].Refused = true
+	}
+}
+
+// donor says that these voters' probes call a node a donor.
+func donor(in *Input, node int, members ...int) {
+	for _, m := range members {
+		n := word(order[node], 'a')
+		n.Class, n.Reason, n.Server, n.Refused = classDonor, "is a donor", model.ServerUp, in.Voices[m].View.Nodes[node].Refused
+		in.Voices[m].View.Nodes[node] = n
+	}
+}
+
+func hang(in *Input, node int, members ...int) {
+	for _, m := range members {
+		n := &in.Voices[m].View.Nodes[node]
+		n.Stuck, n.Alone = "its commits hang", true
+	}
+}
+
+func TestRefused(t *testing.T) {
+	const stays = "pxc-1 is healthy for all 3 voters"
+	tests := []struct {
+		name   string
+		change func(*Input)
+		want   string // the new active, "" keeps
+		kind   string
+		reason string
+		alert  bool
+	}{
+		{name: "a donor that one check begins to refuse, in spite of min-stay, of too many moves and of what is left by policy", change: func(in *Input) {
+			donor(in, 1, 0)
+			refuse(in, 1, 2)
+			in.Policy.MinStay, in.Policy.MaxAutoMoves, in.Policy.Leave = time.Hour, 1, nil
+			in.Record.AutoMoves, in.Record.History[0].At = []time.Time{at.Add(-time.Minute)}, at.Add(-time.Second)
+		}, want: "pxc-0", reason: "pxc-1 is a donor, says px0, and the check of px2 begins to refuse it; pxc-0 would do"},
+		{name: "a donor that every check accepts", change: func(in *Input) { donor(in, 1, 0, 1, 2) }, reason: stays},
+		{name: "a donor whose commits hang", change: func(in *Input) {
+			donor(in, 1, 0, 1, 2)
+			hang(in, 1, 0, 2)
+		}, want: "pxc-0", reason: "pxc-1 is a donor and its commits hang, say px0, px2; pxc-0 would do"},
+		{name: "for one voter alone", change: func(in *Input) {
+			donor(in, 1, 0, 1, 2)
+			hang(in, 1, 0)
+		}, reason: "no majority, it stays the active"},
+		{name: "where no other node would do a failover may", change: func(in *Input) {
+			donor(in, 1, 0, 1, 2)
+			hang(in, 1, 0, 2)
+			in.Policy.LastResort = true
+			for _, v := range in.Voices {
+				v.View.Nodes[0], v.View.Nodes[2] = word("pxc-0", 'a'), word("pxc-2", 'd')
+			}
+		}, want: "pxc-0", kind: model.KindFailover},
+		{name: "commits that hang elsewhere are no donor's", change: func(in *Input) { hang(in, 1, 0, 1, 2) }, want: "pxc-0", kind: model.KindFailover},
+		{name: "one check alone, and no probe finds anything", change: func(in *Input) { refuse(in, 1, 0) }, reason: stays},
+		{name: "most checks", change: func(in *Input) { refuse(in, 1, 0, 1) }, want: "pxc-0", reason: "the probes find that pxc-1 serves, and the check of px0, px1 begins to refuse it"},
+		{name: "most checks, of one that they accept for a moment only", change: func(in *Input) {
+			refuse(in, 1, 0, 1)
+			in.Policy.MinStay = 2 * time.Minute
+		}, reason: stays},
+		{name: "HAProxies that do not answer or only watch do not count", change: func(in *Input) {
+			refuse(in, 1, 0, 1)
+			in.Voices[0].View.Proxy.Reachable, in.Voices[1].View.Observe = false, true
+		}, reason: stays},
+		{name: "it was one when it was made the active", change: func(in *Input) {
+			donor(in, 1, 0, 1, 2)
+			refuse(in, 1, 0, 1, 2)
+			in.Untroubled = 0
+		}, reason: stays},
+		{name: "the probes do not find that it serves", change: func(in *Input) {
+			donor(in, 1, 0)
+			refuse(in, 1, 0, 1, 2)
+			in.Voices[1].View.Nodes[1].Verdict, in.Voices[2].View.Nodes[1].Verdict = model.Unknown, model.Unknown
+		}, reason: "unknown to 2"},
+		{name: "not to a node whose check begins to refuse it", change: func(in *Input) {
+			donor(in, 1, 0)
+			refuse(in, 1, 0)
+			refuse(in, 0, 1)
+		}, want: "pxc-2"},
+		{name: "nor to one that a HAProxy calls down", change: func(in *Input) {
+			donor(in, 1, 0)
+			refuse(in, 1, 0)
+			in.Voices[1].View.Nodes[0].Server = model.ServerDown
+		}, want: "pxc-2"},
+		{name: "nor to the only other one, if a HAProxy calls it down", change: func(in *Input) {
+			donor(in, 1, 0)
+			refuse(in, 1, 0)
+			in.Voices[1].View.Nodes[0].Server, in.Record.Excluded = model.ServerDown, []string{"pxc-2"}
+		}, reason: "no other node would do", alert: true},
+		{name: "nor to another donor, as a failover may", change: func(in *Input) {
+			donor(in, 1, 0)
+			refuse(in, 1, 0)
+			donor(in, 0, 0, 1, 2)
+			in.Record.Excluded, in.Policy.LastResort = []string{"pxc-2"}, true
+		}, reason: "no other node would do", alert: true},
+		{name: "no other node would do", change: func(in *Input) {
+			donor(in, 1, 0)
+			refuse(in, 1, 0)
+			donor(in, 0, 0, 1, 2)
+			in.Record.Excluded = []string{"pxc-2"}
+		}, reason: "no other node would do: if HAProxy marks it down its sessions are cut (wsrep_sst_donor", alert: true},
+		{name: "frozen", change: func(in *Input) {
+			donor(in, 1, 0)
+			refuse(in, 1, 0, 1, 2)
+			in.Record.Frozen = true
+		}, reason: "frozen: pxc-1 stays"},
+		{name: "a dead one fails over as ever", change: func(in *Input) {
+			refuse(in, 1, 0, 1, 2)
+			for _, v := range in.Voices {
+				v.View.Nodes[1].Verdict = model.Down
+			}
+		}, want: "pxc-0", kind: model.KindFailover},
+		{name: "one that ends has the time of its pod", change: func(in *Input) {
+			donor(in, 1, 0)
+			refuse(in, 1, 0)
+			say(in, 1, pod(30*time.Second), 0)
+		}, want: "pxc-0", reason: "is being deleted"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			in := input("hhh", "hhh", "hhh")
+			in.Policy.LeaveTimeout, in.Untroubled = 10*time.Second, time.Minute
+			for _, v := range in.Voices {
+				for i := range v.View.Nodes {
+					v.View.Nodes[i].Server = model.ServerUp
+				}
+			}
+			tt.change(in)
+			before := len(in.Record.AutoMoves)
+			out := Decide(in)
+			got := ""
+			if out.NewEpoch {
+				got = out.Propose.Active
+			}
+			if got != tt.want || !strings.Contains(out.Reason, tt.reason) || (out.Alert != "") != tt.alert {
+				t.Fatalf("to %q: %q (alert %q), want %q", got, out.Reason, out.Alert, tt.want)
+			}
+			if got == "" || tt.kind != "" {
+				if got != "" && out.Propose.Last().Kind != tt.kind {
+					t.Errorf("kind %s", out.Propose.Last().Kind)
+				}
+				return
+			}
+			if k, m := out.Propose.Last().Kind, out.Propose.Move; k != model.KindDeparture || len(out.Propose.AutoMoves) != before ||
+				m == nil || m.Drain != model.DrainTransactions || m.From != "pxc-1" || m.TimeoutMS < 10_000 {
+				t.Errorf("kind %s, move %+v, %d automatic moves", k, m, len(out.Propose.AutoMoves))
+			}
+		})
+	}
+}
+
+// Whatever is said: a departure for a refusal goes to a node that a majority would choose and no HAProxy refuses, and
+// once made it is not made again while the same is said.
+func TestRefusedGoesOnceAndWell(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in := input("hhh", "hhh", "hhh")
+		in.Untroubled = time.Minute
+		letters := rapid.SampledFrom([]rune("hhhad?"))
+		for _, v := range in.Voices {
+			for i := range v.View.Nodes {
+				n := word(order[i], byte(letters.Draw(t, "word")))
+				if n.Avoid {
+					n.Class = classDonor
+				}
+				n.Server = rapid.SampledFrom([]model.ServerState{model.ServerUp, model.ServerUp, model.ServerUp, model.ServerDown}).Draw(t, "server")
+				n.Refused = n.Server == model.ServerUp && rapid.Bool().Draw(t, "refused")
+				v.View.Nodes[i] = n
+			}
+		}
+		out := Decide(in)
+		if !out.NewEpoch || out.Propose.Last().Kind != model.KindDeparture {
+			return
+		}
+		to := out.Propose.Active
+		if Count(in, to).Eligible < 2 || !welcome(in, to) {
+			t.Fatalf("to %s: %s", to, out.Reason)
+		}
+		again := *in
+		again.Record, again.Epoch, again.Untroubled = out.Propose.Clone(), in.Epoch+1, 0
+		again.Record.Move = nil
+		if next := Decide(&again); next.NewEpoch && next.Propose.Last().Kind == model.KindDeparture {
+			t.Fatalf("%s, and then %s", out.Reason, next.Reason)
+		}
+	})
+}
