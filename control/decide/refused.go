@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 )
@@ -23,6 +24,11 @@ import (
 
 // classDonor is galera.ClassDonor.
 const classDonor = "donor"
+
+// blockedTimeout is how long the transactions of a donor whose commits hang may take
+// to end: none ends before the transfer does, and until then its clients wait. A short
+// transfer is over by then; it took the canary a second to find out.
+const blockedTimeout = time.Second
 
 // refusal is what HAProxies and voters say against an active that serves.
 type refusal struct {
@@ -114,9 +120,13 @@ func refused(in *Input) (Outcome, bool) {
 	if because == "" {
 		return Outcome{}, false
 	}
+	timeout := in.Policy.LeaveTimeout
+	if len(r.blocked) >= Majority(len(in.Voters)) {
+		timeout = min(timeout, blockedTimeout)
+	}
 	for _, t := range Candidates(in, Majority(len(in.Voters))-1) {
 		if t.Eligible >= Majority(len(in.Voters)) && !lags(in, t.Node) && welcome(in, t.Node) {
-			return plannedMove(in, t.Node, model.KindDeparture, because, in.Policy.LeaveTimeout), true
+			return plannedMove(in, t.Node, model.KindDeparture, because, timeout), true
 		}
 	}
 	if len(r.blocked) > 0 {
