@@ -23,7 +23,7 @@ UNIT = $$($(GO) list ./... | grep -v /e2e)
 PERCONA_IMAGE ?= percona-haproxy:$(VERSION)
 SBOM_TOOL = github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0
 
-.PHONY: help build test mysql test-unit test-simulation soak mutants test-manifests test-e2e e2e e2e-clock e2e-k8s demo bench flood lint fuzz docker docker-percona docker-test sbom clean go root deps
+.PHONY: help build test mysql test-unit test-simulation soak mutants test-manifests test-e2e e2e e2e-clock e2e-k8s demo bench flood rejoin lint fuzz docker docker-percona docker-test sbom clean go root deps
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +86,9 @@ bench: root deps build ## the numbers of the README (root)
 
 flood: root deps build ## attacks on one of three daemons under load, and what came of each; FLOOD="-for 30s -only HTTP" (root)
 	$(GO) run ./e2e/flood $(FLOOD)
+
+rejoin: root deps build ## the active dies, comes back and makes the new active a donor, 10 times in each of 16 combinations (2 h); REJOIN="-rejoins 3 -only rsync" (root)
+	$(GO) run ./e2e/rejoin $(REJOIN)
 
 lint: go ## gofmt, go vet, staticcheck, golangci-lint, govulncheck
 	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l $$($(GO) list -f '{{.Dir}}' ./...) e2e/k8s) && \

@@ -17,8 +17,11 @@ needs=(
   /usr/lib/galera/libgalera_smm.so   galera-4
   rsync                              rsync           # Galera's state transfer
   lsof                               lsof            # the same
+  mariadb-backup                     mariadb-backup  # another one
+  socat                              socat           # the same
   ip                                 iproute2
   ss                                 iproute2
+  tc                                 iproute2
   iptables                           iptables
   sysctl                             procps
   gcc                                gcc             # go test -race

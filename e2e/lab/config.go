@@ -116,7 +116,7 @@ func Requirements(c Config) error {
 	}
 	need := []string{"ip", "iptables", c.HAProxy}
 	if !c.NetworkOnly {
-		need = append(need, "mariadbd", "mariadb-install-db", "rsync", "lsof")
+		need = append(need, "mariadbd", "mariadb-install-db", "rsync", "lsof", "mariadb-backup", "socat", "tc")
 		if _, err := os.Stat(galeraProvider); err != nil {
 			missing = append(missing, galeraProvider)
 		}
@@ -129,7 +129,7 @@ func Requirements(c Config) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: %s (Debian: haproxy mariadb-server galera-4 rsync lsof iproute2 iptables)",
+	return fmt.Errorf("%w: %s (Debian: haproxy mariadb-server mariadb-backup galera-4 rsync socat lsof iproute2 iptables)",
 		ErrMissing, strings.Join(missing, ", "))
 }
 

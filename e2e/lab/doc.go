@@ -61,6 +61,12 @@
 // that hides what the proxies add. Lab.FastFloor lowers Galera's own timings while all nodes are synced;
 // Node.Start and Reset put them back first, since a node must not join under the low ones.
 //
+// # A node that comes back
+//
+// Node.Return brings a node that is down back by a full copy (rsync, mariabackup) of a donor that the scenario names, at
+// a bounded rate if it wants, or by what it has missed, and says for how long the donor was one. Lab.Fill gives copies a
+// size.
+//
 // # Commits that hang
 //
 // Node.BlockCommits, Node.SlowEverybody and Node.Lag stop commits while every process lives and answers: on one

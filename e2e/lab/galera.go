@@ -95,7 +95,15 @@ func (l *Lab) ownFolder(dir string) error {
 	return os.Chown(dir, int(l.mysql.Uid), int(l.mysql.Gid))
 }
 
-// arguments is the node's command line. No option file is read, so that a machine's own settings play no part.
+// options is the nodes' option file. It stands in for the machine's own, whose settings play no part: the scripts of
+// the state transfers, and mariabackup, read the file that the server was given, and would else read the machine's.
+func (l *Lab) options() string { return filepath.Join(l.Dir, "my.cnf") }
+
+// optionFile is what cannot stand in the command line: mariabackup's words in its data folder instead of the machine's
+// log, and a size that the script would hand on to mariabackup, which does not know it (10.11).
+const optionFile = "[sst]\nsst-syslog=-1\n[mysqld]\ninnodb-buffer-pool-size=24M\n"
+
+// arguments is the node's command line.
 func (n *Node) arguments(dataDir string) []string {
 	periods := lowPeriods
 	if n.lab.cfg.StockPeriods {
@@ -106,7 +114,7 @@ func (n *Node) arguments(dataDir string) []string {
 		members = append(members, other.IP)
 	}
 	return []string{
-		"mariadbd", "--no-defaults",
+		"mariadbd", "--defaults-file=" + n.lab.options(),
 		"--datadir=" + dataDir, "--socket=" + n.Socket, "--tmpdir=" + n.runDir(), "--pid-file=" + n.Socket + ".pid",
 		"--bind-address=0.0.0.0", fmt.Sprintf("--port=%d", MySQLPort), "--skip-name-resolve",
 		// The node's name ends the version: clients see in the greeting where a connection has landed.
@@ -114,13 +122,14 @@ func (n *Node) arguments(dataDir string) []string {
 		fmt.Sprintf("--max-connections=%d", n.lab.cfg.MaxConnections), "--max-connect-errors=1000000",
 		"--back-log=512", "--thread-cache-size=32",
 		// A crash of a process loses nothing with 2 (the log is written at commit, only not synced to the disk).
-		"--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=24M", "--innodb-log-file-size=8M",
+		"--innodb-flush-log-at-trx-commit=2", "--innodb-log-file-size=8M",
 		"--key-buffer-size=1M", "--aria-pagecache-buffer-size=1M", "--performance-schema=OFF",
 		"--binlog-format=ROW", "--default-storage-engine=InnoDB", "--innodb-autoinc-lock-mode=2",
 		"--wsrep-on=ON", "--wsrep-provider=" + galeraProvider, "--wsrep-cluster-name=" + clusterName,
 		"--wsrep-cluster-address=gcomm://" + strings.Join(members, ","),
 		"--wsrep-node-name=" + n.Name, "--wsrep-node-address=" + n.IP,
-		"--wsrep-sst-method=rsync", "--wsrep-slave-threads=2",
+		// What mariabackup logs in with on the donor, through its socket.
+		"--wsrep-sst-method=rsync", "--wsrep-sst-auth=root:", "--wsrep-slave-threads=2",
 		"--wsrep-provider-options=gcache.size=32M;gcache.page_size=8M;" +
 			strings.Join([]string{periods, normalSilent, normalSusp}, ";"),
 	}
@@ -132,7 +141,7 @@ func (l *Lab) template() string { return filepath.Join(l.Dir, "template") }
 // same position of the same history join by a few write-sets instead of a full copy each.
 func (l *Lab) makeTemplate(ctx context.Context) error {
 	first := l.DB[0]
-	err := errors.Join(l.readVersion(ctx), l.findUser())
+	err := errors.Join(l.readVersion(ctx), l.findUser(), os.WriteFile(l.options(), []byte(optionFile), 0o644))
 	if err != nil {
 		return err
 	}

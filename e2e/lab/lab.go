@@ -54,6 +54,7 @@ type Lab struct {
 	loads     []*Load
 	faults    []*Fault
 	fast      bool
+	filled    bool // Fill was called
 	// moved are the present addresses of hosts by those that they were built with; readdressed counts.
 	moved       map[string]string
 	readdressed int

@@ -123,7 +123,10 @@ func (n *Node) Cont() error {
 // Start starts a node that is down and returns when it is synced. It joins the others by incremental or full state
 // transfer, as Galera decides; a lowered floor is put back to normal first. Without a primary component to join it
 // fails: use Lab.Reset.
-func (n *Node) Start(ctx context.Context) error {
+func (n *Node) Start(ctx context.Context) error { return n.start(ctx) }
+
+// start is Start with further arguments.
+func (n *Node) start(ctx context.Context, extra ...string) error {
 	if n.Running() {
 		return fmt.Errorf("start %s: it runs already", n.Name)
 	}
@@ -134,7 +137,6 @@ func (n *Node) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("start %s: %w", n.Name, err)
 	}
-	var extra []string
 	if position != "" {
 		extra = append(extra, "--wsrep-start-position="+position)
 	}

@@ -43,6 +43,9 @@ func (l *Lab) resetCluster(ctx context.Context) error {
 	if err := l.DB[0].Exec(ctx, "TRUNCATE TABLE "+commitsTable); err != nil {
 		return err
 	}
+	if err := l.empty(ctx); err != nil {
+		return err
+	}
 	return l.WaitSynced(ctx)
 }
 

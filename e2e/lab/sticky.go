@@ -15,6 +15,8 @@ type Sticky struct {
 	CheckInterval string
 	// Order is the order of the servers by name; the first is the main one, the others are backups. Default: db0, db1, ...
 	Order []string
+	// Check is the absolute path of an external check's command. Default: HAProxy connects, and no more.
+	Check string
 	// NoID leaves the ids to HAProxy, which numbers the servers by their place in the file, as in the predecessor's.
 	NoID bool
 }
@@ -33,14 +35,20 @@ func (l *Lab) StickyConfig(p *Proxy, s Sticky) string {
 	fmt.Fprintf(&b, `global
 	stats socket %s mode 600 level admin
 	maxconn 2000
-defaults
+`, p.AdminSocket)
+	check := ""
+	if s.Check != "" {
+		b.WriteString("\texternal-check\n\tinsecure-fork-wanted\n")
+		check = "\toption external-check\n\texternal-check path /usr/bin:/bin\n\texternal-check command " + s.Check + "\n"
+	}
+	b.WriteString(`defaults
 	mode tcp
 	timeout connect 3s
 	timeout client 1h
 	timeout server 1h
 	retries 1
 peers mypeers
-`, p.AdminSocket)
+`)
 	for _, other := range l.PX {
 		fmt.Fprintf(&b, "\tpeer %s %s:10000\n", other.Name, other.IP)
 	}
@@ -52,8 +60,8 @@ backend galera-nodes
 	option redispatch
 	stick-table type integer size %s peers mypeers
 	stick on %s
-	default-server check inter %s rise 1 fall 2 on-marked-down shutdown-sessions
-`, p.IP, MySQLPort, firstOf(s.Size, "100k"), firstOf(s.Key, "int(1)"), firstOf(s.CheckInterval, "1000"))
+%s	default-server check inter %s rise 1 fall 2 on-marked-down shutdown-sessions
+`, p.IP, MySQLPort, firstOf(s.Size, "100k"), firstOf(s.Key, "int(1)"), check, firstOf(s.CheckInterval, "1000"))
 	backup := ""
 	for _, name := range order {
 		if n := l.Node(name); n != nil {

@@ -28,6 +28,12 @@ type Options struct {
 	Key     string
 	// CheckInterval is HAProxy's own `inter` (default 1 s).
 	CheckInterval time.Duration
+	// Check is the absolute path of an external check's command. Default: HAProxy
+	// connects to the nodes, and no more.
+	Check string
+	// HAProxy is the haproxy binary and Version what it says of itself (default: the
+	// lab's, and before 3.0, for which the rendered file is made).
+	HAProxy, Version string
 	// Order lists the nodes in the order of the file; the first is the main one.
 	Order []string
 	// MasterWorker starts HAProxy as Percona's image does.
@@ -84,7 +90,7 @@ func (s *Stack) StartHAProxies(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := p.Start(ctx, lab.HAProxyOptions{Config: text, MasterWorker: s.Options.MasterWorker}); err != nil {
+		if err := p.Start(ctx, lab.HAProxyOptions{Config: text, MasterWorker: s.Options.MasterWorker, Binary: s.Options.HAProxy}); err != nil {
 			return err
 		}
 	}
@@ -107,13 +113,16 @@ func (s *Stack) ConfigNaming(p *lab.Proxy, peers []*lab.Proxy) (string, error) {
 	}
 	if o.StickOn {
 		return withKey(p, o.Key, s.StickyConfig(p, lab.Sticky{
-			Key: o.Key, Order: o.Order, CheckInterval: fmt.Sprint(o.CheckInterval.Milliseconds()),
+			Key: o.Key, Order: o.Order, CheckInterval: fmt.Sprint(o.CheckInterval.Milliseconds()), Check: o.Check,
 		})), nil
 	}
 	in := configs.RenderInput{
-		LocalProxy: p.Name, StatsSocket: p.AdminSocket, StatsSocketMode: "600",
+		LocalProxy: p.Name, StatsSocket: p.AdminSocket, StatsSocketMode: "600", HAProxyVersion: o.Version,
 		Services: []configs.RenderService{configs.Writers()},
 		Check:    configs.RenderCheck{Inter: o.CheckInterval, FastInter: o.CheckInterval, Rise: 1, Fall: 2},
+	}
+	if o.Check != "" {
+		in.Check.Method, in.Check.Command = configs.CheckExternal, o.Check
 	}
 	for _, service := range []configs.RenderService{configs.Admin(), configs.MySQLX()}[:max(o.Sticky, 1)-1] {
 		service.NodePort = lab.MySQLPort
