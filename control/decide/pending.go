@@ -64,13 +64,19 @@ func pending(in *Input) Outcome {
 	closing, end := bounds(m)
 	oldGone := Count(in, m.From).Down >= Majority(len(in.Voters))
 	applied := !m.Hold || in.Applied || oldGone
-	// Nothing moves by itself to a dead node, to one that is about to end, or to one that an operator has excluded since.
-	mayReturn := !m.Rollback && !oldGone && !in.Record.IsExcluded(m.From) && !isGoing(in, m.From)
+	// Nothing moves by itself to a dead node, to one that is about to end or that was left because it is refused, or to one that an operator has excluded since.
+	departure := in.Record.Last().Kind == model.KindDeparture
+	mayReturn := !departure && !m.Rollback && !oldGone && !in.Record.IsExcluded(m.From) && !isGoing(in, m.From)
 	switch {
 	case len(waiting) == 0 && applied:
 		return in.endMove(fmt.Sprintf("the move from %s to %s is complete", m.From, m.To), "")
 	case in.MoveAge < closing, len(waiting) == 0 && in.MoveAge < appliedBy(closing, end):
 		return Outcome{Reason: fmt.Sprintf("moving from %s to %s: %s", m.From, m.To, what)}
+	case departure && m.Hold && len(waiting) > 0:
+		// Nobody waits longer; what is open on the old node may end beside them.
+		next := in.Record.Clone()
+		next.Move.Hold, next.Move.MaxHoldMS = false, 0
+		return Outcome{Propose: next, Reason: fmt.Sprintf("moving from %s to %s: those who waited go to %s (%s)", m.From, m.To, m.To, what)}
 	case !applied && len(waiting) == 0 && mayReturn:
 		// Released now, a client could read on the new node what was before its own commit.
 		return in.rollback(fmt.Sprintf("%s had not applied what %s committed last within %v", m.To, m.From, m.Bound()), in.By)
@@ -80,7 +86,7 @@ func pending(in *Input) Outcome {
 		next := in.Record.Clone()
 		next.Move.Phase = model.PhaseClose
 		out := Outcome{Propose: next, Reason: fmt.Sprintf("moving from %s to %s: the time is over, what is left is closed (%s)", m.From, m.To, what)}
-		if in.Record.Last().Kind == model.KindDeparture {
+		if departure {
 			out.Alert = out.Reason // no policy has chosen this time, but the pod's end
 		}
 		return out

@@ -30,6 +30,10 @@ const classDonor = "donor"
 // transfer is over by then; it took the canary a second to find out.
 const blockedTimeout = time.Second
 
+// refusedHold is how long new connections wait at most while the old ones' transactions
+// end, so that no two nodes are written to. What is open then goes on beside them.
+const refusedHold = 2 * time.Second
+
 // refusal is what HAProxies and voters say against an active that serves.
 type refusal struct {
 	// by are the members whose HAProxy's check has begun to refuse it, of proxies
@@ -126,7 +130,11 @@ func refused(in *Input) (Outcome, bool) {
 	}
 	for _, t := range Candidates(in, Majority(len(in.Voters))-1) {
 		if t.Eligible >= Majority(len(in.Voters)) && !lags(in, t.Node) && welcome(in, t.Node) {
-			return plannedMove(in, t.Node, model.KindDeparture, because, timeout), true
+			out := plannedMove(in, t.Node, model.KindDeparture, because, timeout)
+			if m := out.Propose.Move; m.Drain == model.DrainTransactions && canHold(in) {
+				m.Hold, m.MaxHoldMS = true, refusedHold.Milliseconds()
+			}
+			return out, true
 		}
 	}
 	if len(r.blocked) > 0 {
@@ -137,6 +145,13 @@ func refused(in *Input) (Outcome, bool) {
 		alert += " (wsrep_sst_donor keeps the active from being the donor)"
 	}
 	return Outcome{Reason: alert, Alert: alert}, true
+}
+
+// canHold tells whether every HAProxy can let new connections wait.
+func canHold(in *Input) bool {
+	return !slices.ContainsFunc(in.Voices, func(v Voice) bool {
+		return v.View.Proxy != nil && !v.View.Observe && !v.View.Proxy.CanHold
+	})
 }
 
 // DonorHint says how the active is kept from being a donor, "" where it is none.

@@ -201,3 +201,49 @@ func TestRefusedGoesOnceAndWell(t *testing.T) {
 		}
 	})
 }
+
+// New connections wait while the transactions on the old node end, where every HAProxy can let them; not for longer than
+// refusedHold, and what is open then goes on ending.
+func TestRefusedHolds(t *testing.T) {
+	for _, can := range []bool{true, false} {
+		in := input("hhh", "hhh", "hhh")
+		in.Policy.LeaveTimeout, in.Untroubled = 10*time.Second, time.Minute
+		for i, v := range in.Voices {
+			v.View.Proxy.CanHold = can || i > 0
+			for j := range v.View.Nodes {
+				v.View.Nodes[j].Server = model.ServerUp
+			}
+		}
+		donor(in, 1, 0)
+		refuse(in, 1, 0)
+		m := Decide(in).Propose.Move
+		if m.Hold != can || can && m.MaxHoldMS != 2000 {
+			t.Errorf("all can hold: %v, the move: %+v", can, m)
+		}
+	}
+	move := func(progress string, age time.Duration) Outcome {
+		in := moving(model.Move{Hold: true, MaxHoldMS: 2000}, progress)
+		in.Record.History[0].Kind, in.MoveAge = model.KindDeparture, age
+		return Decide(in)
+	}
+	if out := move("ddl", time.Second); out.Propose != nil {
+		t.Errorf("in the middle of the hold: %+v", out.Propose)
+	}
+	out := move("ddl", 1700*time.Millisecond)
+	if out.Propose == nil || out.Propose.Move == nil || out.Propose.Move.Hold || out.Propose.Move.Phase != model.PhaseDrain || out.NewEpoch {
+		t.Fatalf("the hold is over: %q, %+v", out.Reason, out.Propose)
+	}
+	next := moving(*out.Propose.Move, "ddl")
+	next.Record.History[0].Kind, next.MoveAge = model.KindDeparture, 9*time.Second
+	if out := Decide(next); out.Propose != nil {
+		t.Errorf("before the time of the transactions is over: %+v", out.Propose)
+	}
+	next.MoveAge = 10 * time.Second
+	if out := Decide(next); out.Propose == nil || out.Propose.Move.Phase != model.PhaseClose || out.Alert == "" {
+		t.Errorf("when it is over: %+v", out)
+	}
+	// Not back to a node that is about to be marked down, whatever the new one has not applied.
+	if out := move("ddd", 2*time.Second); out.NewEpoch {
+		t.Errorf("back: %s", out.Reason)
+	}
+}
