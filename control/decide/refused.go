@@ -106,7 +106,7 @@ func (r *refusal) because(in *Input) string {
 	case Count(in, node).Healthy < majority:
 		return ""
 	case len(r.by) > 0 && len(r.avoid) > 0:
-		return fmt.Sprintf("%s %s, says %s, and %s", node, r.why, strings.Join(r.avoid, ", "), checks)
+		return fmt.Sprintf("%s serves, but %s (%s), and %s", node, r.why, strings.Join(r.avoid, ", "), checks)
 	case 2*len(r.by) > r.proxies && in.Untroubled >= in.Policy.MinStay:
 		return fmt.Sprintf("the probes find that %s serves, and %s", node, checks)
 	}

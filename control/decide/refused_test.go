@@ -21,7 +21,7 @@ func refuse(in *Input, node int, members ...int) {
 func donor(in *Input, node int, members ...int) {
 	for _, m := range members {
 		n := word(order[node], 'a')
-		n.Class, n.Reason, n.Server, n.Refused = classDonor, "is a donor", model.ServerUp, in.Voices[m].View.Nodes[node].Refused
+		n.Class, n.Reason, n.Server, n.Refused = classDonor, "the node is a donor", model.ServerUp, in.Voices[m].View.Nodes[node].Refused
 		in.Voices[m].View.Nodes[node] = n
 	}
 }
@@ -50,7 +50,7 @@ func TestRefused(t *testing.T) {
 			refuse(in, 1, 2)
 			in.Policy.MinStay, in.Policy.MaxAutoMoves, in.Policy.Leave = time.Hour, 1, nil
 			in.Record.AutoMoves, in.Record.History[0].At = []time.Time{at.Add(-time.Minute)}, at.Add(-time.Second)
-		}, want: "pxc-0", reason: "pxc-1 is a donor, says px0, and the check of px2 begins to refuse it; pxc-0 would do"},
+		}, want: "pxc-0", reason: "pxc-1 serves, but the node is a donor (px0), and the check of px2 begins to refuse it; pxc-0 would do"},
 		{name: "a donor that every check accepts", change: func(in *Input) { donor(in, 1, 0, 1, 2) }, reason: stays},
 		{name: "a donor whose commits hang", change: func(in *Input) {
 			donor(in, 1, 0, 1, 2)
