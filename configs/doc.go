@@ -45,6 +45,36 @@
 // none of it: the new process has the limits of the file, and what waits in the old one passes one by one when the
 // daemon's connection there ends.
 //
+// # Keeping
+//
+// Between the moment at which a check calls the active node down and the daemon's next look, connections would go to
+// another node: stickiness skips a server that is down. A line in every sticky backend keeps them while key 4 is there:
+//
+//	force-persist if { srv_is_up(haproxyd/local) } { int(4),in_table(haproxyd-steer) }
+//
+// What it does (run on 2.6.12, 3.0.11, 3.2.26 and 3.4.7; where one differs it is said; most of it in TestRenderedKeep):
+//
+//	the active node is              a new client, key 4 there           no key, no line, or the beacon down
+//	down by its check, and serves   gets it                             gets another node
+//	the same, all others down too   gets it                             not run
+//	in maint                        gets it                             gets another node
+//	refusing, up for HAProxy        closed after 3 s                    2.6: another node after 3 s; else as left
+//	refusing, and down              closed after 3 s                    gets another node
+//	deaf (no answer to a SYN), up   closed after 8 s                    2.6: another node after 6 s; else as left
+//	deaf, and down                  closed after 8 s                    gets another node
+//	full: it waits in the queue     never handed over, at drain, maint  handed over at drain and maint, on 2.6
+//	                                or down, not even when the key is   when it goes down too
+//	                                cleared then
+//
+// A check's verdict closes what is open (on-marked-down) with the key as without; who came while the node was down stays
+// when it is put into maint, and ends by `shutdown sessions`. Clearing the key is felt by the next connection. A reload
+// keeps the key where it keeps the private table. So the key is there only while a majority's probes find the active node
+// serving, is the first thing that goes, and a hold waits until it is seen to be gone.
+//
+// `shutdown sessions`, and on-marked-down, end a client that waits a second between two tries of a node that refuses
+// within a tenth of a second on 2.6, 3.2 and 3.4. On 3.0.11 HAProxy closes its own side and leaves the client's open,
+// for 100 s and more, with the key and without.
+//
 // # Writing
 //
 // config-parser does not write faithfully, so a whole file is rendered from a template, and a file that exists is

@@ -282,7 +282,7 @@ func TestRenderIsReadBack(t *testing.T) {
 		if err := top.Validate(); err != nil {
 			t.Fatal(err)
 		}
-		want := &Steering{Table: "haproxyd-steer", TableSize: 1024, ActiveKey: "1", FenceKey: "2", HoldKey: "3", BeaconBackend: "haproxyd", BeaconServer: "local",
+		want := &Steering{Table: "haproxyd-steer", TableSize: 1024, ActiveKey: "1", FenceKey: "2", HoldKey: "3", KeepKey: "4", BeaconBackend: "haproxyd", BeaconServer: "local",
 			AliveBackend: "haproxyd-alive", AliveServer: "local", BeaconAddr: "127.0.0.1:9102", PeersSection: "self", Pos: top.Steering.Pos}
 		if diff := cmp.Diff(want, top.Steering); diff != "" {
 			t.Fatal(diff)
@@ -297,7 +297,7 @@ func TestRenderIsReadBack(t *testing.T) {
 			t.Fatalf("%d sticky backends, want %d", len(top.Sticky), sticky)
 		}
 		for _, s := range top.Sticky {
-			if s.HoldFrontend != "haproxyd-hold-"+s.Name || s.HoldSocket != "/run/haproxy/haproxyd-hold-"+s.Name+".sock" ||
+			if s.KeepKey != "4" || s.HoldFrontend != "haproxyd-hold-"+s.Name || s.HoldSocket != "/run/haproxy/haproxyd-hold-"+s.Name+".sock" ||
 				!s.HoldReverts(versionOf(in)) || s.Redispatch != (in.HAProxyVersion != "3.0.11") {
 				t.Fatalf("hold %q at %q, redispatch %t for %q", s.HoldFrontend, s.HoldSocket, s.Redispatch, in.HAProxyVersion)
 			}

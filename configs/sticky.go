@@ -27,6 +27,7 @@ func (b *builder) sticky() {
 		b.t.Sticky = append(b.t.Sticky, b.stickyBackend(c.backend, c.natives, len(c.steer) > 0))
 	}
 	b.holds(found)
+	b.keeps()
 }
 
 // stickRules are the stick rules of a backend by their purpose: all of them that choose or store, in file order, and

@@ -211,6 +211,9 @@ type StickyBackend struct {
 	// HoldSocket is the path of the unix socket of HoldFrontend, whose connections go to the server of
 	// Steering.HoldKey. Both are "" where new connections cannot be held.
 	HoldFrontend, HoldSocket string
+	// KeepKey is the private table's key that, while it is there and the beacon is up, sends connections to the active
+	// node also where its check calls it down or an operator has it in maintenance ("" where no rule does).
+	KeepKey string
 	// Redispatch tells that `option redispatch` is on; see HoldReverts.
 	Redispatch bool
 	// Pos is the native stick rule's place.
@@ -223,10 +226,11 @@ type Steering struct {
 	TableSize int
 	// ActiveKey is the key whose entry is the active node; FenceKey the one that makes frontends refuse ("" if no
 	// rule does); HoldKey the one whose entry is where the daemon's own connections through hold frontends go ("" where
-	// no sticky backend has one).
+	// no sticky backend has one); KeepKey the one that keeps connections on the active node (StickyBackend.KeepKey).
 	ActiveKey string
 	FenceKey  string
 	HoldKey   string
+	KeepKey   string
 	// The beacon tells whether the daemon steers, alive whether it runs at all ("" without a fence rule).
 	BeaconBackend string
 	BeaconServer  string

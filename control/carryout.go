@@ -11,13 +11,16 @@ import (
 
 // carryOut executes the plan. stands is asked again before every command: a
 // daemon that was stopped between its look and its write must not write what was
-// true before.
+// true before; nor keep connections on what a probe said before.
 func (p *proxy) carryOut(ctx context.Context, now time.Time, want desired, l *look, stands func() bool) int {
 	did := 0
 	for i := range l.result.Actions {
 		a := &l.result.Actions[i]
 		if !stands() {
 			return did
+		}
+		if keeps(a, &p.files.layout) && p.want().unserved != "" {
+			continue
 		}
 		if !a.Private && a.Op != plan.OpClose {
 			p.pace.last = now

@@ -30,6 +30,8 @@ type desired struct {
 	moveAge time.Duration
 	// blind is what this member's own probe says where it calls the active down.
 	blind string
+	// unserved says why the probes do not find the active serving, "" where they do.
+	unserved string
 	// cut says that there has been no majority for so long that this proxy must
 	// serve nobody, by policy.
 	cut string
@@ -77,7 +79,7 @@ func (d *Daemon) desired() desired {
 	default:
 		want.mayWrite, want.cut = true, ""
 		d.touch.enforced()
-		want.blind = s.blind(rec.Active)
+		want.blind, want.unserved = s.blind(rec.Active), d.unserved(s, &ag, rec)
 	}
 	return want
 }

@@ -26,8 +26,10 @@ const (
 // A proxy that cannot reach the agreed active would, by HAProxy's own rules,
 // send its clients to another node: a second writer that the others never hear
 // of. It is fenced on its own probe's word or its HAProxy's, whatever the vote
-// says: the vote is about the node, this is about the way to it.
-func fenceWhy(cfg *Config, want *desired, nodes map[string]nodeNow, layout *plan.Layout) string {
+// says: the vote is about the node, this is about the way to it. kept: connections
+// stay on the active although HAProxy calls it down, so that there is time for the vote
+// (letGoWhy bounds it).
+func fenceWhy(cfg *Config, want *desired, nodes map[string]nodeNow, layout *plan.Layout, kept bool) string {
 	switch {
 	case cfg.Observe || layout.Steer == nil || layout.Steer.FenceKey == "":
 		return ""
@@ -38,10 +40,10 @@ func fenceWhy(cfg *Config, want *desired, nodes map[string]nodeNow, layout *plan
 	case want.blind != "":
 		return fmt.Sprintf("%s cannot be reached from here: %s", want.active, want.blind)
 	}
-	switch n := nodes[want.active]; n.state {
-	case model.ServerDown:
+	switch n := nodes[want.active]; {
+	case n.state == model.ServerDown && !kept:
 		return fmt.Sprintf("this HAProxy calls %s down", want.active)
-	case model.ServerMaint:
+	case n.state == model.ServerMaint:
 		return fmt.Sprintf("an operator put %s into maintenance in this HAProxy", want.active)
 	}
 	return ""
@@ -52,6 +54,12 @@ type fence struct {
 	why  string
 	left int
 	next time.Time
+	// down is the active of which HAProxy calls any port down, "" if it does not, and
+	// since when.
+	down  string
+	since time.Time
+	// waits: it would be up if connections were not kept.
+	waits bool
 }
 
 // actions sweeps, right after a fence went up, every server: connections that
@@ -78,12 +86,12 @@ func (f *fence) actions(now time.Time, why string, backends []plan.Backend, r *p
 }
 
 // fenceOnly keeps what a proxy without a majority may do: put up or take away
-// its own fence, and close sessions behind it.
+// its own fence, close sessions behind it, and let HAProxy's own checks rule.
 func fenceOnly(actions []plan.Action, layout *plan.Layout, fenced bool) []plan.Action {
 	var out []plan.Action
 	for _, a := range actions {
 		switch {
-		case a.Op == plan.OpClose && fenced:
+		case a.Op == plan.OpClose && fenced, letsGo(&a, layout):
 			out = append(out, a)
 		case layout.Steer != nil && layout.Steer.FenceKey != "" && a.Table == layout.Steer.Table && a.Key == layout.Steer.FenceKey:
 			out = append(out, a)

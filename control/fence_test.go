@@ -63,7 +63,7 @@ func TestFenceWhy(t *testing.T) {
 			nodes := map[string]nodeNow{"a": {state: model.ServerUp}, "b": {state: model.ServerUp}}
 			layout := plan.Layout{Steer: &plan.Steer{Table: "s", ActiveKey: "1", FenceKey: "2"}}
 			tt.change(&cfg, &want, nodes, &layout)
-			got := fenceWhy(&cfg, &want, nodes, &layout)
+			got := fenceWhy(&cfg, &want, nodes, &layout, false)
 			if (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}

@@ -180,10 +180,10 @@ func (f *configFiles) beaconUp(snap *runtimeapi.Snapshot) bool {
 func layoutOf(t *configs.Topology) plan.Layout {
 	var l plan.Layout
 	if s := t.Steering; s != nil {
-		l.Steer = &plan.Steer{Table: s.Table, ActiveKey: s.ActiveKey, FenceKey: s.FenceKey, HoldKey: s.HoldKey}
+		l.Steer = &plan.Steer{Table: s.Table, ActiveKey: s.ActiveKey, FenceKey: s.FenceKey, HoldKey: s.HoldKey, KeepKey: s.KeepKey}
 	}
 	for _, sb := range t.Sticky {
-		b := plan.Backend{Name: sb.Name, Table: sb.Table, Keys: sb.Keys, HoldSocket: sb.HoldSocket}
+		b := plan.Backend{Name: sb.Name, Table: sb.Table, Keys: sb.Keys, HoldSocket: sb.HoldSocket, Keeps: sb.KeepKey != ""}
 		for _, s := range sb.Servers {
 			b.Servers = append(b.Servers, plan.Server{Name: s.Name, ID: s.ID, Backup: s.Backup})
 		}

@@ -132,7 +132,7 @@ func (p *proxy) run(ctx context.Context, wake <-chan struct{}) error {
 }
 
 // farewell takes back, on a clean stop, what only a running daemon may keep up: a
-// hold and a fence. Everything else stays as it is.
+// hold, a fence, and that connections are kept. Everything else stays as it is.
 func (p *proxy) farewell(ctx context.Context) {
 	if p.client == nil || p.files.topo == nil || p.cfg.Observe {
 		return
@@ -141,6 +141,11 @@ func (p *proxy) farewell(ctx context.Context) {
 	defer cancel()
 	p.progress.end()
 	layout := &p.files.layout
+	if layout.Steer != nil && layout.Steer.KeepKey != "" {
+		if err := p.client.ClearTable(ctx, layout.Steer.Table, layout.Steer.KeepKey); err != nil {
+			p.log.Warn("connections are kept on the active until HAProxy notices that this daemon is gone", "error", err)
+		}
+	}
 	for p.hold.busy() && ctx.Err() == nil {
 		p.hold.began = time.Time{}
 		snap, err := p.client.Snapshot(ctx, p.files.query)

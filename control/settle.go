@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/control/model"
@@ -47,8 +48,10 @@ func (p *proxy) settle(ctx context.Context, now time.Time, snap *runtimeapi.Snap
 	l.wentDown = p.memory.wentDown()
 
 	held, problem := false, ""
-	// A hold is ended also where the file differs: want.mayWrite is false then.
-	if full && !p.cfg.Observe && (p.differs == "" || p.hold.busy()) {
+	// A hold is ended also where the file differs: want.mayWrite is false then. It waits
+	// for a look that shows that no connection is kept: one that is kept when it comes into
+	// a queue never leaves it.
+	if full && !p.cfg.Observe && (p.differs == "" && !topo.layout.Kept(&obs) || p.differs != "" && p.hold.busy()) {
 		var err error
 		p.hold.differs = p.differs != ""
 		stands := func() bool { return p.stands(now, want) }
@@ -87,15 +90,23 @@ func (p *proxy) compareWith(now time.Time, l *look, want desired, obs *plan.Obse
 	layout := &p.files.layout
 	in := plan.Input{
 		Layout: *layout, Observed: *obs, Active: want.active, Steered: l.steered, MayClose: want.mayWrite,
-		Fence: fenceWhy(&p.cfg, &want, l.nodes, layout), Draining: want.draining(),
+		Draining: want.draining(),
 	}
+	state := everywhere(layout, obs, want.active, l.nodes[want.active].state)
+	in.LetGo, in.Fence = stay(&p.cfg, &want, l.nodes, layout, keptNow{
+		state: state, kept: layout.Kept(obs), steered: l.steered, holding: p.hold.busy(), downFor: p.fence.downFor(now, want.active, state),
+	})
+	p.fence.waits = in.LetGo == "" && in.Fence == "" && state == model.ServerDown
 	if in.Fence == "" && want.keepFence && !p.cfg.Observe && in.FenceUp() {
 		in.Fence = "no majority, and this proxy was fenced already"
 	}
 	if !want.known && in.Fence == "" {
 		l.effective = plan.EffectiveAll(&in)
-		l.result.Actions = plan.LiftFence(&in)
+		l.result.Actions = append(plan.LetGo(&in), plan.LiftFence(&in)...)
 		return
+	}
+	if in.Keep = in.LetGo == "" && in.Fence == ""; in.LetGo == "" {
+		in.LetGo = in.Fence
 	}
 	// While HAProxy does not see the beacon it is the native tables that route.
 	unsteered := layout.Steer != nil && !l.steered
@@ -104,6 +115,7 @@ func (p *proxy) compareWith(now time.Time, l *look, want desired, obs *plan.Obse
 	if in.Fence == "" && p.fence.why != "" && want.mayWrite && !want.frozen && l.result.Effective != want.active {
 		// A fence is lifted last: the tables may be older than the decision.
 		in.Fence = "its tables do not lead to " + want.active + " yet"
+		in.Keep, in.LetGo = false, in.Fence
 		l.result = plan.Make(&in)
 	}
 	l.effective = l.result.Effective
@@ -129,7 +141,9 @@ func (p *proxy) act(ctx context.Context, now time.Time, l *look, want desired, h
 		return p.carryOut(ctx, now, want, l, func() bool { return p.fenceStands(want) })
 	case want.wantsHold() && !held && want.moveAge < want.move.Bound():
 		// Not a single connection goes to the new node before all would wait there.
-		l.result.Actions, l.result.PrivateRight = nil, false
+		stays := func(a plan.Action) bool { return !letsGo(&a, &p.files.layout) }
+		l.result.Actions, l.result.PrivateRight = slices.DeleteFunc(l.result.Actions, stays), false
+		p.carryOut(ctx, now, want, l, func() bool { return p.stands(now, want) })
 		return 1
 	}
 	if m := want.move; m != nil && m.Phase == model.PhaseClose && closesAny(l.result.Actions, m.From) {
@@ -209,7 +223,7 @@ func (p *proxy) next(now time.Time, did int, want desired, l *look) time.Duratio
 		p.rightRuns = 0
 	}
 	watch := now.Sub(p.restarted) < p.cfg.WatchFor
-	if want.mayWrite && (p.rightRuns < verifyRuns && l.result.Usable || watch || want.move != nil || p.hold.busy()) {
+	if want.mayWrite && (p.rightRuns < verifyRuns && l.result.Usable || watch || want.move != nil || p.hold.busy() || p.fence.waits) {
 		return p.cfg.CloseInterval
 	}
 	return p.cfg.Interval

@@ -27,6 +27,8 @@ const (
 	writers = "galera-nodes"
 	// private is the table that the daemon alone writes.
 	private = "haproxyd-steer"
+	// keepKey is the private table's key that keeps connections on the active: that it is there counts, not its number.
+	keepKey = "4"
 )
 
 // until polls ok until it holds: the condition is the synchronisation.
@@ -194,12 +196,16 @@ func (s *scenario) entries(p *lab.Proxy, table string) []entry {
 	return out
 }
 
-// leadsTo tells whether a table has just these keys and each leads to the node: by name if there is one, else by id.
+// leadsTo tells whether a table has just these keys (and maybe the keep key) and each leads to the node: by name if there
+// is one, else by id.
 func (s *scenario) leadsTo(p *lab.Proxy, table, node string, keys ...string) bool {
 	s.t.Helper()
 	id := strconv.Itoa(slices.Index(s.DB, s.Node(node)) + 1)
 	right := []string{}
 	for _, e := range s.entries(p, table) {
+		if table == private && e["key"] == keepKey {
+			continue
+		}
 		key := e["server_key"]
 		if key == node || (key == "" || key == "-") && e["server_id"] == id {
 			right = append(right, e["key"])

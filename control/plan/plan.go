@@ -65,6 +65,10 @@ type Input struct {
 	NativeDue bool
 	// Fence says why this proxy must serve nobody, "" if it may serve.
 	Fence string
+	// Keep: connections may stay on the active although HAProxy calls it down, and
+	// LetGo says why not where they may not.
+	Keep  bool
+	LetGo string
 	// Draining is the node whose sessions a planned move lets end by themselves
 	// or between transactions, "" for none: they are no stragglers.
 	Draining string
@@ -74,7 +78,8 @@ type Input struct {
 type Result struct {
 	Actions []Action
 	// PrivateRight: the private entry names the active, with no leftover name,
-	// and a fence is up just when it must be. True where there is no private table.
+	// a fence is up just when it must be, and nothing keeps connections that may go.
+	// True where there is no private table.
 	PrivateRight bool
 	// Fenced: this proxy refuses new connections, as it must.
 	Fenced bool
@@ -134,6 +139,7 @@ func Make(in *Input) Result {
 	} else {
 		r.stragglers(in, there)
 	}
+	r.Actions = append(r.Actions, r.keep(in)...)
 	r.Reason = strings.Join(wrong, "; ")
 	return r
 }
@@ -186,6 +192,16 @@ func (r *Result) private(in *Input) []string {
 	var wrong []string
 	id, ok := steerID(in)
 	fenced := in.FenceUp()
+	letGo := LetGo(in)
+	if len(letGo) > 0 {
+		r.PrivateRight = false
+		wrong = append(wrong, "connections are kept on "+in.Active+" without a cause")
+	}
+	if in.Fence == "" || fenced {
+		// Before all else; but a fence comes first: those who are let go would fall
+		// through to another node.
+		r.Actions = append(r.Actions, letGo...)
+	}
 	switch {
 	case s.FenceKey == "":
 	case in.Fence == "" && fenced:
@@ -196,6 +212,7 @@ func (r *Result) private(in *Input) []string {
 		r.PrivateRight = false
 		// The number means nothing: that the key is there is the fence.
 		r.Actions = append(r.Actions, Action{Op: OpSet, Table: s.Table, Key: s.FenceKey, ServerID: max(id, 1), Private: true, Why: in.Fence})
+		r.Actions = append(r.Actions, letGo...)
 	case in.Fence != "":
 		r.Fenced = true
 	}

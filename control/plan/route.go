@@ -17,6 +17,9 @@ type Backend struct {
 	// be made to the server that the private table's hold key names; "" if the
 	// configuration has none.
 	HoldSocket string
+	// Keeps: while the private table's keep key is there, its connections go to the
+	// active although HAProxy does not call it up.
+	Keeps bool
 }
 
 // Server returns the server of that name, and whether there is one.
@@ -37,6 +40,7 @@ type Steer struct {
 	ActiveKey string
 	FenceKey  string // empty: the configuration has no fence
 	HoldKey   string // empty: the configuration cannot hold connections
+	KeepKey   string // empty: no backend Keeps
 }
 
 // Layout is what the configuration makes possible.
@@ -125,18 +129,20 @@ func Balanced(b *Backend, o *Observed) string {
 	return ""
 }
 
-// Route returns the server that a new connection with this key goes to.
+// Route returns the server that a new connection with this key goes to: by the
+// tables, where that server runs or the keep key is in force, else by balancing.
 // Steered tells whether the private table is asked first (the beacon is up).
 func Route(l *Layout, b *Backend, o *Observed, key string, steered bool) string {
+	kept := steered && b.Keeps && l.Kept(o)
 	if steered && l.Steer != nil {
 		if e, ok := o.entry(l.Steer.Table, l.Steer.ActiveKey); ok {
-			if name, ok := Sticks(b, o, e); ok {
+			if name, ok := Sticks(b, o, e); ok || kept && name != "" {
 				return name
 			}
 		}
 	}
 	if e, ok := o.entry(b.Table, key); ok {
-		if name, ok := Sticks(b, o, e); ok {
+		if name, ok := Sticks(b, o, e); ok || kept && name != "" {
 			return name
 		}
 	}

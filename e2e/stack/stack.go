@@ -34,6 +34,8 @@ type Options struct {
 	// HAProxy is the haproxy binary and Version what it says of itself (default: the
 	// lab's, and before 3.0, for which the rendered file is made).
 	HAProxy, Version string
+	// CheckPort is what HAProxy checks instead of the nodes' own port.
+	CheckPort int
 	// Order lists the nodes in the order of the file; the first is the main one.
 	Order []string
 	// MasterWorker starts HAProxy as Percona's image does.
@@ -119,7 +121,7 @@ func (s *Stack) ConfigNaming(p *lab.Proxy, peers []*lab.Proxy) (string, error) {
 	in := configs.RenderInput{
 		LocalProxy: p.Name, StatsSocket: p.AdminSocket, StatsSocketMode: "600", HAProxyVersion: o.Version,
 		Services: []configs.RenderService{configs.Writers()},
-		Check:    configs.RenderCheck{Inter: o.CheckInterval, FastInter: o.CheckInterval, Rise: 1, Fall: 2},
+		Check:    configs.RenderCheck{Inter: o.CheckInterval, FastInter: o.CheckInterval, Rise: 1, Fall: 2, Port: o.CheckPort},
 	}
 	if o.Check != "" {
 		in.Check.Method, in.Check.Command = configs.CheckExternal, o.Check

@@ -1,0 +1,145 @@
+package control
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/model"
+	"github.com/haproxy-peers/haproxy-peers/control/plan"
+)
+
+// Connections are kept only while all says that the active serves, and a fence waits
+// for the vote only while they are.
+func TestStay(t *testing.T) {
+	const no, at = "", "at once"
+	type in struct {
+		cfg   Config
+		want  desired
+		state model.ServerState
+		held  keptNow
+	}
+	down := func(x *in) { x.state = model.ServerDown }
+	for _, c := range []struct {
+		name   string
+		change []func(*in)
+		letGo  string // part of why, "" for kept
+		fence  string // part of why, "" for none
+	}{
+		{"all is well", nil, no, no},
+		{"all is well, the key is not there yet", []func(*in){func(x *in) { x.held.kept = false }}, no, no},
+		{"the check fails", []func(*in){down}, no, no},
+		{"the check has failed for a moment", []func(*in){down, func(x *in) { x.held.downFor = voteWithin - 1 }}, no, no},
+		{"and the vote has not moved the active", []func(*in){down, func(x *in) { x.held.downFor = voteWithin }}, "calls b down", "calls b down"},
+		{"the check fails, nothing keeps", []func(*in){down, func(x *in) { x.held.kept = false }}, "calls b down", "calls b down"},
+		{"the check fails, the beacon is not seen", []func(*in){down, func(x *in) { x.held.steered = false }}, no, "calls b down"},
+		{"the probes do not find it serving", []func(*in){func(x *in) { x.want.unserved = "1 of 3" }}, "1 of 3", no},
+		{"nor does the check", []func(*in){down, func(x *in) { x.want.unserved = "1 of 3" }}, "1 of 3", "calls b down"},
+		{"this probe has no way to it", []func(*in){func(x *in) { x.want.unserved, x.want.blind = "not serving", "refused" }}, "not serving", "refused"},
+		{"a crash", []func(*in){down, func(x *in) { x.want.unserved, x.want.blind = "not serving", "refused" }}, "not serving", "refused"},
+		{"an operator's maint", []func(*in){func(x *in) { x.state = model.ServerMaint }}, "maint", "maintenance"},
+		{"an operator's drain", []func(*in){func(x *in) { x.state = model.ServerDrain }}, "drain", no},
+		{"frozen", []func(*in){func(x *in) { x.want.frozen = true }}, "frozen", no},
+		{"frozen and down: HAProxy's checks rule", []func(*in){down, func(x *in) { x.want.frozen = true }}, "frozen", no},
+		{"a move", []func(*in){func(x *in) { x.want.move = &model.Move{From: "b", To: "a"} }}, "move", no},
+		{"a hold that is taken back", []func(*in){func(x *in) { x.held.holding = true }}, "hold", no},
+		{"no majority", []func(*in){func(x *in) { x.want.mayWrite, x.want.why = false, "px1, px2" }}, "px1, px2", no},
+		{"no majority, by policy nobody is served", []func(*in){func(x *in) { x.want.mayWrite, x.want.cut = false, "cut" }}, "no majority", "cut"},
+		{"this proxy alone", []func(*in){func(x *in) { x.want.local = "b" }}, "alone", no},
+		{"by policy it goes elsewhere", []func(*in){down, func(x *in) { x.cfg.OnBlind = BlindServe }}, "serve", no},
+		{"follow waits too", []func(*in){down, func(x *in) { x.cfg.OnBlind = BlindFollow }}, no, no},
+		{"a node that HAProxy does not know", []func(*in){func(x *in) { x.state = "" }}, "calls b down", no},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			x := in{
+				cfg: Config{OnBlind: BlindFence}, want: desired{known: true, mayWrite: true, active: "b"}, state: model.ServerUp,
+				held: keptNow{kept: true, steered: true},
+			}
+			for _, f := range c.change {
+				f(&x)
+			}
+			x.held.state = x.state
+			layout := plan.Layout{Steer: &plan.Steer{Table: "s", ActiveKey: "1", FenceKey: "2", KeepKey: "4"}}
+			letGo, fence := stay(&x.cfg, &x.want, map[string]nodeNow{"a": {state: model.ServerUp}, "b": {state: x.state}}, &layout, x.held)
+			if (letGo == "") != (c.letGo == "") || !strings.Contains(letGo, c.letGo) || (fence == "") != (c.fence == "") || !strings.Contains(fence, c.fence) {
+				t.Errorf("let go %q, want %q; fence %q, want %q", letGo, c.letGo, fence, c.fence)
+			}
+		})
+	}
+}
+
+// The time counts from the first look that sees this very active down.
+func TestDownFor(t *testing.T) {
+	var f fence
+	at := time.Unix(1000, 0)
+	for i, c := range []struct {
+		active string
+		state  model.ServerState
+		want   time.Duration
+	}{
+		{"b", model.ServerUp, 0}, {"b", model.ServerDown, 0}, {"b", model.ServerDown, time.Second}, {"b", model.ServerDown, 2 * time.Second},
+		{"a", model.ServerDown, 0}, {"a", model.ServerDown, time.Second}, {"a", model.ServerUp, 0}, {"a", model.ServerDown, 0},
+	} {
+		if got := f.downFor(at.Add(time.Duration(i)*time.Second), c.active, c.state); got != c.want {
+			t.Errorf("look %d: %v, want %v", i, got, c.want)
+		}
+	}
+}
+
+func healthy(node string) looks {
+	return looks{found: []galera.NodeStatus{{Node: node, State: galera.State{Verdict: galera.Healthy, Class: galera.ClassSynced}}}}
+}
+
+// says is a member's view with another verdict on the active.
+func says(v model.Verdict) *model.View {
+	view := healthyView()
+	for i := range view.Nodes {
+		if view.Nodes[i].Name == "pxc-1" {
+			view.Nodes[i].Verdict = v
+		}
+	}
+	return view
+}
+
+// The active serves by the word of a fresh majority of all voters and of this
+// member's own probe.
+func TestUnserved(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*Daemon, *fakeCluster, *started)
+		want   string
+	}{
+		{"all", func(*Daemon, *fakeCluster, *started) {}, ""},
+		{"two of three", func(_ *Daemon, f *fakeCluster, _ *started) { f.say("px1", 0, says(model.Down)) }, ""},
+		{"one of three, one unknown", func(_ *Daemon, f *fakeCluster, _ *started) {
+			f.say("px1", 0, says(model.Down))
+			f.say("px2", 0, says(model.Unknown))
+		}, "1 of 3"},
+		{"the others were not heard lately", func(d *Daemon, f *fakeCluster, _ *started) {
+			f.say("px1", d.cfg.ViewWithin+1, healthyView())
+			f.say("px2", d.cfg.ViewWithin+1, healthyView())
+		}, "1 of 3"},
+		{"all unknown", func(d *Daemon, f *fakeCluster, s *started) {
+			f.say("px1", 0, says(model.Unknown))
+			f.say("px2", 0, says(model.Unknown))
+			d.votes.own, s.prober = says(model.Unknown), looks{found: []galera.NodeStatus{{Node: "pxc-1", State: galera.State{Verdict: galera.Unknown}}}}
+		}, "does not find"},
+		{"its own probe, a moment before its view", func(_ *Daemon, _ *fakeCluster, s *started) {
+			s.prober = looks{found: []galera.NodeStatus{{Node: "pxc-1", State: galera.State{Verdict: galera.Down, Class: galera.ClassRefused}}}}
+		}, "does not find"},
+		{"its own probe looks at others only", func(_ *Daemon, _ *fakeCluster, s *started) { s.prober = healthy("pxc-0") }, "does not find"},
+		{"no probe", func(_ *Daemon, _ *fakeCluster, s *started) { s.prober = nil }, "does not find"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d, f := newTestDaemon(t)
+			s := &started{cluster: f, prober: healthy("pxc-1")}
+			c.change(d, f, s)
+			ag := f.Agreement()
+			got := d.unserved(s, &ag, f.record(t))
+			if (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+				t.Errorf("%q, want %q", got, c.want)
+			}
+		})
+	}
+}
