@@ -135,7 +135,7 @@ func TestKeepGoesFirst(t *testing.T) {
 			ag.Record.Revision++
 		})
 	}
-	const clear = "clear haproxyd-steer key 4"
+	const letGo = "clear haproxyd-steer key 4"
 	for _, c := range []struct {
 		name   string
 		change func(*Daemon, *fakeCluster, *keepHAProxy)
@@ -143,13 +143,13 @@ func TestKeepGoesFirst(t *testing.T) {
 	}{
 		{"frozen", func(_ *Daemon, f *fakeCluster, _ *keepHAProxy) {
 			decide(f, func(r *model.Record) *model.Record { r.Frozen = true; return r })
-		}, []string{clear}},
+		}, []string{letGo}},
 		{"a failover", func(_ *Daemon, f *fakeCluster, _ *keepHAProxy) {
 			f.set(func(ag *cluster.Agreement) { ag.Record.Epoch++ })
 			decide(f, func(r *model.Record) *model.Record {
 				return r.WithActive(model.Decision{Epoch: 5, Active: "pxc-2", From: "pxc-1", Kind: model.KindFailover})
 			})
-		}, []string{clear, "set haproxyd-steer key 1 3"}},
+		}, []string{letGo, "set haproxyd-steer key 1 3"}},
 		{"a planned move that holds", func(_ *Daemon, f *fakeCluster, _ *keepHAProxy) {
 			f.set(func(ag *cluster.Agreement) { ag.Record.Epoch++ })
 			decide(f, func(r *model.Record) *model.Record {
@@ -157,22 +157,22 @@ func TestKeepGoesFirst(t *testing.T) {
 				r.Move = &model.Move{From: "pxc-1", To: "pxc-2", Hold: true, Phase: model.PhaseDrain, Drain: model.DrainTransactions, TimeoutMS: 10_000, MaxHoldMS: 2000}
 				return r
 			})
-		}, []string{clear, "weight galera-nodes/pxc-0 0"}},
+		}, []string{letGo, "weight galera-nodes/pxc-0 0"}},
 		{"no majority", func(_ *Daemon, f *fakeCluster, _ *keepHAProxy) {
 			f.set(func(ag *cluster.Agreement) { ag.Fresh, ag.FreshAge = false, -1 })
-		}, []string{clear}},
+		}, []string{letGo}},
 		{"nothing known", func(_ *Daemon, f *fakeCluster, _ *keepHAProxy) {
 			f.set(func(ag *cluster.Agreement) { *ag = cluster.Agreement{Reason: "nothing is decided", FreshAge: -1} })
-		}, []string{clear}},
+		}, []string{letGo}},
 		{"the votes are unknown", func(_ *Daemon, f *fakeCluster, _ *keepHAProxy) {
 			f.say("px1", 0, says(model.Unknown))
 			f.say("px2", 0, says(model.Unknown))
-		}, []string{clear}},
-		{"an operator's maint", func(_ *Daemon, _ *fakeCluster, h *keepHAProxy) { h.maint = true }, []string{"set haproxyd-steer key 2 2", clear}},
+		}, []string{letGo}},
+		{"an operator's maint", func(_ *Daemon, _ *fakeCluster, h *keepHAProxy) { h.maint = true }, []string{"set haproxyd-steer key 2 2", letGo}},
 		{"a crash, seen by this probe", func(d *Daemon, f *fakeCluster, h *keepHAProxy) {
 			h.down = true
 			d.started.Store(&started{cluster: f, prober: looks{found: []galera.NodeStatus{{Node: "pxc-1", State: galera.State{Verdict: galera.Down, Class: galera.ClassRefused}}}}})
-		}, []string{"set haproxyd-steer key 2 2", clear}},
+		}, []string{"set haproxyd-steer key 2 2", letGo}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d, f, h := keeping(t, nil)

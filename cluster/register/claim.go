@@ -56,7 +56,7 @@ func (c *Core) admit(m *pb.Message, env *envelope, p proof) bool {
 	if asks && !slices.Contains(confIDs(c.authority()), env.from) && !c.strangerMayAsk() {
 		return false
 	}
-	if m.GetTerm() > own && raises(m) && !c.termMayBe(m.GetTerm(), own) {
+	if m.GetTerm() > own && raises(m) && !c.termMayBe(m.GetTerm(), own) && !c.repeatsTerm(env.from, m.GetTerm()) {
 		c.challengeAll(confIDs(c.authority()))
 		return false
 	}
@@ -112,7 +112,7 @@ func (c *Core) judgeClaims() {
 		names := func(w *word) bool {
 			// A daemon that does not tell its term may name the leader of another:
 			// then the term must be one that may be.
-			term := w.saidTerm == cl.term || w.saidTerm == 0 && c.termMayBe(cl.term, own)
+			term := w.saidTerm == cl.term || w.saidTerm == 0 && (c.termMayBe(cl.term, own) || c.repeatsTerm(w.disk, cl.term))
 			return w.told >= cl.since && c.ownWord(w) && w.said.leader == cl.leader && term
 		}
 		switch {

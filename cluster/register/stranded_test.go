@@ -15,7 +15,20 @@ func stranded(t *testing.T) (s *sim, h *simHost) {
 	s.decide(t, leader, "first")
 	s.drop = func(from, to *simHost, _ *envelope) bool { return from == h || to == h }
 	s.run(s.now+silentFor+time.Second, nil)
+	term, disk := h.core.term, h.core.disk
+	lie := func(env *envelope) { env.known = map[uint64]uint64{factTerm: term + 1000} }
 	m := &pb.Message{Type: pb.MsgHeartbeatResp.Enum(), From: new(b.core.disk), To: new(h.core.disk), Term: new(h.core.term + 1000)}
+	// Once is not enough: it is asked whether it says so itself.
+	a := b.core.announce()
+	for range 20 {
+		h.receive(forged(h, b.core.disk, true, kindAnswer, a.encode(), func(env *envelope) { env.known = map[uint64]uint64{factTerm: term} }))
+		h.receive(forged(h, b.core.disk, true, kindRaft, raftPayload(m), lie))
+		s.run(s.now+100*time.Millisecond, nil)
+		if h.core.term != term || h.core.disk != disk {
+			t.Fatalf("it is in term %d on one word", h.core.term)
+		}
+	}
+	h.receive(forged(h, b.core.disk, true, kindAnswer, a.encode(), lie))
 	h.receive(forged(h, b.core.disk, true, kindRaft, raftPayload(m), nil))
 	if h.core.term < 1000 {
 		t.Fatalf("it is in term %d: not the case that is meant", h.core.term)
@@ -41,6 +54,24 @@ func TestWhoIsLedToATermThatLeapsComesBack(t *testing.T) {
 		t.Errorf("the leader of term %d was disturbed: leading %v in term %d", term, leader.core.leading, leader.core.term)
 	}
 	s.untilWorks(t, 3*time.Second)
+}
+
+// Of three voters two are left, whose terms are far apart: they work together, and none loses its disk.
+func TestTwoVotersOfTermsFarApart(t *testing.T) {
+	s, h := stranded(t)
+	disk, other := h.core.disk, s.leader()
+	for _, o := range s.hosts {
+		if o != h && o != other {
+			o.crash()
+		}
+	}
+	h.core.ledAt = h.core.now // the third one's word is too old before the time is up
+	works := func() bool { return h.core.Status(h.clock()).Fresh && other.core.Status(other.clock()).Fresh }
+	s.run(s.now+10*time.Second, nil)
+	s.run(s.now+10*time.Second, works)
+	if !works() || h.core.disk != disk {
+		t.Errorf("they do not work together: %s", s.describe())
+	}
 }
 
 // It does so at the word of a majority, its own not counted: not while one alone says, again and again, that all work.

@@ -16,7 +16,7 @@ const (
 	maxWords = 48
 	// leap is how far a term may be above what this member knows and still be
 	// the next election or the few that it has missed. patientLeap is the same
-	// where no majority can be asked because there is none: see termMayBe.
+	// where no majority can be asked because there is none: see repeatsTerm.
 	leap        = 64
 	patientLeap = 1 << 20
 	// countLeap is the same for counts of promises, indices and revisions.
@@ -215,16 +215,17 @@ func (c *Core) knownTerm() uint64 {
 }
 
 // termMayBe says that a term is one that this member may adopt on one sender's
-// word: the next election, or the few that were missed. Where there has been no
-// leader for a while, as when the majority that could be asked is gone, the term
-// of a voter that was away for long may be further off; a number that no
-// cluster ever reaches it may not be.
-func (c *Core) termMayBe(term, own uint64) bool {
-	far := uint64(leap)
-	if c.now-max(c.ledAt, c.started) > silentFor && c.lead == 0 {
-		far = patientLeap
-	}
-	return term <= max(own, c.knownTerm())+far
+// word: the next election, or the few that were missed.
+func (c *Core) termMayBe(term, own uint64) bool { return term <= max(own, c.knownTerm())+leap }
+
+// repeatsTerm says that a term that leaps may be adopted all the same. Where there has
+// been no leader for a while, as when the majority that could be asked is gone, a voter
+// that was away for long may meet one other alone, whose term is further off: it is
+// asked, and must say it itself. A number that no cluster ever reaches it may not be.
+func (c *Core) repeatsTerm(from, term uint64) bool {
+	w := c.words[from]
+	return c.lead == 0 && c.leaderless() > silentFor && c.spoke(w) && c.ownWord(w) &&
+		(w.saidTerm == 0 || w.saidTerm+1 >= term) && term <= max(c.term, c.knownTerm())+patientLeap
 }
 
 // facts are what an answer of this member says beside its counts.
