@@ -113,23 +113,8 @@ func (d *Daemon) unserved(s *started, ag *cluster.Agreement, rec *model.Record) 
 	if s.prober == nil || !probed(s.prober, rec.Active) {
 		return fmt.Sprintf("this daemon's probe does not find %s serving", rec.Active)
 	}
-	in := &decide.Input{Record: rec}
-	for _, v := range ag.Voters {
-		in.Voters = append(in.Voters, v.Name)
-	}
-	for _, v := range s.cluster.Views() {
-		if v.Self || !d.fresh(&v) {
-			continue
-		}
-		if view, err := d.decoded.view(&v); err == nil {
-			in.Voices = append(in.Voices, decide.Voice{Member: v.Name, View: view})
-		}
-	}
-	d.votes.mu.Lock()
-	if d.votes.own != nil {
-		in.Voices = append(in.Voices, decide.Voice{Member: d.cfg.Name, View: d.votes.own})
-	}
-	d.votes.mu.Unlock()
+	voices, _ := d.voices(s.cluster.Views())
+	in := &decide.Input{Record: rec, Voters: voterNames(ag), Voices: voices}
 	if t := decide.Count(in, rec.Active); t.Healthy < decide.Majority(len(in.Voters)) {
 		return fmt.Sprintf("%d of %d voters' probes find %s serving, no majority", t.Healthy, len(in.Voters), rec.Active)
 	}

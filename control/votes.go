@@ -301,6 +301,28 @@ func (d *Daemon) fresh(v *cluster.View) bool {
 	return v.Live && v.Age <= followerViewWithin
 }
 
+// voices are the fresh views of the others and this member's own, and how many of
+// the others' could not be understood.
+func (d *Daemon) voices(views []cluster.View) (voices []decide.Voice, bad int) {
+	for _, v := range views {
+		if v.Self || !d.fresh(&v) {
+			continue
+		}
+		view, err := d.decoded.view(&v)
+		if err != nil {
+			bad++
+			continue
+		}
+		voices = append(voices, decide.Voice{Member: v.Name, View: view})
+	}
+	d.votes.mu.Lock()
+	defer d.votes.mu.Unlock()
+	if d.votes.own != nil {
+		voices = append(voices, decide.Voice{Member: d.cfg.Name, View: d.votes.own})
+	}
+	return voices, bad
+}
+
 // input collects what the decision is a function of.
 func (d *Daemon) input(s *started, ag *cluster.Agreement, rec *model.Record, now time.Time) *decide.Input {
 	in := &decide.Input{
@@ -310,9 +332,7 @@ func (d *Daemon) input(s *started, ag *cluster.Agreement, rec *model.Record, now
 	if topo := d.files.topology(); topo != nil {
 		in.Order = order(topo)
 	}
-	for _, v := range ag.Voters {
-		in.Voters = append(in.Voters, v.Name)
-	}
+	in.Voters = voterNames(ag)
 	in.MoveAge = d.moveClock.age(epochOf(ag.Record.Version))
 	in.Applied = d.applied.yes(epochOf(ag.Record.Version))
 	in.Ages = d.agesOf(ag, rec, in.MoveAge, now)
@@ -325,25 +345,16 @@ func (d *Daemon) input(s *started, ag *cluster.Agreement, rec *model.Record, now
 			in.Witnesses = append(in.Witnesses, m.Name)
 		}
 	}
-	for _, v := range s.cluster.Views() {
-		if v.Self {
-			continue
+	views := s.cluster.Views()
+	for _, v := range views {
+		if !v.Self {
+			in.Silence[v.Name] = v.Age
 		}
-		in.Silence[v.Name] = v.Age
-		if !d.fresh(&v) {
-			continue
-		}
-		view, err := d.decoded.view(&v)
-		if err != nil {
-			d.m.badViews.Inc()
-			continue
-		}
-		in.Voices = append(in.Voices, decide.Voice{Member: v.Name, View: view})
 	}
+	voices, bad := d.voices(views)
+	in.Voices = voices
+	d.m.badViews.Add(float64(bad))
 	d.votes.mu.Lock()
-	if d.votes.own != nil {
-		in.Voices = append(in.Voices, decide.Voice{Member: d.cfg.Name, View: d.votes.own})
-	}
 	in.Review = ag.IsLeader && d.votes.reviewedTerm != ag.Term
 	d.votes.mu.Unlock()
 	in.Untroubled = d.calm.lasted(epochOf(ag.Record.Version))

@@ -155,17 +155,22 @@ func checkMove(in *Input, req *Request) (warnings []string, refusal string) {
 			return nil, fmt.Sprintf("--hold must read what %s committed last, and %s has no probe user (--probe-user)", from, v.Member)
 		}
 	}
-	var cannot []string
-	for _, v := range in.Voices {
-		if p := v.View.Proxy; p != nil && !v.View.Observe && !p.CanHold {
-			cannot = append(cannot, v.Member)
-		}
-	}
-	if len(cannot) > 0 {
-		slices.Sort(cannot)
+	if cannot := cannotHold(in); len(cannot) > 0 {
 		return nil, fmt.Sprintf("--hold needs a haproxy.cfg with hold frontends for this very HAProxy (haproxyctl config render --haproxy-version), and %s have none", strings.Join(cannot, ", "))
 	}
 	return warnings, ""
+}
+
+// cannotHold names the members whose HAProxy cannot let new connections wait.
+func cannotHold(in *Input) []string {
+	var names []string
+	for _, v := range in.Voices {
+		if p := v.View.Proxy; p != nil && !v.View.Observe && !p.CanHold {
+			names = append(names, v.Member)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // move is the pending move that is asked for, nil where only a decision is left of it.

@@ -131,7 +131,7 @@ func refused(in *Input) (Outcome, bool) {
 	for _, t := range Candidates(in, Majority(len(in.Voters))-1) {
 		if t.Eligible >= Majority(len(in.Voters)) && !lags(in, t.Node) && welcome(in, t.Node) {
 			out := plannedMove(in, t.Node, model.KindDeparture, because, timeout)
-			if m := out.Propose.Move; m.Drain == model.DrainTransactions && canHold(in) {
+			if m := out.Propose.Move; m.Drain == model.DrainTransactions && len(cannotHold(in)) == 0 {
 				m.Hold, m.MaxHoldMS = true, refusedHold.Milliseconds()
 			}
 			return out, true
@@ -145,13 +145,6 @@ func refused(in *Input) (Outcome, bool) {
 		alert += " (wsrep_sst_donor keeps the active from being the donor)"
 	}
 	return Outcome{Reason: alert, Alert: alert}, true
-}
-
-// canHold tells whether every HAProxy can let new connections wait.
-func canHold(in *Input) bool {
-	return !slices.ContainsFunc(in.Voices, func(v Voice) bool {
-		return v.View.Proxy != nil && !v.View.Observe && !v.View.Proxy.CanHold
-	})
 }
 
 // DonorHint says how the active is kept from being a donor, "" where it is none.
