@@ -128,7 +128,15 @@ func (n *node) attempt(ctx context.Context, p pace) (Reading, time.Duration, err
 		return Reading{}, 0, silence(err, p.deadline, accepted)
 	}
 	n.session.wire.silent = nil
-	return reading, time.Since(asked), nil
+	rtt := time.Since(asked)
+	if reading.LocalState == StateDonor {
+		var broken bool
+		if reading.Waiting, broken = n.session.waiting(); broken {
+			n.session.abort() // the reading is as good as it was
+			n.session = nil
+		}
+	}
+	return reading, rtt, nil
 }
 
 // connect makes a session. accepted: it got as far as a connection. stale is an error

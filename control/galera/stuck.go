@@ -46,7 +46,8 @@ const flowShare = 0.5
 // that has joined and is catching up (3) is left out: it cannot be the active yet.
 //
 // What it cannot see: a stuck node that alone takes the writes. Nobody else has
-// anything to commit then, so the cluster looks idle. The canary sees that.
+// anything to commit then, so the cluster looks idle. The canary sees that, and of a
+// donor the statements that wait do.
 
 // sample is what the rule needs of a reading.
 type sample struct {
@@ -160,6 +161,10 @@ func (r *record) judgeStuck(all []*record, now time.Time, rule stuckRule, canary
 		return
 	}
 	r.proof = time.Time{}
+	if r.Stuck = r.waits(now, rule); r.Stuck != "" {
+		r.StuckSince, r.StuckAlone = r.At.Add(-time.Second), true
+		return
+	}
 	for _, other := range all {
 		if by, stuck := stuckBehind(&r.track, &other.track, now, rule); stuck && other.Verdict == Healthy {
 			r.StuckSince, r.StuckAlone = r.track.samples[0].asked, true

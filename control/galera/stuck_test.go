@@ -220,6 +220,27 @@ func TestAssess(t *testing.T) {
 		}
 	})
 
+	t.Run("by what waits", func(t *testing.T) {
+		a, b := node("a", 0, 0), node("b", 0, 0)
+		a.Waiting, a.At, a.track = 3, ago(s/10), *history(stands)
+		if !assess([]*record{a, b}, testNow, testRule, nil) || !a.StuckAlone || b.Stuck != "" || !strings.Contains(a.Stuck, "3 statements") {
+			t.Errorf("%q alone %t, b %q", a.Stuck, a.StuckAlone, b.Stuck)
+		}
+		a.At = ago(5 * s) // this process was stopped since
+		if assess([]*record{a, b}, testNow, testRule, nil); a.Stuck != "" || a.StuckAlone {
+			t.Errorf("by what waited long ago: %q", a.Stuck)
+		}
+		a.At, a.track = ago(s/10), *history(goes(20, 200))
+		if assess([]*record{a, b}, testNow, testRule, nil); a.Stuck != "" {
+			t.Errorf("though it commits: %q", a.Stuck)
+		}
+		a.track = *history(stands)
+		a.track.paused = true
+		if assess([]*record{a, b}, testNow, testRule, nil); a.Stuck != "" {
+			t.Errorf("though all are paused: %q", a.Stuck)
+		}
+	})
+
 	t.Run("by readings", func(t *testing.T) {
 		a, b := node("a", 0, 0), node("b", 0, 0)
 		a.track, b.track = *history(stands), *history(goes(20, 200))

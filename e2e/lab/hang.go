@@ -44,6 +44,19 @@ func (n *Node) BlockCommits(ctx context.Context) (*Fault, error) {
 	}}), nil
 }
 
+// PauseReplication makes commits wait as a transfer by rsync does before it has its lock: "Waiting for certification",
+// while the node is a donor by its own word. Undo ends that.
+func (n *Node) PauseReplication(ctx context.Context) (*Fault, error) {
+	conn, err := n.hold(ctx, "BACKUP STAGE START", "BACKUP STAGE BLOCK_DDL")
+	if err != nil {
+		return nil, fmt.Errorf("pause the replication of %s: %w", n.Name, err)
+	}
+	return n.lab.remember(&Fault{what: "paused replication on " + n.Name, undo: func(context.Context) error {
+		release(conn)
+		return nil
+	}}), nil
+}
+
 // SlowEverybody blocks the node's applier until its queue has passed gcs.fc_limit: flow control then pauses the whole
 // cluster, every node's commits hang, all nodes stay synced, and no node's wsrep_last_committed moves. It fills the
 // queue itself, by commits on another node, and returns when that one is paused.
@@ -150,17 +163,19 @@ func (n *Node) blockApplier(ctx context.Context) (writer *Node, lock *sql.Conn, 
 	return writer, lock, nil
 }
 
-// hold runs a statement on a connection of its own, whose locks last until release.
-func (n *Node) hold(ctx context.Context, statement string) (*sql.Conn, error) {
+// hold runs statements on a connection of its own, whose locks last until release.
+func (n *Node) hold(ctx context.Context, statements ...string) (*sql.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	conn, err := n.db.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := conn.ExecContext(ctx, statement); err != nil {
-		release(conn)
-		return nil, fmt.Errorf("%s: %w", statement, err)
+	for _, statement := range statements {
+		if _, err := conn.ExecContext(ctx, statement); err != nil {
+			release(conn)
+			return nil, fmt.Errorf("%s: %w", statement, err)
+		}
 	}
 	return conn, nil
 }

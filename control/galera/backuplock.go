@@ -1,0 +1,76 @@
+package galera
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// # Stuck, by what waits
+//
+// A transfer by rsync, a backup's FLUSH TABLES WITH READ LOCK and BACKUP STAGE
+// BLOCK_COMMIT make the node a donor (wsrep_local_state 2), pause its replication and
+// take a lock. Writes then wait "for backup lock" (MariaDB 10.11; "for global read
+// lock", "for commit lock" where MySQL's names are kept), commits "for certification"
+// while the lock is waited for itself, and for as long as it is if they were first. So
+// a node that alone takes the writes, of which the others cannot say that they went on,
+// shows it by its own sessions: one that has waited for a second, with nothing
+// committed in that time, is enough. No transfer that copies beside the writes stops
+// them for so long.
+//
+// "Waiting for certification" is also what flow control looks like, and DDL, which
+// stops all nodes: neither counts.
+//
+// It takes the privilege PROCESS, which drains need as well; without it nobody is seen
+// waiting, and the canary is what is left.
+
+// waitingQuery counts the statements that wait, and the DDL under way. TIME is in whole
+// seconds, since the statement began. A sum leaves out sessions without a statement.
+const waitingQuery = "SELECT COALESCE(SUM(TIME>=1" +
+	" AND STATE IN ('Waiting for backup lock','Waiting for global read lock','Waiting for commit lock','Waiting for certification')" +
+	" AND LEFT(UPPER(LTRIM(INFO)),6) IN ('COMMIT','INSERT','UPDATE','DELETE','REPLAC')),0)," +
+	"COALESCE(SUM(LEFT(UPPER(LTRIM(INFO)),6) IN ('ALTER ','CREATE','DROP T','DROP I','RENAME','TRUNCA','OPTIMI')),0)" +
+	" FROM information_schema.PROCESSLIST"
+
+// waiting asks how many statements wait. broken: the session must be aborted.
+func (s *session) waiting() (n int, broken bool) {
+	err := func() (err error) {
+		defer recoverAsProtocolError(&err)
+		return s.ask(waitingQuery, func(_ int, row []value) (err error) {
+			if len(row) == 2 && string(row[1]) == "0" {
+				n, err = strconv.Atoi(string(row[0]))
+			}
+			return err
+		}, nil)
+	}()
+	var server *mysql.MySQLError
+	if errors.As(err, &server) {
+		return 0, false
+	}
+	return n, err != nil
+}
+
+// waits is a sentence where a donor's commits wait for its transfer or a backup, else "".
+func (r *record) waits(now time.Time, rule stuckRule) string {
+	if r.Waiting == 0 || now.Sub(r.At) > rule.gap || r.track.paused || !r.track.stoodFor(time.Second) {
+		return ""
+	}
+	return fmt.Sprintf("its own commits hang: %d statements have waited for a transfer or a backup for a second or longer", r.Waiting)
+}
+
+// stoodFor tells whether the last readings, for that long, have the same position.
+func (t *track) stoodFor(long time.Duration) bool {
+	last := len(t.samples) - 1
+	for i := last; i >= 0; i-- {
+		switch {
+		case t.samples[i].committed != t.samples[last].committed:
+			return false
+		case t.samples[last].asked.Sub(t.samples[i].asked) >= long:
+			return true
+		}
+	}
+	return false
+}
