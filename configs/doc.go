@@ -45,6 +45,15 @@
 // none of it: the new process has the limits of the file, and what waits in the old one passes one by one when the
 // daemon's connection there ends.
 //
+// A file that only has `stick on` has no way to the new node for the daemon alone. There the bound comes first, then the
+// table, then a connection by the clients' own frontend (StickyBackend.Entrance):
+//
+//	hold:       the weights; set maxconn server B/new 1; clear table T key K;set table T key K data.server_id NEW;
+//	            connect to the frontend
+//
+// One who comes between the last two has the place and is served, and the daemon's connection waits for its turn
+// (TestStickOnWaits). It is for moves that are never brought back.
+//
 // # Keeping
 //
 // Between the moment at which a check calls the active node down and the daemon's next look, connections would go to

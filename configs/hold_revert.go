@@ -11,9 +11,14 @@ import (
 // 3.2.26 and 3.4.7 need it to be off, and with it let the whole queue connect to the node in maint (run on each).
 // Versions between have not been run: false.
 func (s StickyBackend) HoldReverts(version string) bool {
+	return s.HoldSocket != "" && s.HandsOver(version)
+}
+
+// HandsOver tells whether the queue of a server that is put into maintenance goes to the other servers here.
+func (s StickyBackend) HandsOver(version string) bool {
 	v, ok := parseVersion(version)
 	switch {
-	case !ok || s.HoldSocket == "":
+	case !ok:
 		return false
 	case v >= version3:
 		return !s.Redispatch

@@ -79,6 +79,7 @@ func (b *builder) stickyBackend(be Backend, rules []stickRule, steered bool) Sti
 		PeersSection: table.PeersSection, Key: main.key, Servers: be.Servers, Steered: steered, Pos: main.pos,
 		Mode: MatchStore, Keys: b.t.keysOf(main.key, table, be.Name), Redispatch: b.redispatch(be.section),
 	}
+	s.Entrance, s.QueueTimeout = b.entrance(be)
 	for _, r := range rules {
 		if r.key.Text != main.key.Text || r.table != main.table {
 			// Which of them decides depends on the connection.

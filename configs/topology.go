@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Topology is what the daemon needs to know of a HAProxy configuration.
@@ -211,6 +212,11 @@ type StickyBackend struct {
 	// HoldSocket is the path of the unix socket of HoldFrontend, whose connections go to the server of
 	// Steering.HoldKey. Both are "" where new connections cannot be held.
 	HoldFrontend, HoldSocket string
+	// Entrance is host:port of a frontend whose connections all come here: the daemon's way in where there is no
+	// HoldSocket. "" if none is known.
+	Entrance string
+	// QueueTimeout is how long a connection waits in a server's queue at most.
+	QueueTimeout time.Duration
 	// KeepKey is the private table's key that, while it is there and the beacon is up, sends connections to the active
 	// node also where its check calls it down or an operator has it in maintenance ("" where no rule does).
 	KeepKey string

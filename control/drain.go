@@ -110,7 +110,8 @@ func (g *progress) look(now time.Time, want desired, l *plan.Layout, obs *plan.O
 		v.InTrx, v.Unmatched, v.LongestMS = 0, 0, 0
 		g.stop()
 	}
-	if g.cancel == nil && !v.Done && converged && want.draining() != "" && g.move.Drain == model.DrainTransactions {
+	waits := held || !want.wantsHold() // a closed session comes back at once
+	if g.cancel == nil && !v.Done && converged && waits && want.draining() != "" && g.move.Drain == model.DrainTransactions {
 		cancel, err := start()
 		g.cancel = cancel
 		if g.trouble = ""; err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -175,6 +176,10 @@ func (f *configFiles) beaconUp(snap *runtimeapi.Snapshot) bool {
 	return false
 }
 
+// waitsLong is how long connections must wait in a queue to be held there: longer
+// than a departure holds them (decide), with what its end takes.
+const waitsLong = 2500 * time.Millisecond
+
 // layoutOf translates the configuration for the plan. Backends that the private
 // table does not steer in spite of there being one are kept right natively.
 func layoutOf(t *configs.Topology) plan.Layout {
@@ -184,6 +189,9 @@ func layoutOf(t *configs.Topology) plan.Layout {
 	}
 	for _, sb := range t.Sticky {
 		b := plan.Backend{Name: sb.Name, Table: sb.Table, Keys: sb.Keys, HoldSocket: sb.HoldSocket, Keeps: sb.KeepKey != ""}
+		if sb.QueueTimeout >= waitsLong {
+			b.Entrance = sb.Entrance
+		}
 		for _, s := range sb.Servers {
 			b.Servers = append(b.Servers, plan.Server{Name: s.Name, ID: s.ID, Backup: s.Backup})
 		}
@@ -215,12 +223,12 @@ func (f *configFiles) proxied() func(*runtimeapi.Session) bool {
 // holdReverts tells whether this HAProxy can give connections that wait for a new
 // node back to the old one: without that no hold is begun.
 func (f *configFiles) holdReverts(version string) bool {
-	for _, b := range f.topo.Sticky {
-		if !b.HoldReverts(version) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(f.topo.Sticky, func(b configs.StickyBackend) bool { return !b.HoldReverts(version) })
+}
+
+// handsOver tells whether this HAProxy gives the queue of a server in maintenance to the others.
+func (f *configFiles) handsOver(version string) bool {
+	return !slices.ContainsFunc(f.topo.Sticky, func(b configs.StickyBackend) bool { return !b.HandsOver(version) })
 }
 
 // order is the configured preference of nodes: the one a rendered file keeps in

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
@@ -58,12 +59,14 @@ type hold struct {
 	// failed is what came of it.
 	failed error
 	conns  map[string]net.Conn // the placeholders, by backend
+	// handsOver: the queue of a server that is put into maintenance goes to the others.
+	handsOver bool
 	// differs: haproxy.cfg is not what runs, so a server that it does not name may
 	// be there all the same.
 	differs bool
 }
 
-// canHold tells whether the configuration has what a hold needs.
+// canHold tells whether the configuration has what a hold needs that may be given back.
 func canHold(l *plan.Layout) bool {
 	if l.Steer == nil || l.Steer.HoldKey == "" {
 		return false
@@ -74,6 +77,15 @@ func canHold(l *plan.Layout) bool {
 		}
 	}
 	return true
+}
+
+// canWait tells whether new connections can be held by a way that clients take, too:
+// a configuration without the private table (`stick on`). The new server is given its
+// bound first, then the table leads there, and the placeholder comes by a frontend of
+// the clients'. One who comes before it has the place: he is served, and the
+// placeholder waits for its turn.
+func canWait(l *plan.Layout) bool {
+	return l.Steer == nil && !slices.ContainsFunc(l.Backends, func(b plan.Backend) bool { return b.Entrance == "" || len(b.Keys) == 0 })
 }
 
 // wantsHold tells whether the agreement wants new connections to wait now.
@@ -97,7 +109,7 @@ func (h *hold) turn(ctx context.Context, now time.Time, stands func() bool, c HA
 		step.At(ctx, "held")
 		return true, nil
 	case want.wantsHold():
-		if !canHold(l) {
+		if !canHold(l) && !canWait(l) {
 			return false, fmt.Errorf("this haproxy.cfg has no hold frontends")
 		}
 		if h.of == epoch && now.Sub(h.tried) < placeAgain {
@@ -179,34 +191,63 @@ func (h *hold) place(ctx context.Context, now time.Time, stands func() bool, c H
 	if !stands() {
 		return errStale
 	}
-	if err := c.SetTable(ctx, l.Steer.Table, l.Steer.HoldKey, id); err != nil {
-		return err
-	}
-	for i := range l.Backends {
-		b := &l.Backends[i]
-		if old := h.conns[b.Name]; old != nil {
-			if h.full(b.Name, obs) {
-				continue // dropped, it would let somebody pass
-			}
-			_ = old.Close()
-			delete(h.conns, b.Name)
-		}
-		conn, err := placeholder(ctx, b.HoldSocket)
-		if err != nil {
+	if l.Steer != nil {
+		if err := c.SetTable(ctx, l.Steer.Table, l.Steer.HoldKey, id); err != nil {
 			return err
 		}
-		if h.conns == nil {
-			h.conns = map[string]net.Conn{}
-		}
-		h.conns[b.Name] = conn
-		if !stands() {
-			return errStale
-		}
-		if err := c.SetServerMaxconn(ctx, b.Name, h.to, holdMaxconn); err != nil {
+	}
+	for i := range l.Backends {
+		if err := h.fill(ctx, stands, c, l.Steer == nil, &l.Backends[i], obs); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// fill takes the only place of a backend's new server. shared says that there is no
+// other way there than the clients'.
+func (h *hold) fill(ctx context.Context, stands func() bool, c HAProxy, shared bool, b *plan.Backend, obs *plan.Observed) error {
+	if old := h.conns[b.Name]; old != nil {
+		if h.full(b.Name, obs) {
+			return nil // dropped, it would let somebody pass
+		}
+		_ = old.Close()
+		delete(h.conns, b.Name)
+	}
+	bound := func() error {
+		if !stands() {
+			return errStale
+		}
+		return c.SetServerMaxconn(ctx, b.Name, h.to, holdMaxconn)
+	}
+	network, address := "unix", b.HoldSocket
+	if shared {
+		if err := bound(); err != nil {
+			return err
+		}
+		s, _ := b.Server(h.to)
+		for _, key := range b.Keys {
+			if !stands() {
+				return errStale
+			}
+			if err := c.ClearSetTable(ctx, b.Table, key, s.ID); err != nil {
+				return err
+			}
+		}
+		network, address = "tcp", b.Entrance
+	}
+	conn, err := placeholder(ctx, network, address)
+	if err != nil {
+		return err
+	}
+	if h.conns == nil {
+		h.conns = map[string]net.Conn{}
+	}
+	h.conns[b.Name] = conn
+	if shared {
+		return nil
+	}
+	return bound()
 }
 
 // errStale ends the placing of a hold that is no longer what is agreed.
@@ -215,11 +256,11 @@ var errStale = errors.New("the decision does not stand any more, or no majority 
 // placeholder connects and waits for the node's greeting: then it has its place. A
 // server that speaks second (MySQL's X protocol) is given the same time; whether the
 // place is taken the next look tells.
-func placeholder(ctx context.Context, socket string) (net.Conn, error) {
+func placeholder(ctx context.Context, network, address string) (net.Conn, error) {
 	var d net.Dialer
 	ctx, cancel := context.WithTimeout(ctx, placeholderWithin)
 	defer cancel()
-	conn, err := d.DialContext(ctx, "unix", socket)
+	conn, err := d.DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
@@ -228,7 +269,7 @@ func placeholder(ctx context.Context, socket string) (net.Conn, error) {
 	var b [1]byte
 	if _, err := conn.Read(b[:]); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		_ = conn.Close()
-		return nil, fmt.Errorf("the placeholder through %s: %w", socket, err)
+		return nil, fmt.Errorf("the placeholder through %s: %w", address, err)
 	}
 	return conn, nil
 }
@@ -240,7 +281,10 @@ func (h *hold) give(ctx context.Context, stands func() bool, c HAProxy, l *plan.
 		if !stands() {
 			return errStale // rather wait than let anybody go to h.to
 		}
-		return h.redispatch(ctx, c, l, want.active, obs)
+		if h.handsOver {
+			return h.redispatch(ctx, c, l, want.active, obs)
+		}
+		// They come to h.to, and what is there is closed.
 	}
 	return h.restore(ctx, c, l, obs)
 }

@@ -30,6 +30,7 @@ type queueHAProxy struct {
 	keys    map[string]int          // the private table
 	open    int                     // placeholders
 	silent  bool                    // the nodes let their clients speak first
+	way     string                  // the key by which placeholders come to their node
 	log     []string
 	fail    map[string]error // by the command's first word
 	before  func(command string)
@@ -43,7 +44,7 @@ type queueServer struct {
 const heldBackend = "galera-nodes"
 
 func newQueueHAProxy(t *testing.T) *queueHAProxy {
-	h := &queueHAProxy{t: t, keys: map[string]int{}, fail: map[string]error{}, servers: map[string]*queueServer{
+	h := &queueHAProxy{t: t, way: "3", keys: map[string]int{}, fail: map[string]error{}, servers: map[string]*queueServer{
 		"pxc-0": {id: 1, weight: 1}, "pxc-1": {id: 2, weight: 1}, "pxc-2": {id: 3, weight: 1},
 	}}
 	h.tables, h.sessions, h.calls = map[string][]runtimeapi.Entry{}, map[string]int{}, map[string]int{}
@@ -51,9 +52,8 @@ func newQueueHAProxy(t *testing.T) *queueHAProxy {
 }
 
 // listen is the hold frontend: it greets, and its connection is one to the node of the hold key.
-func (h *queueHAProxy) listen() string {
-	socket := filepath.Join(h.t.TempDir(), "hold.sock")
-	l, err := net.Listen("unix", socket)
+func (h *queueHAProxy) listen(network, address string) string {
+	l, err := net.Listen(network, address)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func (h *queueHAProxy) listen() string {
 			}()
 		}
 	}()
-	return socket
+	return l.Addr().String()
 }
 
 // do notes a command; an error of the test's is the answer.
@@ -99,6 +99,14 @@ func (h *queueHAProxy) do(word, format string, args ...any) error {
 
 func (h *queueHAProxy) SetTable(_ context.Context, _, key string, id int) error {
 	if err := h.do("key", "key %s = %d", key, id); err != nil {
+		return err
+	}
+	h.keys[key] = id
+	return nil
+}
+
+func (h *queueHAProxy) ClearSetTable(_ context.Context, _, key string, id int) error {
+	if err := h.do("again", "key %s again = %d", key, id); err != nil {
 		return err
 	}
 	h.keys[key] = id
@@ -164,7 +172,11 @@ func (h *queueHAProxy) look() *plan.Observed {
 		now := plan.ServerNow{
 			ID: s.id, Running: !s.maint && s.weight > 0, Drain: !s.maint, Weight: s.weight, Limit: s.limit, Queue: s.queue, Sessions: s.clients,
 		}
-		if s.id == h.keys["3"] {
+		switch {
+		case s.id != h.keys[h.way]:
+		case s.limit > 0 && s.clients >= s.limit:
+			now.Queue += h.open
+		default:
 			now.Sessions += h.open
 		}
 		servers[name] = now
@@ -196,7 +208,7 @@ func newHolding(t *testing.T) *holding {
 	h := &holding{queueHAProxy: newQueueHAProxy(t), stands: true, now: time.Now(), path: filepath.Join(t.TempDir(), "changes.json")}
 	h.layout = plan.Layout{
 		Steer: &plan.Steer{Table: "steer", ActiveKey: "1", FenceKey: "2", HoldKey: "3"},
-		Backends: []plan.Backend{{Name: heldBackend, Table: heldBackend, Keys: []string{"1"}, HoldSocket: h.listen(), Servers: []plan.Server{
+		Backends: []plan.Backend{{Name: heldBackend, Table: heldBackend, Keys: []string{"1"}, HoldSocket: h.listen("unix", filepath.Join(t.TempDir(), "hold.sock")), Servers: []plan.Server{
 			{Name: "pxc-0", ID: 1}, {Name: "pxc-1", ID: 2, Backup: true}, {Name: "pxc-2", ID: 3, Backup: true},
 		}}},
 	}
@@ -213,7 +225,7 @@ func newHolding(t *testing.T) *holding {
 func (h *holding) start() {
 	h.hold.drop()
 	u := newUndo(h.path, slog.New(slog.DiscardHandler))
-	h.hold = hold{undo: u, proc: process{Pid: 7, Started: h.now}}
+	h.hold = hold{undo: u, handsOver: true, proc: process{Pid: 7, Started: h.now}}
 }
 
 // turn takes one look.

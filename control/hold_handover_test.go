@@ -38,7 +38,7 @@ func TestHoldHandsOverToTheActiveAlone(t *testing.T) {
 	} {
 		t.Run(active, func(t *testing.T) {
 			u := newUndo(filepath.Join(t.TempDir(), "changes.json"), slog.New(slog.DiscardHandler))
-			h := hold{undo: u, to: "new"}
+			h := hold{undo: u, handsOver: true, to: "new"}
 			taken := change{Kind: changeWeight, Backend: "b", Server: "third", Before: 1}
 			if err := u.begin(process{Pid: 1}, taken); err != nil {
 				t.Fatal(err)

@@ -56,6 +56,7 @@ type look struct {
 	wentDown  []string
 	fenced    string // why this proxy serves nobody
 	canHold   bool
+	canWait   bool
 	move      *model.MoveView
 }
 

@@ -53,7 +53,7 @@ func (p *proxy) settle(ctx context.Context, now time.Time, snap *runtimeapi.Snap
 	// a queue never leaves it.
 	if full && !p.cfg.Observe && (p.differs == "" && !topo.layout.Kept(&obs) || p.differs != "" && p.hold.busy()) {
 		var err error
-		p.hold.differs = p.differs != ""
+		p.hold.differs, p.hold.handsOver = p.differs != "", topo.handsOver(l.version)
 		stands := func() bool { return p.stands(now, want) }
 		if held, err = p.hold.turn(ctx, now, stands, p.client, &topo.layout, want, &obs); err != nil {
 			problem = err.Error()
@@ -72,7 +72,8 @@ func (p *proxy) settle(ctx context.Context, now time.Time, snap *runtimeapi.Snap
 	p.progress.look(now, want, &topo.layout, &obs, l.result.Converged && l.result.Usable, held, problem, func() (context.CancelFunc, error) {
 		return p.startDrainer(ctx, want)
 	})
-	l.move, l.canHold = p.progress.report(), canHold(&topo.layout) && topo.holdReverts(l.version)
+	l.move = p.progress.report()
+	l.canHold, l.canWait = canHold(&topo.layout) && topo.holdReverts(l.version), canWait(&topo.layout)
 	p.store(now, l, want)
 	if want.mayWrite && want.local == "" && !want.wantsHold() && l.result.Converged && l.result.NativeRight &&
 		p.rewritten != want.version && p.rewriting.CompareAndSwap(false, true) {

@@ -49,9 +49,12 @@ func (u *untroubled) look(epoch cluster.Version, now bool, at time.Time) time.Du
 	return u.lasts
 }
 
-// forgetRefused takes out of a view what older daemons would not keep.
-func forgetRefused(view *model.View) {
+// forgetNewer takes out of a view what older daemons would not keep.
+func forgetNewer(view *model.View) {
 	for i := range view.Nodes {
 		view.Nodes[i].Refused = false
+	}
+	if view.Proxy != nil {
+		view.Proxy.CanWait = false
 	}
 }

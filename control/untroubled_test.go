@@ -57,8 +57,9 @@ func TestRefusedInTheView(t *testing.T) {
 	}
 	quiet := *view
 	quiet.Nodes = slices.Clone(view.Nodes)
-	forgetRefused(&quiet)
-	if quiet.Nodes[0].Refused || bytes.Contains(quiet.Encode(), []byte(`"h"`)) {
+	quiet.Proxy = &model.ProxyView{CanWait: true}
+	forgetNewer(&quiet)
+	if quiet.Nodes[0].Refused || bytes.Contains(quiet.Encode(), []byte(`"h"`)) || bytes.Contains(quiet.Encode(), []byte(`"cw"`)) {
 		t.Errorf("a view for daemons of version 1 has %s", quiet.Encode())
 	}
 	if bytes.Equal(significantPart(view), significantPart(&quiet)) {

@@ -71,7 +71,7 @@ func (d *Daemon) proxyView(l *look) *model.ProxyView {
 		Layout: l.layout, Beacon: l.beacon, Steering: l.steering, Effective: l.effective,
 		Converged: l.want.known && l.result.Converged, Elsewhere: l.result.Elsewhere,
 		Problem: l.problem, Native: l.native, WentDown: l.wentDown,
-		Fenced: l.fenced, LocalOnly: l.want.local, CanHold: l.canHold, Move: l.move,
+		Fenced: l.fenced, LocalOnly: l.want.local, CanHold: l.canHold, CanWait: l.canWait, Move: l.move,
 	}
 	if p.Problem == "" {
 		p.Problem = d.files.problemNow()

@@ -96,7 +96,7 @@ func (d *Daemon) voteTurn(ctx context.Context, s *started, now time.Time) {
 
 	view := d.buildView(s, &ag)
 	if !rec.Speaks(2) {
-		forgetRefused(view)
+		forgetNewer(view)
 	}
 	v.mu.Lock()
 	v.own = view

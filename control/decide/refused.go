@@ -131,7 +131,7 @@ func refused(in *Input) (Outcome, bool) {
 	for _, t := range Candidates(in, Majority(len(in.Voters))-1) {
 		if t.Eligible >= Majority(len(in.Voters)) && !lags(in, t.Node) && welcome(in, t.Node) {
 			out := plannedMove(in, t.Node, model.KindDeparture, because, timeout)
-			if m := out.Propose.Move; m.Drain == model.DrainTransactions && len(cannotHold(in)) == 0 {
+			if m := out.Propose.Move; m.Drain == model.DrainTransactions && !slices.ContainsFunc(in.Voices, cannotWait) {
 				m.Hold, m.MaxHoldMS = true, refusedHold.Milliseconds()
 			}
 			return out, true
@@ -145,6 +145,13 @@ func refused(in *Input) (Outcome, bool) {
 		alert += " (wsrep_sst_donor keeps the active from being the donor)"
 	}
 	return Outcome{Reason: alert, Alert: alert}, true
+}
+
+// cannotWait tells whether a member's HAProxy cannot let new connections wait, not even
+// where nobody is ever brought back.
+func cannotWait(v Voice) bool {
+	p := v.View.Proxy
+	return p != nil && !v.View.Observe && !p.CanHold && !p.CanWait
 }
 
 // DonorHint says how the active is kept from being a donor, "" where it is none.

@@ -202,23 +202,32 @@ func TestRefusedGoesOnceAndWell(t *testing.T) {
 	})
 }
 
+// holds is a move from a refused active where one HAProxy of three can hold connections and give them back or not, and
+// can hold them without that or not.
+func holds(t *testing.T, can, wait bool) {
+	t.Helper()
+	in := input("hhh", "hhh", "hhh")
+	in.Policy.LeaveTimeout, in.Untroubled = 10*time.Second, time.Minute
+	for i, v := range in.Voices {
+		v.View.Proxy.CanHold, v.View.Proxy.CanWait = can || i > 0, wait && i == 0
+		for j := range v.View.Nodes {
+			v.View.Nodes[j].Server = model.ServerUp
+		}
+	}
+	donor(in, 1, 0)
+	refuse(in, 1, 0)
+	m := Decide(in).Propose.Move
+	if m.Hold != (can || wait) || m.Hold && m.MaxHoldMS != 2000 {
+		t.Errorf("it can hold: %t, it can without going back: %t, the move: %+v", can, wait, m)
+	}
+}
+
 // New connections wait while the transactions on the old node end, where every HAProxy can let them; not for longer than
 // refusedHold, and what is open then goes on ending.
 func TestRefusedHolds(t *testing.T) {
 	for _, can := range []bool{true, false} {
-		in := input("hhh", "hhh", "hhh")
-		in.Policy.LeaveTimeout, in.Untroubled = 10*time.Second, time.Minute
-		for i, v := range in.Voices {
-			v.View.Proxy.CanHold = can || i > 0
-			for j := range v.View.Nodes {
-				v.View.Nodes[j].Server = model.ServerUp
-			}
-		}
-		donor(in, 1, 0)
-		refuse(in, 1, 0)
-		m := Decide(in).Propose.Move
-		if m.Hold != can || can && m.MaxHoldMS != 2000 {
-			t.Errorf("all can hold: %v, the move: %+v", can, m)
+		for _, wait := range []bool{true, false} {
+			holds(t, can, wait)
 		}
 	}
 	move := func(progress string, age time.Duration) Outcome {

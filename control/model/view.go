@@ -122,6 +122,9 @@ type ProxyView struct {
 	LocalOnly string `json:"lo,omitempty"`
 	// CanHold: new connections can be made to wait here (the layout has what it needs).
 	CanHold bool `json:"ch,omitempty"`
+	// CanWait: they can be made to wait for a new node here, but not be brought back
+	// to the old one: enough for a move that is never rolled back.
+	CanWait bool `json:"cw,omitempty"`
 	// Move is how far this proxy is with a planned move.
 	Move *MoveView `json:"mv,omitempty"`
 	// Rest is what a newer version has added.

@@ -17,6 +17,10 @@ type Backend struct {
 	// be made to the server that the private table's hold key names; "" if the
 	// configuration has none.
 	HoldSocket string
+	// Entrance is host:port of a frontend that clients use, by which a connection can
+	// be made to whatever server is theirs; "" if none is known or if connections
+	// would not wait there for as long as a hold may last.
+	Entrance string
 	// Keeps: while the private table's keep key is there, its connections go to the
 	// active although HAProxy does not call it up.
 	Keeps bool

@@ -116,7 +116,7 @@ func judge(c Combination, log *lab.Log, rounds []round, lost int) Result {
 		end, _ := log.At(one.mark(over))
 		r.Crash.add(log, at, back, one.atCrash, func(c lab.Commit) bool { return c.Start > at+noticed })
 		r.Donor.add(log, back, end, one.atDonor, func(t lab.Commit) bool {
-			standing := c.Transfer == lab.RSync && t.Failed == lab.AtCommit
+			standing := c.Transfer == lab.RSync && (t.Failed == lab.AtCommit || t.Ack-t.Start > stands)
 			return t.Failed == lab.AtConnect || t.Node != "" && !standing
 		})
 	}
@@ -155,13 +155,16 @@ func (r round) wrong() (out []string) {
 	return out
 }
 
+// stands is longer than any transaction of the load is open by itself.
+const stands = time.Second
+
 // noticed is how long after a crash of the active every proxy may still lead to it (docs/moves.md, "Failover").
 const noticed = 200 * time.Millisecond
 
 // add counts what happened between two moments. A transaction of an application need not have failed where avoidable
 // says so: at a crash, where it was begun after the crash was noticed; at the donor's time, where it was open or found
 // no connection at all. What met the close of an idle connection at its beginning is the documented race; and a COMMIT
-// that stands still on the donor while rsync copies ends by failing, or as a second writer's.
+// or a write that stands still on the donor while rsync copies ends by failing, or as a second writer's.
 func (f *Figures) add(log *lab.Log, from, to time.Duration, moves []api.Decision, avoidable func(lab.Commit) bool) {
 	for _, d := range moves {
 		f.Moves[d.Kind]++

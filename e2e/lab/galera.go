@@ -130,7 +130,7 @@ func (n *Node) arguments(dataDir string) []string {
 		"--wsrep-node-name=" + n.Name, "--wsrep-node-address=" + n.IP,
 		// What mariabackup logs in with on the donor, through its socket.
 		"--wsrep-sst-method=rsync", "--wsrep-sst-auth=root:", "--wsrep-slave-threads=2",
-		"--wsrep-provider-options=gcache.size=32M;gcache.page_size=8M;" +
+		"--wsrep-provider-options=gcache.size=64M;gcache.page_size=8M;" +
 			strings.Join([]string{periods, normalSilent, normalSusp}, ";"),
 	}
 }
