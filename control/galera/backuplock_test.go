@@ -45,8 +45,8 @@ func TestStuckByWhatWaits(t *testing.T) {
 
 	stop = writes("INSERT INTO lab.commits VALUES ('x','x',1,UUID_SHORT(),'x')")
 	defer stop()
-	for name, make := range map[string]func(context.Context) (*lab.Fault, error){"lock": db.BlockCommits, "pause": db.PauseReplication} {
-		fault, err := make(ctx)
+	for name, inject := range map[string]func(context.Context) (*lab.Fault, error){"lock": db.BlockCommits, "pause": db.PauseReplication} {
+		fault, err := inject(ctx)
 		must(t, err)
 		took := awaitAll(t, p, 4*time.Second, name, func(all []NodeStatus) bool {
 			return all[0].Stuck == "" && all[1].Stuck == "" && all[2].Stuck != "" && all[2].StuckAlone
