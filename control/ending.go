@@ -71,20 +71,24 @@ func were(n int) string {
 	return fmt.Sprintf("%d sessions were", n)
 }
 
+// endOf says what has ended a node's sessions, "" for nothing.
+func endOf(n model.NodeView) string {
+	switch {
+	case n.Verdict == model.Down:
+		return "has ended"
+	case n.Server == model.ServerDown:
+		return "was marked down by HAProxy's check"
+	}
+	return ""
+}
+
 // watchEnding reports what the active's end has cut.
 func (d *Daemon) watchEnding(ag *cluster.Agreement, rec *model.Record, in *decide.Input, view *model.View, now time.Time) {
 	m := d.moves.now()
 	sum(&m, in)
 	pending := rec.Move != nil
-	gone := ""
-	switch n := view.Node(m.From); {
-	case n.Verdict == model.Down:
-		gone = "has ended"
-	case n.Server == model.ServerDown:
-		gone = "was marked down by HAProxy's check"
-	}
 	text := d.ending.look(now, epochOf(ag.Record.Version), &m, rec.Last().Kind == model.KindDeparture, pending,
-		pending && rec.Move.Phase == model.PhaseClose, gone)
+		pending && rec.Move.Phase == model.PhaseClose, endOf(view.Node(m.From)))
 	if text == "" {
 		return
 	}

@@ -156,3 +156,16 @@ func TestEnding(t *testing.T) {
 		})
 	}
 }
+
+// What ends a node's sessions is its own end, or the last failed check of HAProxy's where the probe finds that it serves.
+func TestEndOf(t *testing.T) {
+	for want, n := range map[string]model.NodeView{
+		"":                                   {Verdict: model.Healthy, Server: model.ServerUp},
+		"has ended":                          {Verdict: model.Down, Server: model.ServerDown},
+		"was marked down by HAProxy's check": {Verdict: model.Healthy, Server: model.ServerDown},
+	} {
+		if got := endOf(n); got != want {
+			t.Errorf("%+v %q, want %q", n, got, want)
+		}
+	}
+}

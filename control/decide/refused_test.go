@@ -256,3 +256,18 @@ func TestRefusedHolds(t *testing.T) {
 		t.Errorf("back: %s", out.Reason)
 	}
 }
+
+func TestDonorHint(t *testing.T) {
+	in := input("hhh", "hhh", "hhh")
+	if hint := DonorHint(in); hint != "" {
+		t.Errorf("no donor: %q", hint)
+	}
+	donor(in, 1, 2)
+	if hint := DonorHint(in); !strings.Contains(hint, "pxc-1 is a donor") || !strings.Contains(hint, "wsrep_sst_donor=pxc-2,pxc-0,") {
+		t.Errorf("a donor: %q", hint)
+	}
+	in.Record = nil
+	if hint := DonorHint(in); hint != "" {
+		t.Errorf("without a record: %q", hint)
+	}
+}

@@ -65,6 +65,8 @@ type Return struct {
 	Method Method
 	// Donor is the node that must give it. Default: as Galera chooses, of the synced ones.
 	Donor *Node
+	// Names is wsrep_sst_donor where there is no Donor.
+	Names string
 	// Rate bounds full copies that the donor sends, in bytes per second. Default 0: no bound. Needs Donor.
 	Rate int
 }
@@ -89,6 +91,9 @@ func (n *Node) Return(ctx context.Context, r Return) (Donation, error) {
 		return Donation{}, err
 	}
 	end := func() Donation { return Donation{} }
+	if r.Names != "" {
+		args = append(args, "--wsrep-sst-donor="+r.Names)
+	}
 	if r.Donor != nil {
 		// Without a comma behind it the name is an order, not a preference.
 		args = append(args, "--wsrep-sst-donor="+r.Donor.Name)

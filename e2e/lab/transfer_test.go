@@ -36,6 +36,12 @@ func TestReturn(t *testing.T) {
 		}
 		must(t, l.WaitSynced(ctx))
 	}
+	// docs/moves.md: with a comma behind them the names are a preference.
+	l.DB[1].Kill9()
+	must(t, l.DB[0].WaitClusterSize(ctx, 2))
+	_, err := l.DB[1].Return(ctx, lab.Return{Method: lab.RSync, Names: "none-of-these,"})
+	must(t, err)
+	must(t, l.WaitSynced(ctx))
 	rows, err := l.DB[1].Query(ctx, "SELECT SUM(LENGTH(data)) FROM lab.ballast")
 	must(t, err)
 	if rows[0][0] != "8388608" {
