@@ -17,9 +17,8 @@ import (
 // lock", "for commit lock" where MySQL's names are kept), commits "for certification"
 // while the lock is waited for itself, and for as long as it is if they were first. So
 // a node that alone takes the writes, of which the others cannot say that they went on,
-// shows it by its own sessions: one that has waited for a second, with nothing
-// committed in that time, is enough. No transfer that copies beside the writes stops
-// them for so long.
+// shows it by its own sessions: one that has waited for StuckAfter, with nothing
+// committed in that time, is enough. mariabackup stops them for a second at its end.
 //
 // "Waiting for certification" is also what flow control looks like, and DDL, which
 // stops all nodes: neither counts.
@@ -28,8 +27,9 @@ import (
 // waiting, and the canary is what is left.
 
 // waitingQuery counts the statements that wait, and the DDL under way. TIME is in whole
-// seconds, since the statement began. A sum leaves out sessions without a statement.
-const waitingQuery = "SELECT COALESCE(SUM(TIME>=1" +
+// seconds, since the statement began: 2 is DefaultStuckAfter. A sum leaves out sessions
+// without a statement.
+const waitingQuery = "SELECT COALESCE(SUM(TIME>=2" +
 	" AND STATE IN ('Waiting for backup lock','Waiting for global read lock','Waiting for commit lock','Waiting for certification')" +
 	" AND LEFT(UPPER(LTRIM(INFO)),6) IN ('COMMIT','INSERT','UPDATE','DELETE','REPLAC')),0)," +
 	"COALESCE(SUM(LEFT(UPPER(LTRIM(INFO)),6) IN ('ALTER ','CREATE','DROP T','DROP I','RENAME','TRUNCA','OPTIMI')),0)" +
@@ -55,10 +55,10 @@ func (s *session) waiting() (n int, broken bool) {
 
 // waits is a sentence where a donor's commits wait for its transfer or a backup, else "".
 func (r *record) waits(now time.Time, rule stuckRule) string {
-	if r.Waiting == 0 || now.Sub(r.At) > rule.gap || r.track.paused || !r.track.stoodFor(time.Second) {
+	if r.Waiting == 0 || now.Sub(r.At) > rule.gap || r.track.paused || !r.track.stoodFor(rule.after) {
 		return ""
 	}
-	return fmt.Sprintf("its own commits hang: %d statements have waited for a transfer or a backup for a second or longer", r.Waiting)
+	return fmt.Sprintf("its own commits hang: %d statements have waited for a transfer or a backup for 2 s or longer", r.Waiting)
 }
 
 // stoodFor tells whether the last readings, for that long, have the same position.

@@ -39,7 +39,7 @@ func TestStuckByWhatWaits(t *testing.T) {
 		if all[2].Stuck != "" || all[2].Waiting > 0 {
 			t.Fatal(told(all))
 		}
-		return time.Since(began) > 3*time.Second
+		return time.Since(began) > 4*time.Second
 	})
 	stop()
 
@@ -48,7 +48,7 @@ func TestStuckByWhatWaits(t *testing.T) {
 	for name, inject := range map[string]func(context.Context) (*lab.Fault, error){"lock": db.BlockCommits, "pause": db.PauseReplication} {
 		fault, err := inject(ctx)
 		must(t, err)
-		took := awaitAll(t, p, 4*time.Second, name, func(all []NodeStatus) bool {
+		took := awaitAll(t, p, 5*time.Second, name, func(all []NodeStatus) bool {
 			return all[0].Stuck == "" && all[1].Stuck == "" && all[2].Stuck != "" && all[2].StuckAlone
 		})
 		t.Logf("%s after %v: %s", name, took, told(p.Status()[2:]))

@@ -162,7 +162,7 @@ func (r *record) judgeStuck(all []*record, now time.Time, rule stuckRule, canary
 	}
 	r.proof = time.Time{}
 	if r.Stuck = r.waits(now, rule); r.Stuck != "" {
-		r.StuckSince, r.StuckAlone = r.At.Add(-time.Second), true
+		r.StuckSince, r.StuckAlone = r.At.Add(-rule.after), true
 		return
 	}
 	for _, other := range all {
