@@ -72,8 +72,10 @@ func pending(in *Input) Outcome {
 		return in.endMove(fmt.Sprintf("the move from %s to %s is complete", m.From, m.To), "")
 	case in.MoveAge < closing, len(waiting) == 0 && in.MoveAge < appliedBy(closing, end):
 		return Outcome{Reason: fmt.Sprintf("moving from %s to %s: %s", m.From, m.To, what)}
-	case departure && m.Hold && len(waiting) > 0:
-		// Nobody waits longer; what is open on the old node may end beside them.
+	case departure && m.Hold && len(waiting) > 0 && m.TimeoutMS > m.MaxHoldMS:
+		// Nobody waits longer; what is open on the old node may end beside them. Where it
+		// has no time left (a donor whose commits hang) it is closed before anybody is let
+		// go: commits that hang come through when the transfer ends, which may be now.
 		next := in.Record.Clone()
 		next.Move.Hold, next.Move.MaxHoldMS = false, 0
 		return Outcome{Propose: next, Reason: fmt.Sprintf("moving from %s to %s: those who waited go to %s (%s)", m.From, m.To, m.To, what)}

@@ -132,7 +132,7 @@ func refused(in *Input) (Outcome, bool) {
 		if t.Eligible >= Majority(len(in.Voters)) && !lags(in, t.Node) && welcome(in, t.Node) {
 			out := plannedMove(in, t.Node, model.KindDeparture, because, timeout)
 			if m := out.Propose.Move; m.Drain == model.DrainTransactions && !slices.ContainsFunc(in.Voices, cannotWait) {
-				m.Hold, m.MaxHoldMS = true, refusedHold.Milliseconds()
+				m.Hold, m.MaxHoldMS = true, min(refusedHold.Milliseconds(), m.TimeoutMS)
 			}
 			return out, true
 		}

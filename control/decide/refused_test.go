@@ -220,6 +220,12 @@ func holds(t *testing.T, can, wait bool) {
 	if m.Hold != (can || wait) || m.Hold && m.MaxHoldMS != 2000 {
 		t.Errorf("it can hold: %t, it can without going back: %t, the move: %+v", can, wait, m)
 	}
+	hang(in, 1, 0, 1)
+	donor(in, 1, 1)
+	hang(in, 1, 1)
+	if m := Decide(in).Propose.Move; m.Hold && m.MaxHoldMS != m.TimeoutMS {
+		t.Errorf("commits hang, it can hold: %t, without going back: %t, the move: %+v", can, wait, m)
+	}
 }
 
 // New connections wait while the transactions on the old node end, where every HAProxy can let them; not for longer than
@@ -241,6 +247,12 @@ func TestRefusedHolds(t *testing.T) {
 	out := move("ddl", 1700*time.Millisecond)
 	if out.Propose == nil || out.Propose.Move == nil || out.Propose.Move.Hold || out.Propose.Move.Phase != model.PhaseDrain || out.NewEpoch {
 		t.Fatalf("the hold is over: %q, %+v", out.Reason, out.Propose)
+	}
+	// A donor whose commits hang: they may come through at any moment, so they are closed before anybody is let go.
+	blocked := moving(model.Move{Hold: true, MaxHoldMS: 1000, TimeoutMS: 1000}, "ddl")
+	blocked.Record.History[0].Kind, blocked.MoveAge = model.KindDeparture, 800*time.Millisecond
+	if m := Decide(blocked).Propose.Move; m == nil || !m.Hold || m.Phase != model.PhaseClose {
+		t.Errorf("the time of a donor whose commits hang is over: %+v", m)
 	}
 	next := moving(*out.Propose.Move, "ddl")
 	next.Record.History[0].Kind, next.MoveAge = model.KindDeparture, 9*time.Second

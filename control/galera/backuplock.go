@@ -17,8 +17,8 @@ import (
 // lock", "for commit lock" where MySQL's names are kept), commits "for certification"
 // while the lock is waited for itself, and for as long as it is if they were first. So
 // a node that alone takes the writes, of which the others cannot say that they went on,
-// shows it by its own sessions: one that has waited for StuckAfter, with nothing
-// committed in that time, is enough. mariabackup stops them for a second at its end.
+// shows it by its own sessions: at every reading for StuckAfter one is seen waiting, and
+// nothing was committed in that time. mariabackup stops them for a second at its end.
 //
 // "Waiting for certification" is also what flow control looks like, and DDL, which
 // stops all nodes: neither counts.
@@ -26,11 +26,11 @@ import (
 // It takes the privilege PROCESS, which drains need as well; without it nobody is seen
 // waiting, and the canary is what is left.
 
-// waitingQuery counts the statements that wait, and the DDL under way. TIME is in whole
-// seconds, since the statement began: 2 is DefaultStuckAfter. A sum leaves out sessions
+// waitingQuery counts the statements that wait, and the DDL under way. For how long is
+// not asked: TIME begins with the statement, not with its wait. A sum leaves out sessions
 // without a statement.
-const waitingQuery = "SELECT COALESCE(SUM(TIME>=2" +
-	" AND STATE IN ('Waiting for backup lock','Waiting for global read lock','Waiting for commit lock','Waiting for certification')" +
+const waitingQuery = "SELECT COALESCE(SUM(" +
+	"STATE IN ('Waiting for backup lock','Waiting for global read lock','Waiting for commit lock','Waiting for certification')" +
 	" AND LEFT(UPPER(LTRIM(INFO)),6) IN ('COMMIT','INSERT','UPDATE','DELETE','REPLAC')),0)," +
 	"COALESCE(SUM(LEFT(UPPER(LTRIM(INFO)),6) IN ('ALTER ','CREATE','DROP T','DROP I','RENAME','TRUNCA','OPTIMI')),0)" +
 	" FROM information_schema.PROCESSLIST"
@@ -55,20 +55,21 @@ func (s *session) waiting() (n int, broken bool) {
 
 // waits is a sentence where a donor's commits wait for its transfer or a backup, else "".
 func (r *record) waits(now time.Time, rule stuckRule) string {
-	if r.Waiting == 0 || now.Sub(r.At) > rule.gap || r.track.paused || !r.track.stoodFor(rule.after) {
+	if now.Sub(r.At) > rule.gap || r.track.paused || !r.track.waits(rule.after) {
 		return ""
 	}
-	return fmt.Sprintf("its own commits hang: %d statements have waited for a transfer or a backup for 2 s or longer", r.Waiting)
+	return fmt.Sprintf("its own commits hang: for %v nothing was committed, and statements wait for a transfer or a backup (%d now)", rule.after, r.Waiting)
 }
 
-// stoodFor tells whether the last readings, for that long, have the same position.
-func (t *track) stoodFor(long time.Duration) bool {
+// waits tells whether at every reading, for that long, somebody waited and the position
+// was the same.
+func (t *track) waits(long time.Duration) bool {
 	last := len(t.samples) - 1
 	for i := last; i >= 0; i-- {
-		switch {
-		case t.samples[i].committed != t.samples[last].committed:
+		switch s := t.samples[i]; {
+		case !s.waits || s.committed != t.samples[last].committed:
 			return false
-		case t.samples[last].asked.Sub(t.samples[i].asked) >= long:
+		case t.samples[last].asked.Sub(s.asked) >= long:
 			return true
 		}
 	}

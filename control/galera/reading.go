@@ -55,8 +55,8 @@ type Reading struct {
 	// moment, and a busy cluster pauses for moments all the time.
 	FlowPausedNs int64
 	Version      string // version
-	// Waiting counts the writes and commits that have waited for 2 s or longer
-	// while the node is a donor; 0 for one that is none, and without the privilege PROCESS.
+	// Waiting counts the writes and commits that wait while the node is a donor; 0
+	// for one that is none, and without the privilege PROCESS.
 	Waiting int
 	// Refused is true if the node answered a plain SELECT with error 1047, as it
 	// does to its applications.

@@ -57,6 +57,7 @@ type sample struct {
 	uuid      string
 	committed int64
 	commits   bool // in the primary component, synced or a donor
+	waits     bool // statements wait for a transfer or a backup
 }
 
 // track is the recent past of a node: the newest sample that is at least as old as the
@@ -82,6 +83,7 @@ func (t *track) add(r Reading, asked time.Time, rule stuckRule) {
 		asked: asked, uuid: r.StateUUID, committed: r.LastCommitted,
 		commits: r.ClusterStatus == primary && r.Ready && r.LastCommitted >= 0 &&
 			(r.LocalState == StateSynced || r.LocalState == StateDonor),
+		waits: r.Waiting > 0,
 	})
 	old := 0
 	for old+1 < len(t.samples) && asked.Sub(t.samples[old+1].asked) >= rule.after {

@@ -221,23 +221,32 @@ func TestAssess(t *testing.T) {
 	})
 
 	t.Run("by what waits", func(t *testing.T) {
-		a, b := node("a", 0, 0), node("b", 0, 0)
-		a.Waiting, a.At, a.track = 3, ago(s/10), *history(stands)
-		if !assess([]*record{a, b}, testNow, testRule, nil) || !a.StuckAlone || b.Stuck != "" || !strings.Contains(a.Stuck, "3 statements") {
-			t.Errorf("%q alone %t, b %q", a.Stuck, a.StuckAlone, b.Stuck)
+		waiting := func(of func(time.Duration) *Reading, since time.Duration) func(time.Duration) *Reading {
+			return changed(of, func(ago time.Duration, r *Reading) {
+				if ago <= since {
+					r.Waiting = 3
+				}
+			})
 		}
-		a.At = ago(5 * s) // this process was stopped since
-		if assess([]*record{a, b}, testNow, testRule, nil); a.Stuck != "" || a.StuckAlone {
-			t.Errorf("by what waited long ago: %q", a.Stuck)
-		}
-		a.At, a.track = ago(s/10), *history(goes(20, 200))
-		if assess([]*record{a, b}, testNow, testRule, nil); a.Stuck != "" {
-			t.Errorf("though it commits: %q", a.Stuck)
-		}
-		a.track = *history(stands)
-		a.track.paused = true
-		if assess([]*record{a, b}, testNow, testRule, nil); a.Stuck != "" {
-			t.Errorf("though all are paused: %q", a.Stuck)
+		for name, c := range map[string]struct {
+			readings func(time.Duration) *Reading
+			at       time.Duration
+			paused   bool
+			want     bool
+		}{
+			"all the time":              {readings: waiting(stands, 3*s), want: true},
+			"not for long enough":       {readings: waiting(stands, 1900*time.Millisecond)},
+			"not at one reading":        {readings: changed(waiting(stands, 3*s), func(ago time.Duration, r *Reading) { r.Waiting *= int(min(1, (ago - s).Abs())) })},
+			"though it commits":         {readings: waiting(goes(20, 200), 3*s)},
+			"all nodes are paused":      {readings: waiting(stands, 3*s), paused: true},
+			"as of before a standstill": {readings: waiting(stands, 3*s), at: 5 * s},
+		} {
+			a, b := node("a", 0, 0), node("b", 0, 0)
+			a.Waiting, a.At, a.track = 3, ago(c.at), *history(c.readings)
+			a.track.paused = c.paused
+			if changed := assess([]*record{a, b}, testNow, testRule, nil); changed != c.want || a.StuckAlone != c.want || (a.Stuck != "") != c.want || b.Stuck != "" {
+				t.Errorf("%s: %q alone %t, b %q", name, a.Stuck, a.StuckAlone, b.Stuck)
+			}
 		}
 	})
 
