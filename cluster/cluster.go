@@ -51,7 +51,7 @@ func New(cfg Config) (*Cluster, error) {
 	c.register, err = register.New(register.Config{
 		Name: cfg.Name, Dir: cfg.DataDir, InitialVoters: cfg.InitialVoters,
 		BootstrapExpect: cfg.BootstrapExpect, Reads: cfg.Reads, MaxVoters: cfg.MaxVoters,
-		Timing: cfg.Timing, Transport: (*transport)(c), Logger: c.log, OnFsync: c.metrics.fsync,
+		Transport: (*transport)(c), Logger: c.log, OnFsync: c.metrics.fsync,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cluster: %w", err)

@@ -5,13 +5,11 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"time"
 
 	"github.com/hashicorp/memberlist"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster/gossip"
-	"github.com/haproxy-peers/haproxy-peers/cluster/register"
 )
 
 // DefaultLabel is the gossip label of an installation that sets none.
@@ -69,18 +67,10 @@ type Config struct {
 	// Registerer receives the metrics; nil keeps them private.
 	Registerer prometheus.Registerer
 
-	// Timing are the register's times; zero values mean its defaults.
-	Timing register.Timing
-	// ProbeInterval, ProbeTimeout, GossipInterval, PushPullInterval,
-	// ResolveInterval, KeyInterval and BeatInterval are the gossip's times; see
-	// gossip.Config for their meaning and defaults.
-	ProbeInterval, ProbeTimeout, GossipInterval, PushPullInterval time.Duration
-	ResolveInterval, KeyInterval, BeatInterval                    time.Duration
-
 	// Resolver resolves the hosts of Join; nil is the system's.
 	Resolver gossip.Resolver
 	// Transport replaces the gossip's sockets (tests).
-	Transport memberlist.Transport
+	Transport memberlist.NodeAwareTransport
 }
 
 // Validate reports everything that is wrong with c, joined.
@@ -102,7 +92,7 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("cluster: the initial voter %q is named twice", name))
 		}
 	}
-	errs = append(errs, c.Timing.Validate(), c.gossip(gossip.Meta{Name: c.Name}, nil).Validate())
+	errs = append(errs, c.gossip(gossip.Meta{Name: c.Name}, nil).Validate())
 	return errors.Join(errs...)
 }
 
@@ -118,8 +108,5 @@ func (c Config) gossip(meta gossip.Meta, of *Cluster) gossip.Config {
 		KeyFile: c.KeyFile, Encrypt: c.Encrypt, Insecure: c.Insecure, Join: c.Join,
 		Deliver: of.deliver, Changed: of.gossipChanged, Status: of.viewStatus, Offered: of.offered, Confirm: of.confirm,
 		Logger: c.Logger, Registerer: c.Registerer, Resolver: c.Resolver, Transport: c.Transport,
-		ProbeInterval: c.ProbeInterval, ProbeTimeout: c.ProbeTimeout, GossipInterval: c.GossipInterval,
-		PushPullInterval: c.PushPullInterval, ResolveInterval: c.ResolveInterval,
-		KeyInterval: c.KeyInterval, BeatInterval: c.BeatInterval,
 	}
 }

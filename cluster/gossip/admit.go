@@ -10,11 +10,10 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// newGuard returns the guard of the sockets. c is memberlist's configuration,
-// whose keys change.
-func (g *Gossip) newGuard(c *memberlist.Config) *guard {
+// newGuard returns the guard of the sockets.
+func (g *Gossip) newGuard() *guard {
 	return &guard{
-		label: g.cfg.Label, beside: []byte(g.cfg.Label), conf: c, drop: g.metrics.drop, lines: &g.lines, sources: g.sources,
+		label: g.cfg.Label, beside: []byte(g.cfg.Label), seal: g.seal, drop: g.metrics.drop, lines: &g.lines, sources: g.sources,
 		warn: func(reason, what string, err error) {
 			g.lines.warn(g.log, reason, "dropped a gossip message", "reason", reason, "what", what, "error", err)
 		},
@@ -25,9 +24,9 @@ func (g *Gossip) newGuard(c *memberlist.Config) *guard {
 // costs some kilobytes here and is probed, and memberlist keeps a dead one for
 // minutes, so both their number and the rate of new ones are bounded.
 type admission struct {
-	mu       sync.Mutex
 	fresh    bucket
 	news     bucket
+	mu       sync.Mutex // guards reserved
 	reserved map[netip.Addr]*bucket
 }
 

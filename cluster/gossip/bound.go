@@ -68,10 +68,10 @@ func (s viewStore) hold(now time.Time, h Header, age time.Duration) bool {
 	return false
 }
 
-// trim takes the data out of views until all together hold at most budget bytes:
+// trimLocked takes the data out of views until all together hold at most budget bytes:
 // first those of processes that are no members, then of those that came last. A
 // crowd of invented members so costs the true ones nothing. The headers stay.
-func (g *Gossip) trim(budget int) {
+func (g *Gossip) trimLocked(budget int) {
 	type holder struct {
 		e     *viewEntry
 		since time.Time // zero: own
@@ -120,9 +120,9 @@ type early struct {
 	at      time.Time
 }
 
-// keepEarly keeps the view of a process that is no member, for a moment and in
-// a bounded number; g.mu is held.
-func (g *Gossip) keepEarly(process string, message []byte, age time.Duration, now time.Time) {
+// keepEarlyLocked keeps the view of a process that is no member, for a moment and in
+// a bounded number.
+func (g *Gossip) keepEarlyLocked(process string, message []byte, age time.Duration, now time.Time) {
 	if len(message) > earlySize {
 		return
 	}
@@ -135,8 +135,8 @@ func (g *Gossip) keepEarly(process string, message []byte, age time.Duration, no
 	g.early[process] = early{slices.Clone(message), age, now}
 }
 
-// takeEarly returns the view that waited for process, nil if none did; g.mu is held.
-func (g *Gossip) takeEarly(process string) []byte {
+// takeEarlyLocked returns the view that waited for process, nil if none did.
+func (g *Gossip) takeEarlyLocked(process string) []byte {
 	v, ok := g.early[process]
 	if !ok {
 		return nil
@@ -152,7 +152,7 @@ func (o Order) sane() bool { return o[0] <= maxCounter && o[1] <= maxCounter && 
 // recordGate keeps the records that were offered to the owner from being offered
 // again at once: with a thousand members the same one comes from many.
 type recordGate struct {
-	mu    sync.Mutex
+	mu    sync.Mutex // guards all fields
 	seed  maphash.Seed
 	seen  [offers]offer
 	next  int

@@ -109,7 +109,7 @@ func TestViewsShareABudget(t *testing.T) {
 			t.Errorf("a message of %d bytes is queued", len(item.message))
 		}
 	}
-	if item := g.relayed(&viewEntry{header: first, packed: make([]byte, 5000), held: 1}, true); len(item.message) > packetSize {
+	if item := g.relayedLocked(&viewEntry{header: first, packed: make([]byte, 5000), held: 1}, true); len(item.message) > packetSize {
 		t.Errorf("a message of %d bytes would wait for a packet that has room", len(item.message))
 	}
 }

@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,8 +22,7 @@ const (
 	maxVersion = 64
 )
 
-// Config configures a Gossip. Name, Label and Bind are required; a zero timing
-// takes the default that its comment names.
+// Config configures a Gossip. Name, Label and Bind are required.
 type Config struct {
 	// Meta is what the members are told of this one at first; SetMeta changes
 	// it later. Meta.Name, the stable name, is required.
@@ -54,8 +54,8 @@ type Config struct {
 	// Insecure allows a gossip without a KeyFile on an address that others reach.
 	Insecure bool
 
-	// Join lists the HOST:PORT of first members. They are resolved again every
-	// ResolveInterval, so that a member that came back at a new address, or an
+	// Join lists the HOST:PORT of first members. They are resolved again every 15 s,
+	// so that a member that came back at a new address, or an
 	// island left by a restart of everything, is found.
 	Join []string
 
@@ -98,27 +98,35 @@ type Config struct {
 	// Resolver resolves the hosts of Join; nil is net.DefaultResolver.
 	Resolver Resolver
 	// Transport replaces the sockets (tests); nil opens them on Bind.
-	Transport memberlist.Transport
+	Transport memberlist.NodeAwareTransport
 
-	// ProbeInterval is the time between two probes of a member; default 500 ms.
-	ProbeInterval time.Duration
-	// ProbeTimeout is how long a probe waits for its answer; default 200 ms.
-	ProbeTimeout time.Duration
-	// GossipInterval is the time between two rounds of the queue; default 100 ms.
-	GossipInterval time.Duration
-	// PushPullInterval is the time between two complete exchanges with a random
-	// member; default 10 s.
-	PushPullInterval time.Duration
-	// ResolveInterval is the time between two resolutions of Join; default 15 s.
-	ResolveInterval time.Duration
-	// KeyInterval is the time between two looks at KeyFile; default 2 s.
-	KeyInterval time.Duration
-	// BeatInterval is the time between two repetitions of an unchanged voter's
-	// view; default 500 ms.
-	BeatInterval time.Duration
-	// StreamTimeout bounds every stream to another member; default 2 s.
-	StreamTimeout time.Duration
+	// times are in a test's hurry; zero values are the defaults.
+	times times
 }
+
+// times are how often what is repeated is done.
+type times struct {
+	// pushPull is the time between two complete exchanges with a random member;
+	// default 10 s.
+	pushPull time.Duration
+	// resolve is the time between two resolutions of Join; default 15 s.
+	resolve time.Duration
+	// keys is the time between two looks at KeyFile; default 2 s.
+	keys time.Duration
+	// beat is the time between two repetitions of an unchanged voter's view;
+	// default 500 ms.
+	beat time.Duration
+}
+
+const (
+	// probeInterval is the time between two probes of a member, probeTimeout how
+	// long a probe waits for its answer.
+	probeInterval, probeTimeout = 500 * time.Millisecond, 200 * time.Millisecond
+	// gossipInterval is the time between two rounds of the queue.
+	gossipInterval = 100 * time.Millisecond
+	// streamTimeout bounds every stream to another member.
+	streamTimeout = 2 * time.Second
+)
 
 // Validate reports everything that is wrong with c, joined.
 func (c Config) Validate() error {
@@ -164,42 +172,19 @@ func (c Config) Validate() error {
 			fail("join address %q: the port is 0", j)
 		}
 	}
-	for name, d := range map[string]time.Duration{
-		"ProbeInterval": c.ProbeInterval, "ProbeTimeout": c.ProbeTimeout, "GossipInterval": c.GossipInterval,
-		"PushPullInterval": c.PushPullInterval, "ResolveInterval": c.ResolveInterval, "KeyInterval": c.KeyInterval,
-		"BeatInterval": c.BeatInterval, "StreamTimeout": c.StreamTimeout,
-	} {
-		if d < 0 {
-			fail("%s is negative (%s)", name, d)
-		}
-	}
 	if c.MaxMembers < 0 {
 		fail("MaxMembers is negative (%d)", c.MaxMembers)
-	}
-	if p, i := orElse(c.ProbeTimeout, defaultProbeTimeout), orElse(c.ProbeInterval, defaultProbeInterval); p >= i {
-		fail("ProbeTimeout (%s) must be shorter than ProbeInterval (%s)", p, i)
 	}
 	return errors.Join(errs...)
 }
 
-const (
-	defaultProbeInterval = 500 * time.Millisecond
-	defaultProbeTimeout  = 200 * time.Millisecond
-)
-
 // withDefaults returns c with the zero values replaced.
 func (c Config) withDefaults() Config {
-	c.ProbeInterval = orElse(c.ProbeInterval, defaultProbeInterval)
-	c.ProbeTimeout = orElse(c.ProbeTimeout, defaultProbeTimeout)
-	c.GossipInterval = orElse(c.GossipInterval, 100*time.Millisecond)
-	c.PushPullInterval = orElse(c.PushPullInterval, 10*time.Second)
-	c.ResolveInterval = orElse(c.ResolveInterval, 15*time.Second)
-	c.KeyInterval = orElse(c.KeyInterval, 2*time.Second)
-	c.BeatInterval = orElse(c.BeatInterval, 500*time.Millisecond)
-	c.StreamTimeout = orElse(c.StreamTimeout, 2*time.Second)
-	if c.MaxMembers == 0 {
-		c.MaxMembers = defaultMaxMembers
-	}
+	c.times.pushPull = cmp.Or(c.times.pushPull, 10*time.Second)
+	c.times.resolve = cmp.Or(c.times.resolve, 15*time.Second)
+	c.times.keys = cmp.Or(c.times.keys, 2*time.Second)
+	c.times.beat = cmp.Or(c.times.beat, 500*time.Millisecond)
+	c.MaxMembers = cmp.Or(c.MaxMembers, defaultMaxMembers)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -213,13 +198,6 @@ func (c Config) withDefaults() Config {
 		c.Changed = func() {}
 	}
 	return c
-}
-
-func orElse(d, def time.Duration) time.Duration {
-	if d == 0 {
-		return def
-	}
-	return d
 }
 
 // splitHostPort splits ADDR:PORT and checks the port.

@@ -27,13 +27,13 @@ func (v *stream) check(s *source) error {
 		return err
 	}
 	if t != typeEncrypt {
-		if g.conf.EncryptionEnabled() && g.conf.GossipVerifyIncoming {
+		if g.seal != nil && g.seal.mode == EncryptRequire {
 			return errKey
 		}
 		s.off = start
 		return v.content(s)
 	}
-	if !g.conf.EncryptionEnabled() {
+	if g.seal == nil {
 		return errKey
 	}
 	n, err := s.number(4)
@@ -47,7 +47,7 @@ func (v *stream) check(s *source) error {
 		return err
 	}
 	beside := append(slices.Clone(s.b[start:start+5]), g.label...)
-	plain, ok := g.keys.open(nil, g.conf.Keyring, s.b[start+5:s.off], beside)
+	plain, ok := g.decrypt(nil, s.b[start+5:s.off], beside)
 	if !ok {
 		return errKey
 	}

@@ -27,7 +27,7 @@
 // # How a state spreads
 //
 // A view goes out at once as a datagram to every voter. A voter's view is also
-// repeated, as a header, every BeatInterval. Where members other than voters
+// repeated, as a header, every 500 ms. Where members other than voters
 // exist, everything is relayed through a queue that memberlist piggybacks on
 // its packets; each member that hears something new queues it again, because
 // memberlist itself does not. A record is in addition pushed at once to a few
@@ -126,7 +126,7 @@
 //     drops much. A dropped datagram costs no allocation.
 //   - Streams: 32 of members' addresses and those to join, 16 of others, 6 of one
 //     of them. One that stops in the middle makes room for a new one after 100 ms
-//     and ends after StreamTimeout. Each is read whole, into memory that grows with
+//     and ends after 2 s. Each is read whole, into memory that grows with
 //     what has come and not with what was announced (3 MiB, 1 MiB of strangers, at
 //     most 4 and 1 MiB together), decrypted, unpacked and checked to the end, and
 //     only then shown to memberlist. So are answers on streams that we open. Two

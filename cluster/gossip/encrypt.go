@@ -81,14 +81,6 @@ func readKeyFile(name string) (text []byte, warning string, err error) {
 	return text, warning, nil
 }
 
-// mode is Encrypt with its default.
-func (c Config) mode() Encrypt {
-	if c.Encrypt == "" {
-		return EncryptRequire
-	}
-	return c.Encrypt
-}
-
 // Security is how safe the gossip is now.
 type Security struct {
 	// Keyed says that there is a key.

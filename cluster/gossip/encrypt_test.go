@@ -112,7 +112,7 @@ func TestRewrittenKeyFileOfOthersIsNotTaken(t *testing.T) {
 	w := newWorld(t)
 	file := filepath.Join(t.TempDir(), "keys")
 	writeKeys(t, file, key(1))
-	m := w.start("px0", addresses(1)[0], func(c *Config) { c.KeyFile, c.KeyInterval = file, 10*time.Millisecond })
+	m := w.start("px0", addresses(1)[0], func(c *Config) { c.KeyFile, c.times.keys = file, 10*time.Millisecond })
 	w.eventually(3*time.Second, "settled", m.isSettledNow)
 	if err := os.Chmod(file, 0o620); err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,7 +61,7 @@ type Gossip struct {
 	lifted  chan struct{} // members changed
 	slots   chan struct{} // streams
 
-	// life guards ml against use before start and after Shutdown.
+	// life guards ended, ml and out: no use before start nor after Shutdown.
 	life    sync.RWMutex
 	ended   bool
 	ml      *memberlist.Memberlist
@@ -69,7 +70,7 @@ type Gossip struct {
 	settled chan struct{}
 	sending sync.WaitGroup
 
-	mu      sync.Mutex // never held while memberlist is called
+	mu      sync.Mutex // guards what follows up to record; never held while memberlist is called
 	meta    Meta
 	members map[string]*memberState // by process, this one included
 	gone    map[string]*memberState
@@ -127,7 +128,7 @@ func New(cfg Config) (*Gossip, error) {
 			return nil, err
 		}
 		g.keyText = string(text)
-		g.seal = newSeal(cfg.mode(), cfg.Label, keys, g.log, m)
+		g.seal = newSeal(cmp.Or(cfg.Encrypt, EncryptRequire), cfg.Label, keys, g.log, m)
 		if g.seal.mode == EncryptRequire {
 			m.encrypted.Set(1)
 		}
@@ -176,7 +177,6 @@ func (g *Gossip) start(ctx context.Context) error {
 	c := memberlist.DefaultLANConfig()
 	c.Name = g.process
 	c.Label = g.cfg.Label
-	c.Transport = g.cfg.Transport
 	host, port, err := splitHostPort(g.cfg.Bind)
 	if err != nil {
 		return err
@@ -186,10 +186,10 @@ func (g *Gossip) start(ctx context.Context) error {
 		return err
 	}
 	// Crash detection with three members: 1.5 s at the median, 2.5 s at most.
-	c.ProbeInterval, c.ProbeTimeout = g.cfg.ProbeInterval, g.cfg.ProbeTimeout
+	c.ProbeInterval, c.ProbeTimeout = probeInterval, probeTimeout
 	c.SuspicionMult, c.SuspicionMaxTimeoutMult = 2, 2
-	c.GossipInterval, c.PushPullInterval = g.cfg.GossipInterval, g.cfg.PushPullInterval
-	c.TCPTimeout = g.cfg.StreamTimeout
+	c.GossipInterval, c.PushPullInterval = gossipInterval, g.cfg.times.pushPull
+	c.TCPTimeout = streamTimeout
 	c.UDPBufferSize = packetSize
 	c.DelegateProtocolMax = Reads // spoken: 0, as by those that know of none
 	c.EnableCompression = false
@@ -209,7 +209,7 @@ func (g *Gossip) start(ctx context.Context) error {
 	} else {
 		g.log.Warn("gossip is neither encrypted nor authenticated: whoever reaches the port can take part; set a key file")
 	}
-	if c.Transport, err = g.transport(c, host, port); err != nil {
+	if c.Transport, err = g.transport(host, port); err != nil {
 		return fmt.Errorf("gossip on %s: %w", g.cfg.Bind, err)
 	}
 	ml, err := memberlist.Create(c)
@@ -226,26 +226,26 @@ func (g *Gossip) start(ctx context.Context) error {
 // transport stacks what is between memberlist and the sockets. The guard looks at
 // datagrams where they come in and, of sealed ones, once more at what they held; at
 // streams as memberlist would read them.
-func (g *Gossip) transport(c *memberlist.Config, host string, port int) (memberlist.Transport, error) {
-	if c.Transport != nil {
+func (g *Gossip) transport(host string, port int) (memberlist.Transport, error) {
+	if t := g.cfg.Transport; t != nil {
 		if g.seal == nil {
-			return c.Transport, nil
+			return t, nil
 		}
-		return g.seal.over(c.Transport), nil
+		return g.seal.over(t), nil
 	}
 	s, err := listen(host, port, g.log)
 	if err != nil {
 		return nil, err
 	}
-	guard := g.newGuard(c)
+	guard := g.newGuard()
 	g.sockets = s
 	var under memberlist.NodeAwareTransport = s
 	if g.seal != nil {
-		guard.sealed, g.seal.guard = true, guard
+		g.seal.guard = guard
 		under = g.seal.over(s)
 	}
 	s.serve(guard)
-	return guardStreams(under, guard, g.cfg.StreamTimeout), nil
+	return guardStreams(under, guard, streamTimeout), nil
 }
 
 // Leave tells the others that this process stops, and waits until at least one
@@ -273,7 +273,7 @@ func (g *Gossip) loop(ctx context.Context, attempted <-chan struct{}) error {
 	var (
 		rivals = rivals{self: g.process}
 		settle time.Time // when to count as settled, zero: not known yet
-		beat   = time.Now().Add(g.cfg.BeatInterval)
+		beat   = time.Now().Add(g.cfg.times.beat)
 		timer  = time.NewTimer(0)
 		same   map[string]string // live processes of this one's name
 		sent   published
@@ -308,7 +308,7 @@ func (g *Gossip) loop(ctx context.Context, attempted <-chan struct{}) error {
 		}
 		now := time.Now()
 		if !now.Before(beat) {
-			beat = now.Add(g.cfg.BeatInterval)
+			beat = now.Add(g.cfg.times.beat)
 			g.beat(&sent)
 			g.forget(now)
 			g.favour()
@@ -316,7 +316,7 @@ func (g *Gossip) loop(ctx context.Context, attempted <-chan struct{}) error {
 		settledNow := g.isSettled()
 		rivals.sync(now, same, g.address(), settledNow)
 		g.metrics.rivals.Set(float64(rivals.insisting()))
-		for process, c := range rivals.tick(now, nonce) {
+		for process, c := range rivals.tick(now, token) {
 			c.Name = g.cfg.Meta.Name
 			g.sendTo(process, c.encode())
 		}
@@ -353,7 +353,7 @@ func (g *Gossip) runRenewal(ctx context.Context) {
 
 // runKeys reads the key file again when it changes.
 func (g *Gossip) runKeys(ctx context.Context) {
-	tick := time.NewTicker(g.cfg.KeyInterval)
+	tick := time.NewTicker(g.cfg.times.keys)
 	defer tick.Stop()
 	last := g.keyText
 	problem := ""

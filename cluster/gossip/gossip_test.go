@@ -91,7 +91,7 @@ func TestViewsRecordsAndMessagesReachTheOthers(t *testing.T) {
 
 func TestVotersRepeatTheirViewsAndTheAgeTells(t *testing.T) {
 	w := newWorld(t)
-	all, _ := trio(w, func(c *Config) { c.BeatInterval = 50 * time.Millisecond })
+	all, _ := trio(w, func(c *Config) { c.times.beat = 50 * time.Millisecond })
 	all[0].Publish([]byte("x"))
 	seqAt1 := func() (uint64, time.Duration) {
 		for _, v := range all[1].Views() {
@@ -226,7 +226,7 @@ func TestKeyRotationWithoutRestart(t *testing.T) {
 		file := filepath.Join(dir, c.Meta.Name)
 		writeKeys(t, file, key(1))
 		files = append(files, file)
-		c.KeyFile, c.KeyInterval = file, 20*time.Millisecond
+		c.KeyFile, c.times.keys = file, 20*time.Millisecond
 	})
 	// The documented procedure: add the new key everywhere, make it the first
 	// one everywhere, remove the old one everywhere.

@@ -1,7 +1,6 @@
 package gossip
 
 import (
-	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"encoding/binary"
@@ -10,8 +9,6 @@ import (
 	"net/netip"
 	"sync"
 	"time"
-
-	"github.com/hashicorp/memberlist"
 )
 
 // The types of memberlist v0.7.0's messages (net.go).
@@ -38,9 +35,8 @@ const (
 // of it there is. What it drops has cost no allocation and no place in a queue.
 type guard struct {
 	label    string
-	beside   []byte             // the label, which is authenticated beside the content
-	sealed   bool               // sealed datagrams are passed on, to be opened first
-	conf     *memberlist.Config // the keys and whether they are required
+	beside   []byte // the label, which is authenticated beside the content
+	seal     *seal  // the keys and whether they are required; nil without keys
 	drop     func(reason string)
 	warn     func(reason, what string, err error) // logs, limited
 	lines    *lines
@@ -49,11 +45,10 @@ type guard struct {
 
 	strangers, members, attempts, indirect bucket
 
-	keys     keyCache
 	inflater inflater
 }
 
-// Errors of a message that is dropped; dropReason says how it is counted.
+// Errors of a message that is dropped; reasonOf says how it is counted.
 var (
 	errLabel = errors.New("the label of another installation, or none")
 	errKey   = errors.New("none of the keys opens it, or it is not encrypted")
@@ -61,18 +56,6 @@ var (
 	errSize  = errors.New("larger than anything that members send")
 	errLeap  = errors.New("a counter leaps further than members count")
 )
-
-func dropReason(err error) string {
-	switch {
-	case errors.Is(err, errLabel):
-		return ReasonLabel
-	case errors.Is(err, errKey):
-		return ReasonKey
-	case errors.Is(err, errRate):
-		return ReasonFull
-	}
-	return ReasonGarbage
-}
 
 // datagram reports whether memberlist may see b, which is not changed. plain is
 // room for its content.
@@ -84,7 +67,7 @@ func (g *guard) verdict(err error) bool {
 	if err == nil {
 		return true
 	}
-	reason := dropReason(err)
+	reason := reasonOf(err)
 	g.drop(reason)
 	g.warn(reason, "a datagram", err)
 	return false
@@ -94,14 +77,14 @@ func (g *guard) checkDatagram(b, plain []byte, from netip.AddrPort, now time.Tim
 	if len(b) > maxDatagram {
 		return errSize
 	}
-	sealed := g.sealed && len(b) > 0 && b[0] == sealMagic
-	if _, ours := g.unlabel(b); !ours && !sealed {
+	sealed := g.seal != nil && len(b) > 0 && b[0] == sealMagic
+	if body, ours := unlabel(b, g.label); !sealed && (!ours || len(body) == 0) {
 		return errLabel
 	}
 	// Source addresses can be forged, so that of a member is a right to be tried
 	// with the keys and nothing more.
 	member := g.sources.datagram(from)
-	if g.conf.EncryptionEnabled() && member == nil && !g.attempts.take(now, rateAttempts) {
+	if g.seal != nil && member == nil && !g.attempts.take(now, rateAttempts) {
 		return errRate
 	}
 	if sealed {
@@ -118,15 +101,15 @@ func (g *guard) opened(b []byte, from netip.AddrPort, now time.Time) bool {
 // checkOpened counts a datagram only after a key has opened it: a stranger who
 // forges a member's address takes nothing from that member.
 func (g *guard) checkOpened(b, plain []byte, member *neighbour, now time.Time) error {
-	b, ours := g.unlabel(b)
-	if !ours {
+	b, ours := unlabel(b, g.label)
+	if !ours || len(b) == 0 {
 		return errLabel
 	}
-	if g.conf.EncryptionEnabled() {
-		plain, ok := g.keys.open(plain[:0], g.conf.Keyring, b, g.beside)
+	if g.seal != nil {
+		plain, ok := g.decrypt(plain[:0], b, g.beside)
 		if ok {
 			b = plain
-		} else if g.conf.GossipVerifyIncoming {
+		} else if g.seal.mode == EncryptRequire {
 			return errKey
 		}
 	}
@@ -138,15 +121,6 @@ func (g *guard) checkOpened(b, plain []byte, member *neighbour, now time.Time) e
 		return errRate
 	}
 	return g.packet(b, now)
-}
-
-// unlabel returns what follows our label, and whether it is there.
-func (g *guard) unlabel(b []byte) ([]byte, bool) {
-	n := 2 + len(g.label)
-	if len(b) <= n || b[0] != typeLabel || int(b[1]) != len(g.label) || string(b[2:n]) != g.label {
-		return nil, false
-	}
-	return b[n:], true
 }
 
 // packet checks the content of a datagram.
@@ -249,7 +223,7 @@ func (g *guard) state(s *source, known bool) error {
 // refutation, and the largest wins everywhere: one forged message with the
 // largest of all would freeze a member's metadata for the life of its process.
 type counters struct {
-	mu   sync.Mutex
+	mu   sync.Mutex // guards last
 	last map[string]uint64
 }
 
@@ -281,37 +255,16 @@ func (c *counters) check(name []byte, count uint64, known bool) error {
 	return nil
 }
 
-// keyCache keeps the ciphers of the keys, which are dear to make.
-type keyCache struct {
-	mu    sync.Mutex
-	keys  [][]byte
-	aeads []cipher.AEAD
-}
-
 const nonceSize, tagSize = 12, 16
 
-// open decrypts what memberlist's version 1 wrote (security.go of v0.7.0): a
-// byte of version, a nonce and the sealed text. beside is authenticated with it.
-// The result is appended to dst.
-func (c *keyCache) open(dst []byte, ring *memberlist.Keyring, b, beside []byte) ([]byte, bool) {
-	if len(b) < 1+nonceSize+tagSize || b[0] != 1 {
+// decrypt opens what memberlist's version 1 wrote (security.go of v0.7.0): a byte of
+// version, a nonce and the sealed text. beside is authenticated with it. The result
+// is appended to dst.
+func (g *guard) decrypt(dst, b, beside []byte) ([]byte, bool) {
+	if len(b) == 0 || b[0] != mlVersion {
 		return dst, false
 	}
-	c.mu.Lock()
-	if keys := ring.GetKeys(); !sameKeys(keys, c.keys) {
-		c.keys, c.aeads = nil, nil
-		for _, key := range keys {
-			c.keys, c.aeads = append(c.keys, bytes.Clone(key)), append(c.aeads, cipherOf(key))
-		}
-	}
-	aeads := c.aeads
-	c.mu.Unlock()
-	for _, aead := range aeads {
-		if plain, ok := opens(aead, dst, b, beside); ok {
-			return plain, true
-		}
-	}
-	return dst, false
+	return g.seal.decrypt(dst, b, beside)
 }
 
 // cipherOf is the cipher of a key that a keyring holds; nil, which opens nothing, for
@@ -335,16 +288,4 @@ func opens(aead cipher.AEAD, dst, b, beside []byte) ([]byte, bool) {
 	}
 	plain, err := aead.Open(dst, b[1:1+nonceSize], b[1+nonceSize:], beside)
 	return plain, err == nil
-}
-
-func sameKeys(a, b [][]byte) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if !bytes.Equal(a[i], b[i]) {
-			return false
-		}
-	}
-	return true
 }

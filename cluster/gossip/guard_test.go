@@ -19,10 +19,15 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-func newTestGuard(conf *memberlist.Config) (*guard, map[string]int) {
+// newTestGuard is a guard with keys, which are required, or without.
+func newTestGuard(keys ...[]byte) (*guard, map[string]int) {
 	dropped := map[string]int{}
+	var s *seal
+	if len(keys) > 0 {
+		s = newSeal(EncryptRequire, "test", keys, slog.New(slog.DiscardHandler), nil)
+	}
 	return &guard{
-		label: "test", beside: []byte("test"), conf: conf, sources: newSources(),
+		label: "test", beside: []byte("test"), seal: s, sources: newSources(),
 		drop: func(reason string) { dropped[reason]++ }, warn: func(_, _ string, _ error) {},
 	}, dropped
 }
@@ -79,7 +84,7 @@ func TestGuardKnowsWhatMemberlistWrites(t *testing.T) {
 		{"a bomb", packed(t, make([]byte, inflateDatagram+1)), errSize},
 		{"wrong checksum", append([]byte{typeCRC, 1, 2, 3, 4}, ping...), errShape},
 	} {
-		g, _ := newTestGuard(memberlist.DefaultLANConfig())
+		g, _ := newTestGuard()
 		if err := g.packet(c.b, now); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
 		}
@@ -89,19 +94,13 @@ func TestGuardKnowsWhatMemberlistWrites(t *testing.T) {
 // TestDroppedDatagramCostsNoAllocation, so that a flood is no work for the
 // collector either.
 func TestDroppedDatagramCostsNoAllocation(t *testing.T) {
-	conf := memberlist.DefaultLANConfig()
-	ring, err := memberlist.NewKeyring([][]byte{key(1), key(2)}, key(1))
-	if err != nil {
-		t.Fatal(err)
-	}
 	from, plain := netip.MustParseAddrPort("192.0.2.1:9"), make([]byte, 0, maxDatagram)
-	for name, keys := range map[string]*memberlist.Keyring{"with a key": ring, "without": nil} {
-		conf.Keyring = keys
+	for name, keys := range map[string][][]byte{"with a key": {key(1), key(2)}, "without": nil} {
 		for what, b := range map[string][]byte{
 			"garbage": []byte("garbage"), "label alone": labelled(nil), "shape": labelled(append([]byte{1}, make([]byte, 200)...)),
 			"ping": labelled([]byte("\x00\x82\xa5SeqNo\x01\xa4Node\xa1")),
 		} {
-			g, dropped := newTestGuard(conf)
+			g, dropped := newTestGuard(keys...)
 			g.datagram(b, plain, from, time.Now())
 			if n := testing.AllocsPerRun(100, func() { g.datagram(b, plain, from, time.Now()) }); n > 0 {
 				t.Errorf("%s, %s: %v allocations", what, name, n)
@@ -116,7 +115,7 @@ func TestDroppedDatagramCostsNoAllocation(t *testing.T) {
 // TestMembersGoBeforeStrangers: what strangers send does not use up what is taken
 // of a member, nor does one member's what is taken of another.
 func TestMembersGoBeforeStrangers(t *testing.T) {
-	g, _ := newTestGuard(memberlist.DefaultLANConfig())
+	g, _ := newTestGuard()
 	now := time.Now()
 	b := labelled([]byte("\x00\x82\xa5SeqNo\x01\xa4Node\xa1x"))
 	node := func(last byte) *memberlist.Node {
@@ -149,7 +148,7 @@ func TestMembersGoBeforeStrangers(t *testing.T) {
 
 // TestIndirectPingsAreBounded: memberlist starts a goroutine for each.
 func TestIndirectPingsAreBounded(t *testing.T) {
-	g, _ := newTestGuard(memberlist.DefaultLANConfig())
+	g, _ := newTestGuard()
 	b, passed, now := floods()["indirect"](1)[len(labelled(nil)):], 0, time.Now()
 	for range 5000 {
 		if g.packet(b, now) == nil {
@@ -163,7 +162,7 @@ func TestIndirectPingsAreBounded(t *testing.T) {
 
 // TestBombIsNotUnpacked further than to see that it is one.
 func TestBombIsNotUnpacked(t *testing.T) {
-	g, _ := newTestGuard(memberlist.DefaultLANConfig())
+	g, _ := newTestGuard()
 	b := packed(t, make([]byte, 16<<20))
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -179,13 +178,13 @@ func TestBombIsNotUnpacked(t *testing.T) {
 // TestSealedDatagramsComeBackOpened: where there is a seal it opens first, and what
 // it finds is checked like any other.
 func TestSealedDatagramsComeBackOpened(t *testing.T) {
-	g, dropped := newTestGuard(memberlist.DefaultLANConfig())
+	g, dropped := newTestGuard()
 	from, now := netip.MustParseAddrPort("192.0.2.1:9"), time.Now()
 	sealed := append([]byte{sealMagic}, "anything"...)
 	if g.datagram(sealed, nil, from, now) {
 		t.Error("passed without a seal")
 	}
-	g.sealed = true
+	g.seal = newSeal(EncryptSend, "test", [][]byte{key(1)}, slog.New(slog.DiscardHandler), nil)
 	if !g.datagram(sealed, nil, from, now) {
 		t.Error("not passed to the seal")
 	}
@@ -210,7 +209,7 @@ func TestGuardPassesWhatMembersSend(t *testing.T) {
 	writeKeys(t, file, key(1))
 	for _, keyFile := range []string{"", file} {
 		w := newWorld(t)
-		all, _ := trio(w, func(c *Config) { c.KeyFile, c.PushPullInterval = keyFile, 100*time.Millisecond })
+		all, _ := trio(w, func(c *Config) { c.KeyFile, c.times.pushPull = keyFile, 100*time.Millisecond })
 		for i, m := range all {
 			big := make([]byte, 20_000)
 			_, _ = rand.Read(big)
@@ -320,7 +319,7 @@ func FuzzGuard(f *testing.F) {
 	f.Add(aliveOf("x-00000001", Meta{Name: "x"}, 7946))
 	f.Add(packed(f, []byte("\x00\x82\xa5SeqNo\x01\xa4Node\xa1x")))
 	f.Add([]byte("\x06\x83\xa5Nodes\x01\xacUserStateLen\x00\xa4Join\xc2\x87"))
-	g, _ := newTestGuard(memberlist.DefaultLANConfig())
+	g, _ := newTestGuard()
 	f.Fuzz(func(t *testing.T, b []byte) {
 		_ = g.packet(b, time.Now())
 		v := stream{guard: g, pool: &pool{size: 1 << 16, bytes: 1 << 16}}

@@ -16,7 +16,7 @@ const inflateDatagram = 8 * maxDatagram
 
 // inflater unpacks memberlist's compressed messages.
 type inflater struct {
-	mu  sync.Mutex
+	mu  sync.Mutex // guards the reader, and what it has read while that is used
 	lzw *lzw.Reader
 }
 

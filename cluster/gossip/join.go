@@ -106,7 +106,7 @@ func (g *Gossip) runJoiner(ctx context.Context, attempted chan<- struct{}) {
 			<-round
 		}
 		once()
-		pause := g.cfg.ResolveInterval
+		pause := g.cfg.times.resolve
 		if !g.hasOthers() {
 			pause = min(pause, joinAlone)
 			if time.Since(start) < 30*time.Second {

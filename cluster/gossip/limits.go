@@ -78,7 +78,7 @@ type rate struct{ perSecond, atOnce float64 }
 
 // bucket is a token bucket. The zero value is full.
 type bucket struct {
-	mu    sync.Mutex
+	mu    sync.Mutex // guards both
 	used  float64
 	since time.Time
 }

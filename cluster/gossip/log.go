@@ -22,7 +22,7 @@ type logBridge struct {
 // lines keeps whoever sends to us from filling our log: what others can cause is
 // logged a few times of each kind, and so many times in all.
 type lines struct {
-	mu    sync.Mutex
+	mu    sync.Mutex // guards kinds and what they hold
 	kinds map[string]*kindLines
 	all   bucket
 }
@@ -48,20 +48,18 @@ func (l *lines) due(kind string, now time.Time, limit rate) (missed int, ok bool
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	k := l.kinds[kind]
+	if k == nil && len(l.kinds) >= maxKinds {
+		kind = "other"
+		if k = l.kinds[kind]; k == nil {
+			l.kinds = nil // a day of honest lines comes here too
+		}
+	}
 	if k == nil {
-		if len(l.kinds) >= maxKinds {
-			kind = "other"
-			if k = l.kinds[kind]; k == nil {
-				l.kinds = nil // a day of honest lines comes here too
-			}
+		if l.kinds == nil {
+			l.kinds = map[string]*kindLines{}
 		}
-		if k == nil {
-			if l.kinds == nil {
-				l.kinds = map[string]*kindLines{}
-			}
-			k = &kindLines{}
-			l.kinds[kind] = k
-		}
+		k = &kindLines{}
+		l.kinds[kind] = k
 	}
 	if !k.take(now, limit) || !l.all.take(now, rateLines) {
 		k.missed++
@@ -147,20 +145,15 @@ func (l *logBridge) Write(line []byte) (int, error) {
 // maxLine bounds a line of memberlist's: names and metadata stand in some, twice.
 const maxLine = 512
 
+// levels are memberlist's.
+var levels = map[string]slog.Level{
+	"[DEBUG]": slog.LevelDebug, "[INFO]": slog.LevelInfo, "[WARN]": slog.LevelWarn, "[ERR]": slog.LevelError, "[ERROR]": slog.LevelError,
+}
+
 func splitLevel(text string) (slog.Level, string) {
 	tag, rest, ok := strings.Cut(text, " ")
-	if !ok {
-		return slog.LevelInfo, text
-	}
-	switch tag {
-	case "[DEBUG]":
-		return slog.LevelDebug, rest
-	case "[INFO]":
-		return slog.LevelInfo, rest
-	case "[WARN]":
-		return slog.LevelWarn, rest
-	case "[ERR]", "[ERROR]":
-		return slog.LevelError, rest
+	if level, known := levels[tag]; ok && known {
+		return level, rest
 	}
 	return slog.LevelInfo, text
 }

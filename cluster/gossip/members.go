@@ -2,7 +2,6 @@ package gossip
 
 import (
 	"cmp"
-	"errors"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -107,11 +106,7 @@ func (d *delegate) take(n *memberlist.Node) {
 		err = errField
 	}
 	if err != nil {
-		reason := ReasonGarbage
-		if errors.Is(err, ErrNewer) {
-			reason = ReasonNewer
-		}
-		d.metrics.drop(reason)
+		d.metrics.drop(reasonOf(err))
 		d.lines.warn(d.log, "metadata", "ignoring a member whose metadata cannot be read", "process", n.Name, "address", n.Address(), "error", err)
 		d.NotifyLeave(n)
 		return
@@ -134,7 +129,7 @@ func (d *delegate) take(n *memberlist.Node) {
 	}
 	d.members[n.Name] = s
 	delete(d.gone, n.Name)
-	waited := (*Gossip)(d).takeEarly(n.Name)
+	waited := (*Gossip)(d).takeEarlyLocked(n.Name)
 	d.mu.Unlock()
 	if waited != nil {
 		d.NotifyMsg(waited)

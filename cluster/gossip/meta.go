@@ -65,30 +65,18 @@ type Meta struct {
 	Leaving bool
 }
 
-// flags of the encoding.
-const (
-	metaVoter = 1 << iota
-	metaWilling
-	metaWitness
-	metaObserver
-	metaSettled
-	metaLeaving
-	metaFlags // one past the last
-)
+// flags are the flags of the encoding, from the lowest bit.
+func (m *Meta) flags() []*bool {
+	return []*bool{&m.Voter, &m.Willing, &m.Witness, &m.Observer, &m.Settled, &m.Leaving}
+}
 
 // encode returns at most memberlist.MetaMaxSize bytes, given that Validate
 // accepted the lengths.
 func (m Meta) encode() []byte {
 	var flags byte
-	for _, f := range []struct {
-		on  bool
-		bit byte
-	}{
-		{m.Voter, metaVoter}, {m.Willing, metaWilling}, {m.Witness, metaWitness},
-		{m.Observer, metaObserver}, {m.Settled, metaSettled}, {m.Leaving, metaLeaving},
-	} {
-		if f.on {
-			flags |= f.bit
+	for bit, on := range m.flags() {
+		if *on {
+			flags |= 1 << bit
 		}
 	}
 	w := writer{}
@@ -119,15 +107,12 @@ func decodeMeta(b []byte) (Meta, error) {
 	}
 	m := Meta{Protocol: r.byte()}
 	flags := r.byte()
-	if flags >= metaFlags {
+	for bit, on := range m.flags() {
+		*on = flags>>bit&1 != 0
+	}
+	if flags>>len(m.flags()) != 0 {
 		r.fail(errField)
 	}
-	m.Voter = flags&metaVoter != 0
-	m.Willing = flags&metaWilling != 0
-	m.Witness = flags&metaWitness != 0
-	m.Observer = flags&metaObserver != 0
-	m.Settled = flags&metaSettled != 0
-	m.Leaving = flags&metaLeaving != 0
 	m.Disk = r.fixed()
 	m.Cluster = r.fixed()
 	m.Generation = r.uint()

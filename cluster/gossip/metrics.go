@@ -41,6 +41,21 @@ const (
 	ReasonStale = "stale"
 )
 
+// reasonOf is the reason for which a message with an error is dropped.
+func reasonOf(err error) string {
+	switch {
+	case errors.Is(err, errLabel):
+		return ReasonLabel
+	case errors.Is(err, errKey), errors.Is(err, errTag):
+		return ReasonKey
+	case errors.Is(err, errRate):
+		return ReasonFull
+	case errors.Is(err, ErrNewer):
+		return ReasonNewer
+	}
+	return ReasonGarbage
+}
+
 type metrics struct {
 	dropped *prometheus.CounterVec
 	sent    *prometheus.CounterVec
@@ -53,31 +68,27 @@ type metrics struct {
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+	}
+	count := func(name, help, label string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
+	}
 	m := &metrics{
-		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "gossip_dropped_total", Help: "Gossip messages that were dropped, by reason.",
-		}, []string{"reason"}),
-		sent: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "gossip_sent_total", Help: "Direct gossip messages that were sent, by way (packet or stream).",
-		}, []string{"way"}),
-		members: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "gossip_members", Help: "Live members in the gossip, this one among them.",
-		}),
+		dropped: count("gossip_dropped_total", "Gossip messages that were dropped, by reason.", "reason"),
+		sent:    count("gossip_sent_total", "Direct gossip messages that were sent, by way (packet or stream).", "way"),
+		members: gauge("gossip_members", "Live members in the gossip, this one among them."),
 		rejoins: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "gossip_joins_total", Help: "Successful joins of an address that was not among the members.",
 		}),
-		encrypted: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "gossip_encrypted", Help: "1 where the gossip that is sent is encrypted and nothing else is taken.",
-		}),
-		protected: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "gossip_replay_protected", Help: "1 where recorded gossip is refused when it comes again: encryption is required, and all members speak the sealed format.",
-		}),
+		encrypted: gauge("gossip_encrypted", "1 where the gossip that is sent is encrypted and nothing else is taken."),
+		protected: gauge("gossip_replay_protected",
+			"1 where recorded gossip is refused when it comes again: encryption is required, and all members speak the sealed format."),
 		plain: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "gossip_plain_packets_total", Help: "Gossip packets and streams that were taken although they were not encrypted (--gossip-encrypt accept or send).",
 		}),
-		rivals: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "gossip_name_conflicts", Help: "Other live processes of this member's name that say that this one has to stop, and that it does not stop for.",
-		}),
+		rivals: gauge("gossip_name_conflicts",
+			"Other live processes of this member's name that say that this one has to stop, and that it does not stop for."),
 	}
 	for _, r := range []string{ReasonKey, ReasonLabel, ReasonGarbage, ReasonNewer, ReasonCluster, ReasonFull, ReasonStranger, ReasonHeld, ReasonUnreachable, ReasonOld, ReasonReplayed, ReasonStale} {
 		m.dropped.WithLabelValues(r)

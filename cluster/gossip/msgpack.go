@@ -90,24 +90,9 @@ const (
 	fieldBuf
 )
 
-func nameOf(b []byte) fieldName {
-	switch string(b) {
-	case "Node", "Name":
-		return fieldNode
-	case "Incarnation":
-		return fieldIncarnation
-	case "Nodes":
-		return fieldNodes
-	case "UserStateLen":
-		return fieldUserStateLen
-	case "UserMsgLen":
-		return fieldUserMsgLen
-	case "Algo":
-		return fieldAlgo
-	case "Buf":
-		return fieldBuf
-	}
-	return fieldOther
+var fieldNames = map[string]fieldName{
+	"Node": fieldNode, "Name": fieldNode, "Incarnation": fieldIncarnation, "Nodes": fieldNodes,
+	"UserStateLen": fieldUserStateLen, "UserMsgLen": fieldUserMsgLen, "Algo": fieldAlgo, "Buf": fieldBuf,
 }
 
 // flat reads a map and calls each for every field.
@@ -138,7 +123,7 @@ func (s *source) flat(each func(name fieldName, v field) error) error {
 		if k.bytes == nil || len(k.bytes) > maxFieldName {
 			return errShape
 		}
-		name := nameOf(k.bytes) // reading on may move what it points to
+		name := fieldNames[string(k.bytes)] // reading on may move what it points to
 		v, err := s.value(true)
 		if err != nil {
 			return err

@@ -26,7 +26,7 @@ const (
 
 // packer holds the compressor's state, which is large and worth keeping.
 type packer struct {
-	mu  sync.Mutex
+	mu  sync.Mutex // guards both
 	out *flate.Writer
 	in  io.ReadCloser
 }

@@ -10,17 +10,13 @@ import (
 	"time"
 )
 
-// First bytes of what memberlist v0.7.0 sends (net.go, security.go, label.go).
 const (
-	mlEncrypted = 10  // a stream: type, length (4 bytes), encryption version, ...
-	mlLastType  = 13  // the last type of a message that is not encrypted
-	mlLabel     = 244 // a label: type, length, label
 	// mlVersion is the encryption version that all daemons write. Version 0 pads,
 	// and memberlist panics on a padding that is wrong.
 	mlVersion = 1
 	// mlSealed is the length of an encrypted message of one byte; memberlist
 	// panics on a stream whose message is empty.
-	mlSealed = 1 + 12 + 1 + 16
+	mlSealed = 1 + nonceSize + 1 + tagSize
 )
 
 const (
@@ -36,7 +32,7 @@ var errUnfit = errors.New("the seal refused this gossip stream")
 // inspect reports whether memberlist may see a packet, and counts plain ones
 // while they are taken. from is "" for one that came sealed.
 func (s *seal) inspect(b []byte, from string) bool {
-	body, ours := s.unlabel(b)
+	body, ours := unlabel(b, s.label)
 	if !ours || len(body) == 0 {
 		return true // memberlist counts it
 	}
@@ -48,42 +44,44 @@ func (s *seal) inspect(b []byte, from string) bool {
 		s.metrics.drop(ReasonKey)
 		return false
 	}
-	if body[0] <= mlVersion && s.decrypts(body) {
-		if body[0] == mlVersion {
-			return true
+	if body[0] <= mlVersion {
+		if _, ours := s.decrypt(nil, body, []byte(s.label)); ours {
+			if body[0] == mlVersion {
+				return true
+			}
+			s.metrics.drop(ReasonGarbage)
+			return false
 		}
-		s.metrics.drop(ReasonGarbage)
-		return false
 	}
-	if body[0] <= mlLastType && from != "" {
+	if body[0] <= typeError && from != "" {
 		s.metrics.plain.Inc()
 		s.plain.note(from, time.Now())
 	}
 	return true
 }
 
-// unlabel returns what follows the label, and whether it is ours.
-func (s *seal) unlabel(b []byte) ([]byte, bool) {
-	n := 2 + len(s.label)
-	if len(b) < n || b[0] != mlLabel || int(b[1]) != len(s.label) || string(b[2:n]) != s.label {
+// unlabel returns what follows the label, and whether it is that one.
+func unlabel(b []byte, label string) ([]byte, bool) {
+	n := 2 + len(label)
+	if len(b) < n || b[0] != typeLabel || int(b[1]) != len(label) || string(b[2:n]) != label {
 		return nil, false
 	}
 	return b[n:], true
 }
 
-// decrypts reports whether one of our keys opens an encrypted packet.
-func (s *seal) decrypts(body []byte) bool {
+// decrypt opens an encrypted packet with one of our keys; see guard.decrypt.
+func (s *seal) decrypt(dst, body, beside []byte) ([]byte, bool) {
 	for _, k := range *s.keys.Load() {
-		if _, ok := opens(k.aead, nil, body, []byte(s.label)); ok {
-			return true
+		if plain, ok := opens(k.aead, dst, body, beside); ok {
+			return plain, true
 		}
 	}
-	return false
+	return dst, false
 }
 
 // plainSenders remembers who sent plain packets lately. The zero value is empty.
 type plainSenders struct {
-	mu   sync.Mutex
+	mu   sync.Mutex // guards last
 	last map[string]time.Time
 }
 
@@ -91,7 +89,7 @@ func (p *plainSenders) note(address string, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if _, ok := p.last[address]; !ok && len(p.last) >= maxPlain {
-		p.trim(now)
+		p.trimLocked(now)
 		if len(p.last) >= maxPlain {
 			return // the count tells enough
 		}
@@ -102,7 +100,7 @@ func (p *plainSenders) note(address string, now time.Time) {
 	p.last[address] = now
 }
 
-func (p *plainSenders) trim(now time.Time) {
+func (p *plainSenders) trimLocked(now time.Time) {
 	for a, t := range p.last {
 		if now.Sub(t) > plainFor {
 			delete(p.last, a)
@@ -114,7 +112,7 @@ func (p *plainSenders) trim(now time.Time) {
 func (p *plainSenders) lately(now time.Time) []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.trim(now)
+	p.trimLocked(now)
 	var out []string
 	for a := range p.last {
 		out = append(out, a)
@@ -172,7 +170,7 @@ func (c *guardedConn) look() (head []byte, err error) {
 	}
 	kind := more(1)
 	if c.labelled {
-		if err != nil || kind[0] != mlLabel {
+		if err != nil || kind[0] != typeLabel {
 			return head, err
 		}
 		if size := more(1); err == nil {
@@ -181,14 +179,14 @@ func (c *guardedConn) look() (head []byte, err error) {
 		if kind = more(1); err != nil {
 			return head, err
 		}
-		if body, ours := c.seal.unlabel(head); !ours || len(body) != 1 {
+		if body, ours := unlabel(head, c.seal.label); !ours || len(body) != 1 {
 			return head, nil
 		}
 	}
 	if err != nil {
 		return head, err
 	}
-	if kind[0] != mlEncrypted {
+	if kind[0] != typeEncrypt {
 		if c.seal.mode != EncryptRequire {
 			c.seal.metrics.plain.Inc()
 		}

@@ -31,13 +31,13 @@ func (g *Gossip) Publish(data []byte) {
 		g.lines.warn(g.log, "view", "the view is too large for the others to take", "bytes", len(data), "limit", viewLimit)
 	}
 	g.mu.Lock()
-	e := g.own()
+	e := g.ownLocked()
 	same := e.held > 0 && bytes.Equal(e.data, data)
 	if !same {
 		g.mu.Unlock()
 		packed := g.packer.pack(data)
 		g.mu.Lock()
-		e = g.own()
+		e = g.ownLocked()
 		g.seq++
 		e.packed, e.data, e.held = packed, data, g.seq
 	}
@@ -47,8 +47,8 @@ func (g *Gossip) Publish(data []byte) {
 	}
 }
 
-// own returns this process's view; g.mu is held.
-func (g *Gossip) own() *viewEntry {
+// ownLocked returns this process's view.
+func (g *Gossip) ownLocked() *viewEntry {
 	e := g.views[g.process]
 	if e == nil {
 		e = &viewEntry{}
@@ -99,7 +99,7 @@ func (g *Gossip) Views() []View {
 // publishChanges sends what Publish and PublishRecord left.
 func (g *Gossip) publishChanges(sent *published) {
 	g.mu.Lock()
-	held := g.own().held
+	held := g.ownLocked().held
 	var record *storedRecord
 	if g.record != nil && g.record.Order != sent.record {
 		record, sent.record = g.record, g.record.Order
@@ -139,7 +139,7 @@ func (g *Gossip) beat(sent *published) {
 func (g *Gossip) sendView(full bool) {
 	status := g.cfg.Status()
 	g.mu.Lock()
-	e := g.own()
+	e := g.ownLocked()
 	g.seq++
 	e.header = Header{
 		Name: g.meta.Name, Process: g.process, Disk: g.meta.Disk,
@@ -151,7 +151,7 @@ func (g *Gossip) sendView(full bool) {
 	if !full && len(message) > g.packetLimit() {
 		message = encodeView(e.header, nil, false, 0)
 	}
-	item := g.relayed(e, e.held > 0)
+	item := g.relayedLocked(e, e.held > 0)
 	g.mu.Unlock()
 	for _, node := range g.audience() {
 		g.send(node, message)
@@ -161,9 +161,9 @@ func (g *Gossip) sendView(full bool) {
 	}
 }
 
-// relayed returns e for the queue: with its data if full, unless no packet would
-// ever have room for them. g.mu is held.
-func (g *Gossip) relayed(e *viewEntry, full bool) queued {
+// relayedLocked returns e for the queue: with its data if full, unless no packet would
+// ever have room for them.
+func (g *Gossip) relayedLocked(e *viewEntry, full bool) queued {
 	message := encodeView(e.header, e.packed, full, 0)
 	if full && len(message) > g.packetLimit() {
 		message = encodeView(e.header, nil, false, 0)

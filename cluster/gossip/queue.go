@@ -12,7 +12,7 @@ import (
 // memberlist's TransmitLimitedQueue in two points: a record goes before any
 // view, and a view's age is brought up to date when it is sent.
 type queue struct {
-	mu    sync.Mutex
+	mu    sync.Mutex // guards items and what they point to
 	items []*queued
 }
 
@@ -81,11 +81,4 @@ func (q *queue) take(overhead, limit, members int, now time.Time) [][]byte {
 	most := transmitLimit(members)
 	q.items = slices.DeleteFunc(q.items, func(o *queued) bool { return o.sent >= most })
 	return out
-}
-
-// len returns the number of queued messages.
-func (q *queue) len() int {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return len(q.items)
 }

@@ -1,7 +1,6 @@
 package gossip
 
 import (
-	"errors"
 	"time"
 )
 
@@ -50,11 +49,7 @@ func (g *Gossip) handle(rivals *rivals, b []byte) error {
 
 // dropped counts a message that could not be decoded.
 func (g *Gossip) dropped(err error) {
-	if errors.Is(err, ErrNewer) {
-		g.metrics.drop(ReasonNewer)
-	} else {
-		g.metrics.drop(ReasonGarbage)
-	}
+	g.metrics.drop(reasonOf(err))
 	g.log.Debug("dropped a gossip message", "error", err)
 }
 
@@ -110,7 +105,7 @@ func (g *Gossip) handleView(k kind, r reader, b []byte) error {
 	g.mu.Lock()
 	_, live := g.members[h.Process]
 	if _, gone := g.gone[h.Process]; !live && !gone {
-		g.keepEarly(h.Process, b, age, now)
+		g.keepEarlyLocked(h.Process, b, age, now)
 		g.mu.Unlock()
 		g.metrics.drop(ReasonStranger)
 		return nil
@@ -128,9 +123,9 @@ func (g *Gossip) handleView(k kind, r reader, b []byte) error {
 			e.gone = now // it is heard after it went
 		}
 		if k == kindView {
-			g.trim(viewsBudget)
+			g.trimLocked(viewsBudget)
 		}
-		item = g.relayed(e, k == kindView && e.held > 0 && e.held == e.header.DataSeq)
+		item = g.relayedLocked(e, k == kindView && e.held > 0 && e.held == e.header.DataSeq)
 	}
 	g.mu.Unlock()
 	if news {

@@ -67,9 +67,6 @@ func rankWins(aSettled bool, a string, bSettled bool, b string) bool {
 // sync takes the live processes of the same name: address is theirs, own ours.
 // A rival at our own address is dead, since we hold the address.
 func (r *rivals) sync(now time.Time, live map[string]string, own string, settled bool) {
-	if r.known == nil {
-		r.known = map[string]*rival{}
-	}
 	for p := range r.known {
 		if _, ok := live[p]; !ok {
 			delete(r.known, p)
@@ -98,7 +95,8 @@ func (r *rivals) get(process string, settled bool, now time.Time) *rival {
 	return v
 }
 
-// tick returns the processes to challenge now, with what to ask them.
+// tick returns the processes to challenge now, with what to ask them. nonce returns
+// a number that is not 0.
 func (r *rivals) tick(now time.Time, nonce func() uint64) map[string]challenge {
 	var out map[string]challenge
 	for p, v := range r.known {
@@ -113,7 +111,7 @@ func (r *rivals) tick(now time.Time, nonce func() uint64) map[string]challenge {
 			v.asked = 0
 		}
 		if v.nonce == 0 {
-			v.nonce = nonce() | 1
+			v.nonce = nonce()
 		}
 		v.asked++
 		v.next = now.Add(askEvery)

@@ -121,7 +121,7 @@ func (s *scale) until(limit time.Time, done func() bool) bool {
 			}
 			select {
 			case <-g.publish:
-				sent := published{seq: g.own().held}
+				sent := published{seq: g.ownLocked().held}
 				g.publishChanges(&sent)
 			default:
 			}
@@ -176,7 +176,7 @@ func TestThousandMembersLearnADecisionWithinASecond(t *testing.T) {
 			start, before := time.Now(), s.bytes
 			origin := s.all[decision%voters]
 			origin.PublishRecord(Record{Cluster: 1, Order: Order{0, decision + 1, decision + 1}, Data: value})
-			sent := published{seq: origin.own().held}
+			sent := published{seq: origin.ownLocked().held}
 			origin.publishChanges(&sent)
 			half := time.Duration(0)
 			ok := s.until(start.Add(time.Second), func() bool {

@@ -46,7 +46,7 @@ type seal struct {
 	wg      sync.WaitGroup
 	plain   plainSenders
 
-	mu       sync.Mutex // never held while a socket is used
+	mu       sync.Mutex // guards what follows; never held while a socket is used
 	own      string     // the address that others are told
 	inbox    *inbox
 	peers    map[string]*peer // by address
@@ -89,26 +89,11 @@ func (s *seal) setKeys(ring [][]byte) {
 }
 
 // over puts the seal over a transport.
-func (s *seal) over(inner memberlist.Transport) *seal {
-	aware, ok := inner.(memberlist.NodeAwareTransport)
-	if !ok {
-		aware = unaware{inner}
-	}
-	s.inner = aware
+func (s *seal) over(inner memberlist.NodeAwareTransport) *seal {
+	s.inner = inner
 	s.wg.Go(s.receivePackets)
 	s.wg.Go(s.acceptStreams)
 	return s
-}
-
-// unaware is a transport that knows no names of members.
-type unaware struct{ memberlist.Transport }
-
-func (t unaware) WriteToAddress(b []byte, to memberlist.Address) (time.Time, error) {
-	return t.WriteTo(b, to.Addr)
-}
-
-func (t unaware) DialAddressTimeout(to memberlist.Address, timeout time.Duration) (net.Conn, error) {
-	return t.DialTimeout(to.Addr, timeout)
 }
 
 // refusesOld reports whether what is not sealed is refused: only a member that
@@ -168,16 +153,16 @@ func (s *seal) WriteToAddress(b []byte, to memberlist.Address) (time.Time, error
 		s.mu.Unlock()
 		return now, nil
 	}
-	p := s.peer(to.Addr, now)
+	p := s.peerLocked(to.Addr, now)
 	var out [][]byte
 	age := now.Sub(p.learned)
 	if p.token != 0 && age < tokenFor {
-		out = append(out, s.pack(p, b))
+		out = append(out, s.packLocked(p, b))
 	} else {
-		s.wait(p, b, now)
+		s.waitLocked(p, b, now)
 	}
 	if p.token == 0 || age >= askAfter {
-		if hello := s.ask(p, now); hello != nil {
+		if hello := s.askLocked(p, now); hello != nil {
 			out = append(out, hello)
 		}
 	}
@@ -198,12 +183,12 @@ func (s *seal) write(packets [][]byte, address string) (at time.Time, err error)
 // primary is the key to seal with.
 func (s *seal) primary() []byte { return (*s.keys.Load())[0].mac }
 
-// peer returns the state of an address. Called under mu.
-func (s *seal) peer(address string, now time.Time) *peer {
+// peerLocked returns the state of an address.
+func (s *seal) peerLocked(address string, now time.Time) *peer {
 	p := s.peers[address]
 	if p == nil {
 		if len(s.peers) >= maxPeers {
-			s.forgetOldest()
+			s.forgetOldestLocked()
 		}
 		p = &peer{address: address}
 		s.peers[address] = p
@@ -212,9 +197,9 @@ func (s *seal) peer(address string, now time.Time) *peer {
 	return p
 }
 
-// forgetOldest makes room. What is forgotten costs a question when it is sent to
+// forgetOldestLocked makes room. What is forgotten costs a question when it is sent to
 // again, and opens nothing: that memory is the receiver's.
-func (s *seal) forgetOldest() {
+func (s *seal) forgetOldestLocked() {
 	var oldest *peer
 	for _, p := range s.peers {
 		if oldest == nil || p.used.Before(oldest.used) {
@@ -227,18 +212,18 @@ func (s *seal) forgetOldest() {
 	delete(s.sessions, oldest.session)
 }
 
-// pack seals a packet to a peer whose token is known. Called under mu.
-func (s *seal) pack(p *peer, b []byte) []byte {
+// packLocked seals a packet to a peer whose token is known.
+func (s *seal) packLocked(p *peer, b []byte) []byte {
 	p.counter++
 	return frame{kind: sealData, token: p.token, session: p.session, counter: p.counter, payload: b}.encode(s.primary())
 }
 
-// wait keeps a packet until the token is known. Called under mu.
-func (s *seal) wait(p *peer, b []byte, now time.Time) {
-	s.drop(p, now)
+// waitLocked keeps a packet until the token is known.
+func (s *seal) waitLocked(p *peer, b []byte, now time.Time) {
+	s.dropLocked(p, now)
 	if s.waiting >= maxWaiting {
 		for _, other := range s.peers {
-			s.drop(other, now)
+			s.dropLocked(other, now)
 		}
 	}
 	if s.waiting >= maxWaiting || len(p.waiting) >= maxWaitingEach {
@@ -252,17 +237,16 @@ func (s *seal) wait(p *peer, b []byte, now time.Time) {
 	s.waiting++
 }
 
-// drop gives up what has waited for too long. Called under mu.
-func (s *seal) drop(p *peer, now time.Time) {
+// dropLocked gives up what has waited for too long.
+func (s *seal) dropLocked(p *peer, now time.Time) {
 	if len(p.waiting) > 0 && now.Sub(p.earliest) > waitingFor {
 		s.waiting -= len(p.waiting)
 		p.waiting = nil
 	}
 }
 
-// ask returns the question for a peer's token, nil if it was asked a moment ago.
-// Called under mu.
-func (s *seal) ask(p *peer, now time.Time) []byte {
+// askLocked returns the question for a peer's token, nil if it was asked a moment ago.
+func (s *seal) askLocked(p *peer, now time.Time) []byte {
 	if !p.asked.IsZero() && now.Sub(p.asked) < askInterval {
 		return nil
 	}

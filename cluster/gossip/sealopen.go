@@ -1,7 +1,6 @@
 package gossip
 
 import (
-	"errors"
 	"net"
 	"time"
 
@@ -38,7 +37,7 @@ func (s *seal) open(p *memberlist.Packet) bool {
 	}
 	f, _, err := openFrame(p.Buf, *s.keys.Load())
 	if err != nil {
-		s.refuse(err)
+		s.metrics.drop(reasonOf(err))
 		return false
 	}
 	now := time.Now()
@@ -76,17 +75,6 @@ func (s *seal) sender(p *memberlist.Packet) string {
 	return from
 }
 
-func (s *seal) refuse(err error) {
-	switch {
-	case errors.Is(err, errTag):
-		s.metrics.drop(ReasonKey)
-	case errors.Is(err, ErrNewer):
-		s.metrics.drop(ReasonNewer)
-	default:
-		s.metrics.drop(ReasonGarbage)
-	}
-}
-
 // answer tells a process our token. A question may be an old one, played again:
 // its answer, which is shorter than it, then goes to a process that does not wait
 // for it. One that was asked of another address is nobody's here: else what was
@@ -102,7 +90,7 @@ func (s *seal) answer(f frame, now time.Time) {
 	if p := s.peers[f.from]; p != nil && p.token != 0 && p.token != f.token {
 		// It has started again or changed its token, or it is an old question:
 		// asking tells.
-		if hello := s.ask(p, now); hello != nil {
+		if hello := s.askLocked(p, now); hello != nil {
 			out = append(out, hello)
 		}
 	}
@@ -128,10 +116,10 @@ func (s *seal) answered(f frame, now time.Time) {
 		p.token, p.session, p.counter = f.token, token(), 0
 		s.sessions[p.session] = p
 	}
-	s.drop(p, now)
+	s.dropLocked(p, now)
 	var out [][]byte
 	for _, b := range p.waiting {
-		out = append(out, s.pack(p, b))
+		out = append(out, s.packLocked(p, b))
 	}
 	s.waiting -= len(p.waiting)
 	p.waiting = nil
@@ -149,7 +137,7 @@ func (s *seal) stale(f frame, now time.Time) {
 	address := ""
 	if p := s.sessions[f.session]; p != nil {
 		address = p.address
-		if hello := s.ask(p, now); hello != nil {
+		if hello := s.askLocked(p, now); hello != nil {
 			out = append(out, hello)
 		}
 	}

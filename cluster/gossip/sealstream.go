@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"encoding/binary"
 	"errors"
@@ -264,7 +265,7 @@ func (s *seal) acceptSealed(conn net.Conn) (net.Conn, error) {
 			s.metrics.drop(s.unsealed(first[0], conn))
 			return nil, errUnfit
 		}
-		return s.guarded(conn, &prefixed{first, conn}, true), nil
+		return s.guarded(conn, io.MultiReader(bytes.NewReader(first), conn), true), nil
 	}
 	hello, err := readPreface(conn, false)
 	if err != nil {
@@ -273,7 +274,7 @@ func (s *seal) acceptSealed(conn net.Conn) (net.Conn, error) {
 	}
 	f, key, err := openFrame(hello, *s.keys.Load())
 	if err != nil {
-		s.refuse(err)
+		s.metrics.drop(reasonOf(err))
 		return nil, errUnfit
 	}
 	s.mu.Lock()
@@ -308,26 +309,11 @@ func (s *seal) unsealed(first byte, conn io.Reader) string {
 	if _, err := io.ReadFull(conn, head[1:]); err != nil {
 		return ReasonGarbage
 	}
-	switch body, ours := s.unlabel(head); {
+	switch body, ours := unlabel(head, s.label); {
 	case !ours:
 		return ReasonLabel
-	case body[0] != mlEncrypted:
+	case body[0] != typeEncrypt:
 		return ReasonKey
 	}
 	return ReasonOld
-}
-
-// prefixed is a reader before which some bytes were read.
-type prefixed struct {
-	head []byte
-	rest io.Reader
-}
-
-func (p *prefixed) Read(b []byte) (int, error) {
-	if len(p.head) > 0 {
-		n := copy(b, p.head)
-		p.head = p.head[n:]
-		return n, nil
-	}
-	return p.rest.Read(b)
 }

@@ -1,9 +1,6 @@
 package gossip
 
 import (
-	"crypto/rand"
-	"encoding/binary"
-
 	"github.com/hashicorp/memberlist"
 )
 
@@ -59,12 +56,4 @@ func (g *Gossip) send(node memberlist.Node, message []byte) {
 			g.metrics.drop(ReasonUnreachable)
 		}
 	})
-}
-
-// nonce returns a random number.
-func nonce() uint64 {
-	var b [8]byte
-	// crypto/rand.Read never fails since Go 1.24; it ends the program instead.
-	_, _ = rand.Read(b[:])
-	return binary.BigEndian.Uint64(b[:])
 }

@@ -27,7 +27,7 @@ type sockets struct {
 	once    sync.Once
 	wg      sync.WaitGroup
 
-	directMu sync.Mutex
+	directMu sync.Mutex                      // guards direct
 	direct   map[netip.AddrPort]*net.UDPConn // see prefer
 }
 

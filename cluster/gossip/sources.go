@@ -12,7 +12,7 @@ import (
 // sources knows the addresses of the members, so that what comes from them goes
 // before what comes from strangers. An address proves nothing; see guard.
 type sources struct {
-	mu     sync.RWMutex
+	mu     sync.RWMutex // guards both maps
 	byPort map[netip.AddrPort]*neighbour
 	byIP   map[netip.Addr]int
 
@@ -36,7 +36,11 @@ func addrPort(n *memberlist.Node) (netip.AddrPort, bool) {
 	return netip.AddrPortFrom(ip.Unmap(), n.Port), ok
 }
 
-func (s *sources) add(n *memberlist.Node) {
+func (s *sources) add(n *memberlist.Node)    { s.count(n, 1) }
+func (s *sources) remove(n *memberlist.Node) { s.count(n, -1) }
+
+// count notes one process more or less at an address.
+func (s *sources) count(n *memberlist.Node, by int) {
 	a, ok := addrPort(n)
 	if !ok {
 		return
@@ -45,28 +49,16 @@ func (s *sources) add(n *memberlist.Node) {
 	defer s.mu.Unlock()
 	p := s.byPort[a]
 	if p == nil {
+		if by < 0 {
+			return
+		}
 		p = &neighbour{}
 		s.byPort[a] = p
 	}
-	p.processes++
-	s.byIP[a.Addr()]++
-}
-
-func (s *sources) remove(n *memberlist.Node) {
-	a, ok := addrPort(n)
-	if !ok {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p := s.byPort[a]
-	if p == nil {
-		return
-	}
-	if p.processes--; p.processes == 0 {
+	if p.processes += by; p.processes == 0 {
 		delete(s.byPort, a)
 	}
-	if s.byIP[a.Addr()]--; s.byIP[a.Addr()] <= 0 {
+	if s.byIP[a.Addr()] += by; s.byIP[a.Addr()] <= 0 {
 		delete(s.byIP, a.Addr())
 	}
 }

@@ -136,3 +136,10 @@ func TestQueueSendsRecordsFirstAndEachMessageOftenEnough(t *testing.T) {
 		t.Fatal(d, q.len())
 	}
 }
+
+// len returns the number of queued messages.
+func (q *queue) len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.items)
+}

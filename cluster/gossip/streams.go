@@ -24,7 +24,7 @@ type pool struct {
 	bytes    int // of all messages, beyond freeBytes of each
 	exchange chan struct{}
 
-	mu   sync.Mutex
+	mu   sync.Mutex // guards what follows, and whole of each stream
 	held int
 	open []*stream // by age
 }
@@ -66,7 +66,7 @@ type stream struct {
 	charged int
 	state   bool // it is a push/pull
 	slot    bool // it holds an exchange
-	whole   bool // may not be closed for another; under pool.mu
+	whole   bool // may not be closed for another; pool.mu guards it
 	once    sync.Once
 }
 
@@ -103,7 +103,7 @@ func (s *streamGuard) accepted(v *stream, out chan<- net.Conn, closed <-chan str
 		if errors.Is(err, io.EOF) && len(v.b) == 0 || errors.Is(err, errUnfit) {
 			return // a port scan or a health check; what the seal has refused and counted
 		}
-		reason := dropReason(err)
+		reason := reasonOf(err)
 		s.guard.drop(reason)
 		s.guard.warn(reason, "a stream", err)
 		return
@@ -216,7 +216,7 @@ func broken(err error) bool {
 func (v *stream) Read(p []byte) (int, error) {
 	if v.answer && !v.read && v.err == nil {
 		if v.err = v.fill(); v.err != nil && !broken(v.err) {
-			v.guard.drop(dropReason(v.err))
+			v.guard.drop(reasonOf(v.err))
 		}
 	}
 	if v.err != nil {

@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/hashicorp/memberlist"
 )
 
 // TestStreamsAreBounded: what a stream announces costs nothing before it has come,
@@ -81,9 +79,7 @@ func TestOldestStoppedStreamMakesRoom(t *testing.T) {
 
 // TestLengthsAreNotBelieved: a stream costs what has come of it.
 func TestLengthsAreNotBelieved(t *testing.T) {
-	conf := memberlist.DefaultLANConfig()
-	conf.Keyring, _ = memberlist.NewKeyring(nil, key(1))
-	g, _ := newTestGuard(conf)
+	g, _ := newTestGuard(key(1))
 	c, other := net.Pipe()
 	v := stream{Conn: c, guard: g, pool: &pool{size: sizeMember, bytes: sizeMember}}
 	go func() {

@@ -3,6 +3,7 @@ package gossip
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -84,17 +85,7 @@ func decodeMessage(r reader) (Message, error) {
 type Order [3]uint64
 
 // Compare returns -1, 0 or 1 as o is before, equal to or after p.
-func (o Order) Compare(p Order) int {
-	for i := range o {
-		switch {
-		case o[i] < p[i]:
-			return -1
-		case o[i] > p[i]:
-			return 1
-		}
-	}
-	return 0
-}
+func (o Order) Compare(p Order) int { return slices.Compare(o[:], p[:]) }
 
 func (w *writer) order(o Order) {
 	for _, v := range o {

@@ -1,19 +1,13 @@
 package register
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/state"
 )
-
-// MaxValue is the largest Value of a [Command] in bytes. The record travels in
-// every snapshot and is written whole at each decision, so it stays small.
-const MaxValue = 32 << 10
-
-// MaxCommandID is the largest length of a [Command] ID in bytes.
-const MaxCommandID = 128
 
 var (
 	// ErrNoMajority says that no leader with a majority of the voters answered.
@@ -38,9 +32,6 @@ var (
 	ErrUnknownVoter = errors.New("not a live member")
 	// ErrNothingKnown refuses a Recover on a member that knows no record.
 	ErrNothingKnown = errors.New("this member knows no cluster, use init")
-	// ErrBadCommand refuses a command without an ID, or with a value or an ID
-	// that is too long.
-	ErrBadCommand = errors.New("bad command")
 	// ErrBehind refuses a Recover on a member while another listed one holds
 	// a newer record: recover there.
 	ErrBehind = errors.New("another listed member holds a newer record")
@@ -48,64 +39,6 @@ var (
 	// is there: a name is there twice, or this member has only just started.
 	ErrTooEarly = errors.New("wait a few seconds")
 )
-
-// Version numbers a state of the record. Versions are ordered
-// lexicographically and only ever grow. Within one Recovery a Version has one
-// value, ever.
-type Version struct {
-	// Recovery is the recovery generation, raised by [Node.Recover] alone.
-	Recovery uint64 `json:"recovery"`
-	// Epoch is raised by commands with NewEpoch.
-	Epoch uint64 `json:"epoch"`
-	// Revision is raised by every applied command.
-	Revision uint64 `json:"revision"`
-}
-
-// Compare returns -1, 0 or +1 as v is before, equal to or after o.
-func (v Version) Compare(o Version) int {
-	return cmp.Or(cmp.Compare(v.Recovery, o.Recovery), cmp.Compare(v.Epoch, o.Epoch),
-		cmp.Compare(v.Revision, o.Revision))
-}
-
-// String prints v as "r0/e7/12": recovery, epoch, revision.
-func (v Version) String() string { return fmt.Sprintf("r%d/e%d/%d", v.Recovery, v.Epoch, v.Revision) }
-
-// Record is the replicated record. Its zero value, with revision 0, is the
-// record of a new cluster: nothing was decided yet.
-type Record struct {
-	Version
-	// Value is opaque to this package and must not be modified.
-	Value []byte `json:"value,omitempty"`
-	// CommandID is the ID of the command that wrote Value.
-	CommandID string `json:"command_id,omitempty"`
-}
-
-// Command asks for a new Value. It is applied only while Expect is the
-// record's version, and then raises Revision (and Epoch with NewEpoch).
-type Command struct {
-	// ID makes the command idempotent: sent several times it is applied once,
-	// and every copy gets the same answer. It must be unique, 1 to
-	// [MaxCommandID] bytes.
-	ID string `json:"id"`
-	// Expect is the version that the command was validated against.
-	Expect Version `json:"expect"`
-	// NewEpoch also raises the epoch.
-	NewEpoch bool `json:"new_epoch,omitempty"`
-	// Value replaces the record's value, at most [MaxValue] bytes.
-	Value []byte `json:"value,omitempty"`
-}
-
-// Validate returns an error that wraps [ErrBadCommand] when c cannot be
-// proposed.
-func (c Command) Validate() error {
-	switch {
-	case c.ID == "" || len(c.ID) > MaxCommandID:
-		return fmt.Errorf("%w: the id must have 1 to %d bytes, it has %d", ErrBadCommand, MaxCommandID, len(c.ID))
-	case len(c.Value) > MaxValue:
-		return fmt.Errorf("%w: the value has %d bytes, at most %d are allowed", ErrBadCommand, len(c.Value), MaxValue)
-	}
-	return nil
-}
 
 // RefusedError says that a command was not applied because the record had
 // moved on. Current is the record that won.
@@ -128,6 +61,23 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("refused: the record is at %s (written by %q), the command expected %s",
 		e.Current.Version, e.Current.CommandID, e.Expect)
 }
+
+// What is decided is in package state, with the file that holds it.
+type (
+	// Version numbers a state of the record.
+	Version = state.Version
+	// Record is the replicated record.
+	Record = state.Record
+	// Command asks for a new value of the record.
+	Command = state.Command
+)
+
+// MaxValue is the largest Value of a [Command] in bytes.
+const MaxValue = state.MaxValue
+
+// ErrBadCommand refuses a command without an ID, or with a value or an ID that is
+// too long.
+var ErrBadCommand = state.ErrBadCommand
 
 // Member is what the register must know of a member of the gossip. A member
 // announces its own with [Node.Self]; the glue collects the others' and hands
@@ -170,7 +120,7 @@ const (
 	// StateFollower: knows the cluster and its record, does not vote.
 	StateFollower State = "follower"
 	// StateStopped: out of the vote after a write error, until a write works
-	// again (see Timing.Probe). It still follows.
+	// again (see Core.Revive). It still follows.
 	StateStopped State = "stopped"
 )
 
@@ -279,10 +229,6 @@ type Config struct {
 	BootstrapExpect int
 	// MaxVoters is the largest number of voters. Default 5.
 	MaxVoters int
-	// Unwilling keeps this member from ever being made a voter.
-	Unwilling bool
-	// Timings; the zero value of each means its default.
-	Timing Timing
 	// Transport is required.
 	Transport Transport
 	// Logger is required.
@@ -313,5 +259,5 @@ func (c Config) Validate() error {
 	if c.BootstrapExpect < 0 {
 		errs = append(errs, fmt.Errorf("register: BootstrapExpect is %d, want 0 (off) or more", c.BootstrapExpect))
 	}
-	return errors.Join(append(errs, c.Timing.Validate())...)
+	return errors.Join(errs...)
 }

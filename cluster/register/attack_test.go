@@ -6,6 +6,8 @@ import (
 
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/state"
 )
 
 // forged is a message to h as it belongs to its generation. With a proof it is
@@ -13,7 +15,7 @@ import (
 func forged(h *simHost, from uint64, proof bool, k kind, payload []byte, edit func(env *envelope)) []byte {
 	c := h.core
 	env := envelope{
-		kind: k, cluster: c.cluster, generation: c.generation, origin: c.origin, from: from, to: c.disk, age: 0,
+		kind: k, scope: c.own(), from: from, to: c.Disk, age: 0,
 		stamp: 12345, payload: payload,
 	}
 	if proof {
@@ -48,10 +50,10 @@ type attack struct {
 func raftAttack(name string, t pb.MessageType, edit func(h *simHost, m *pb.Message)) attack {
 	return attack{name: name, kind: kindRaft, make: func(h *simHost, from uint64) []byte {
 		c := h.core
-		last := c.log.last()
+		last := c.Log.Last()
 		m := &pb.Message{
-			Type: t.Enum(), From: new(from), To: new(c.disk), Term: new(c.term),
-			Index: new(last.index), LogTerm: new(last.term),
+			Type: t.Enum(), From: new(from), To: new(c.Disk), Term: new(c.term),
+			Index: new(last.Index), LogTerm: new(last.Term),
 		}
 		edit(h, m)
 		return raftPayload(m)
@@ -71,17 +73,17 @@ func forgedEntry(h *simHost, m *pb.Message) {
 	r, _ := h.core.known()
 	m.Entries = []*pb.Entry{{
 		Index: new(m.GetIndex() + 1), Term: new(m.GetTerm()),
-		Data: encodeCommand(Command{ID: "attacker", Expect: r.Version, NewEpoch: true, Value: []byte("attacker")}),
+		Data: Command{ID: "attacker", Expect: r.Version, NewEpoch: true, Value: []byte("attacker")}.Encode(),
 	}}
 	m.Commit = new(m.GetIndex() + 1)
 }
 
 func forgedSnapshot(h *simHost, m *pb.Message, index uint64) {
-	mach := machine{names: h.core.machine.names, record: Record{
-		Version: Version{Recovery: h.core.generation, Epoch: index, Revision: index}, Value: []byte("attacker"), CommandID: "attacker",
+	mach := state.Machine{Names: h.core.Machine.Names, Record: Record{
+		Version: Version{Recovery: h.core.Generation, Epoch: index, Revision: index}, Value: []byte("attacker"), CommandID: "attacker",
 	}}
-	m.Snapshot = &pb.Snapshot{Data: mach.encode(), Metadata: &pb.SnapshotMetadata{
-		ConfState: h.core.log.conf, Index: new(index), Term: new(m.GetTerm()),
+	m.Snapshot = &pb.Snapshot{Data: mach.Encode(), Metadata: &pb.SnapshotMetadata{
+		ConfState: h.core.Log.Conf, Index: new(index), Term: new(m.GetTerm()),
 	}}
 }
 
@@ -108,9 +110,9 @@ func attacks() []attack {
 	}
 	out := []attack{
 		forgotten("knows of more promises", kindAsk, func(_ *simHost, env *envelope) { env.seen = math.MaxUint64 }),
-		forgotten("knows of one promise more", kindAnswer, func(h *simHost, env *envelope) { env.seen = h.core.promises + 1 }),
+		forgotten("knows of one promise more", kindAnswer, func(h *simHost, env *envelope) { env.seen = h.core.Promises + 1 }),
 		forgotten("spreads that others know of more", kindAsk, func(h *simHost, env *envelope) {
-			env.known = map[uint64]uint64{h.core.disk: math.MaxUint64}
+			env.known = map[uint64]uint64{h.core.Disk: math.MaxUint64}
 		}),
 		forgotten("has promised more than anybody", kindAsk, func(_ *simHost, env *envelope) { env.promises = math.MaxUint64 }),
 		forgotten("has applied more than anybody", kindAsk, func(_ *simHost, env *envelope) { env.commit = math.MaxUint64 }),
@@ -146,8 +148,8 @@ func attacks() []attack {
 			return func(env *envelope) { env.generation, env.origin = 7, 9 }
 		}),
 		{name: "offers a generation", kind: kindOffer, make: func(h *simHost, from uint64) []byte {
-			o := offer{conf: &pb.ConfState{Voters: []uint64{from, h.core.disk}}, machine: machine{
-				names: map[uint64]string{from: "px9", h.core.disk: h.name}, record: Record{Version: Version{Recovery: 3}},
+			o := offer{conf: &pb.ConfState{Voters: []uint64{from, h.core.Disk}}, machine: state.Machine{
+				Names: map[uint64]string{from: "px9", h.core.Disk: h.name}, Record: Record{Version: Version{Recovery: 3}},
 			}}
 			return o.encode()
 		}, edit: func(*simHost) func(*envelope) {

@@ -3,14 +3,16 @@ package register
 import (
 	"slices"
 	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/voters"
 )
 
 // hint takes an announcement that nobody has proved: it may be news, so the
 // voters are asked. An announcement that is an old one or an invented one costs
 // a question, and nothing else.
 func (c *Core) hint(env *envelope, a *announcement) {
-	if c.cluster != 0 && c.failed == nil {
-		if !c.same(env) && env.cluster == c.cluster || c.lead == 0 {
+	if c.Cluster != 0 && c.failed == nil {
+		if !c.same(env) && env.cluster == c.Cluster || c.lead == 0 {
 			c.challenge(env.from)
 		}
 		return
@@ -20,7 +22,7 @@ func (c *Core) hint(env *envelope, a *announcement) {
 	case v == nil:
 		c.askVotersNow()
 		c.challenge(env.from)
-	case env.cluster != v.cluster || env.generation != v.generation || env.origin != v.origin:
+	case env.scope != v.scope:
 		c.challenge(env.from)
 	case a.record.Version.Compare(v.record.Version) > 0 || a.index > v.index || a.leader != 0 && a.leader != v.leader:
 		if a.leader == v.leader && c.challenge(v.leader) {
@@ -36,9 +38,7 @@ func (c *Core) askVotersNow() bool {
 		return false
 	}
 	c.askTurn++
-	for _, id := range c.followed() {
-		c.sendAsk(id)
-	}
+	c.askAll(c.followed())
 	return true
 }
 
@@ -46,8 +46,8 @@ func (c *Core) askVotersNow() bool {
 func (c *Core) followed() []uint64 {
 	var ids []uint64
 	if c.view != nil {
-		for _, id := range confIDs(c.view.conf) {
-			if isVoter(c.view.conf, id) {
+		for _, id := range voters.IDs(c.view.conf) {
+			if voters.Has(c.view.conf, id) {
 				ids = append(ids, id)
 			}
 		}
@@ -57,14 +57,14 @@ func (c *Core) followed() []uint64 {
 			ids = append(ids, m.Disk)
 		}
 	}
-	ids = slices.DeleteFunc(ids, func(id uint64) bool { return id == c.disk })
+	ids = slices.DeleteFunc(ids, func(id uint64) bool { return id == c.Disk })
 	slices.Sort(ids)
 	return slices.Compact(ids)
 }
 
 // follow takes an answer, for a member that does not vote.
 func (c *Core) follow(w *word) {
-	if v := c.view; v != nil && w.follows(v) && w.said.bare && w.said.record.Version == v.record.Version {
+	if v := c.view; v != nil && w.scope == v.scope && w.said.bare && w.said.record.Version == v.record.Version {
 		w.said.record, w.said.bare = v.record, false
 	}
 	leader := c.leader()
@@ -79,7 +79,7 @@ func (c *Core) follow(w *word) {
 		c.askVotersNow()
 		return
 	}
-	if w.follows(v) {
+	if w.scope == v.scope {
 		c.heed(w)
 	}
 	if before == nil || v.record.Version != before.record.Version || leader != v.leader {
@@ -90,19 +90,14 @@ func (c *Core) follow(w *word) {
 	}
 }
 
-// follows says that a word speaks of the generation that is followed.
-func (w *word) follows(v *view) bool {
-	return w.cluster == v.cluster && w.generation == v.generation && w.origin == v.origin
-}
-
 // heed takes from a voter's answer, which changed nothing or was believed, how
 // fresh it is, and asks the others where it says something that they must confirm.
 func (c *Core) heed(w *word) {
 	v := c.view
-	if !isVoter(v.conf, w.disk) {
+	if !voters.Has(v.conf, w.disk) {
 		return
 	}
-	names := func(o *word) bool { return c.spoke(o) && o.follows(v) && o.said.leader == w.said.leader }
+	names := func(o *word) bool { return c.spoke(o) && o.scope == v.scope && o.said.leader == w.said.leader }
 	switch {
 	case w.said.leader != 0 && w.said.leader != v.leader && c.most(v.conf, names):
 		v.leader = w.said.leader
@@ -117,7 +112,7 @@ func (c *Core) heed(w *word) {
 	switch {
 	case v.backers == 0:
 	case w.disk == v.leader:
-		c.credit(w.told, w.touchedAge)
+		c.fresh.credit(w.told, w.touchedAge)
 	default:
 		c.creditMost()
 	}
@@ -129,9 +124,9 @@ func (c *Core) creditMost() {
 	for _, id := range sortedKeys(c.words) {
 		w := c.words[id]
 		if w.touchedAge < never && c.most(c.view.conf, func(o *word) bool {
-			return c.spoke(o) && o.follows(c.view) && o.said.index <= c.view.index && o.touched() >= w.touched()
+			return c.spoke(o) && o.scope == c.view.scope && o.said.index <= c.view.index && o.touched() >= w.touched()
 		}) {
-			c.credit(w.told, w.touchedAge)
+			c.fresh.credit(w.told, w.touchedAge)
 		}
 	}
 }
@@ -154,18 +149,18 @@ func (c *Core) believes(w *word) bool {
 		return c.outnumbers(w)
 	case c.overrules(w):
 		return true
-	case w.follows(v):
+	case w.scope == v.scope:
 		if v.backers == 0 || w.said.index <= v.index || w.said.record.Version.Compare(v.record.Version) < 0 {
 			return false
 		}
 		near := w.said.index-v.index < countLeap &&
 			w.said.record.Epoch-v.record.Epoch < countLeap && w.said.record.Revision-v.record.Revision < countLeap
-		led := near && w.disk == v.leader && isVoter(v.conf, w.disk)
+		led := near && w.disk == v.leader && voters.Has(v.conf, w.disk)
 		// What leaps is not a lone voter's to say.
 		lone := near && (c.onlyOther(w) || c.now-v.heardAt > viewFor)
 		return led || c.most(v.conf, func(o *word) bool { return c.spoke(o) && w.confirmedBy(o) }) ||
 			!c.inTouch(silentFor) && c.confirms(w) && (c.backers(w) >= settled || lone)
-	case w.cluster == v.cluster && later(w.generation, w.origin, v.generation, v.origin) && !c.inTouch(silentFor):
+	case w.cluster == v.cluster && w.later(v.scope) && !c.inTouch(silentFor):
 		// Not a recovery that nobody has followed yet, while the majority of the
 		// generation before it answers.
 		return w.generation-v.generation < countLeap && c.supported(w)
@@ -188,16 +183,16 @@ func (c *Core) overrules(w *word) bool {
 		return false
 	}
 	lower := func(o *word) bool {
-		return c.spoke(o) && o.sameScope(w) && (o.said.index < v.index || o.said.record.Version.Compare(v.record.Version) < 0)
+		return c.spoke(o) && o.scope == w.scope && (o.said.index < v.index || o.said.record.Version.Compare(v.record.Version) < 0)
 	}
-	return !w.follows(v) || !lower(w) || c.now-v.since > wordFor && c.working(w) && c.most(w.said.conf, lower)
+	return w.scope != v.scope || !lower(w) || c.now-v.since > wordFor && c.working(w) && c.most(w.said.conf, lower)
 }
 
 // onlyOther says that a word is of the only voter of what is known here that is not
 // a former disk of this member: of two there is no other majority.
 func (c *Core) onlyOther(w *word) bool {
-	return isVoter(c.view.conf, w.disk) && !slices.ContainsFunc(confIDs(c.view.conf), func(id uint64) bool {
-		return id != w.disk && isVoter(c.view.conf, id) && c.view.names[id] != c.name
+	return voters.Has(c.view.conf, w.disk) && !slices.ContainsFunc(voters.IDs(c.view.conf), func(id uint64) bool {
+		return id != w.disk && voters.Has(c.view.conf, id) && c.view.names[id] != c.Name
 	})
 }
 
@@ -207,13 +202,7 @@ func (c *Core) confirms(w *word) bool { return c.supported(w) && c.outnumbers(w)
 
 // backers counts the voters that a word announces which say the same.
 func (c *Core) backers(w *word) int {
-	n := 0
-	for _, id := range confIDs(w.said.conf) {
-		if o := c.words[id]; id != c.disk && isVoter(w.said.conf, id) && c.spoke(o) && w.confirmedBy(o) {
-			n++
-		}
-	}
-	return n
+	return c.count(w.said.conf, func(o *word) bool { return c.spoke(o) && w.confirmedBy(o) })
 }
 
 // outnumbers says that a majority of the voters that this member knows of says
@@ -237,16 +226,16 @@ func (c *Core) outnumbers(w *word) bool {
 
 // adopt makes what a word announces what is known here.
 func (c *Core) adopt(w *word) {
-	next := &view{cluster: w.cluster, generation: w.generation, origin: w.origin, announcement: w.said, heardAt: c.now, since: c.now}
+	next := &view{scope: w.scope, announcement: w.said, heardAt: c.now, since: c.now}
 	if c.supported(w) {
 		next.backers = c.backers(w)
 	}
-	if v := c.view; v != nil && w.follows(v) && v.backers > 0 && w.said.index >= v.index {
+	if v := c.view; v != nil && w.scope == v.scope && v.backers > 0 && w.said.index >= v.index {
 		// Who leads is a matter of its own: see heed.
 		next.leader, next.backers = v.leader, max(v.backers, next.backers)
 	} else {
-		c.freshAt = 0
-		names := func(o *word) bool { return c.spoke(o) && o.sameScope(w) && o.said.leader == next.leader }
+		c.fresh.at = 0
+		names := func(o *word) bool { return c.spoke(o) && o.scope == w.scope && o.said.leader == next.leader }
 		if !c.most(w.said.conf, names) {
 			next.leader = 0
 		}

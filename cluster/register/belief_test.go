@@ -3,13 +3,12 @@ package register
 import (
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
-	"slices"
 	"testing"
 	"time"
 
 	pb "go.etcd.io/raft/v3/raftpb"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/state"
 )
 
 // followerSim is a cluster of three with a follower, px5, that is not willing
@@ -28,7 +27,7 @@ func followerSim(t *testing.T) (*sim, *simHost) {
 	}
 	s.run(s.now+2*time.Second, nil)
 	f := s.hosts[5]
-	if f.core.cluster != 0 || f.core.view == nil {
+	if f.core.Cluster != 0 || f.core.view == nil {
 		t.Fatalf("px5 is no follower: %s", s.describe())
 	}
 	return s, f
@@ -44,9 +43,9 @@ func TestAFollowerBelievesNoOneSender(t *testing.T) {
 				t.Run(fmt.Sprintf("%x/%s/%d", largest, who, k), func(t *testing.T) {
 					s, f := followerSim(t)
 					v := f.core.view
-					from := s.hosts[1].core.disk
+					from := s.hosts[1].core.Disk
 					if from == v.leader {
-						from = s.hosts[2].core.disk
+						from = s.hosts[2].core.Disk
 					}
 					if who == "a stranger" {
 						from = 0xbad
@@ -58,7 +57,7 @@ func TestAFollowerBelievesNoOneSender(t *testing.T) {
 					invented.conf, invented.names = &pb.ConfState{Voters: []uint64{from}, AutoLeave: new(false)}, map[uint64]string{from: "px1"}
 					for _, a := range []announcement{a, invented} {
 						f.receive(forged(f, from, who == "a voter", k, a.encode(), func(env *envelope) {
-							env.cluster, env.generation, env.origin = v.cluster, v.generation, v.origin
+							env.scope = v.scope
 						}))
 						f.receive(forged(f, from, who == "a voter", k, a.encode(), func(env *envelope) { env.cluster, env.generation = 0xdead, 0 }))
 						later := a
@@ -110,10 +109,10 @@ func TestANewcomerBelievesTheMajority(t *testing.T) {
 		t.Fatalf("it believes %+v", n.core.view)
 	}
 	n.receive(forged(n, 0xbad, true, kindRaft, raftPayload(&pb.Message{
-		Type: pb.MsgHeartbeat.Enum(), From: new(uint64(0xbad)), To: new(n.core.disk), Term: new(uint64(9)),
+		Type: pb.MsgHeartbeat.Enum(), From: new(uint64(0xbad)), To: new(n.core.Disk), Term: new(uint64(9)),
 	}), func(env *envelope) { env.cluster = 0xdead }))
 	s.run(s.now+300*time.Millisecond, nil)
-	if c, _, _ := n.core.scope(); c != s.hosts[0].core.cluster {
+	if c := n.core.scope().cluster; c != s.hosts[0].core.Cluster {
 		t.Errorf("it follows %x, not the three", c)
 	}
 }
@@ -126,9 +125,9 @@ func TestAnOfferThatNobodyProvesIsNothing(t *testing.T) {
 	h := s.hosts[0]
 	h.start()
 	s.run(time.Second, nil)
-	o := offer{conf: &pb.ConfState{Voters: []uint64{77, h.core.disk}}, machine: machine{names: map[uint64]string{77: "px1", h.core.disk: "px0"}}}
+	o := offer{conf: &pb.ConfState{Voters: []uint64{77, h.core.Disk}}, machine: state.Machine{Names: map[uint64]string{77: "px1", h.core.Disk: "px0"}}}
 	h.receive(forged(h, 77, false, kindOffer, o.encode(), func(env *envelope) { env.cluster = 5 }))
-	if s.run(s.now+time.Second, nil); h.core.cluster != 0 {
+	if s.run(s.now+time.Second, nil); h.core.Cluster != 0 {
 		t.Error("an empty voter takes an offer that nobody has proved")
 	}
 	s = quietSim(t, 1, 3)
@@ -137,12 +136,12 @@ func TestAnOfferThatNobodyProvesIsNothing(t *testing.T) {
 		other.crash()
 	}
 	s.run(s.now+10*time.Second, nil)
-	from := s.hosts[0].core.disk
-	o = offer{conf: &pb.ConfState{Voters: []uint64{from, h.core.disk}}, machine: machine{
-		names: map[uint64]string{from: "px0", h.core.disk: "px2"}, record: Record{Version: Version{Recovery: 1}},
+	from := s.hosts[0].core.Disk
+	o = offer{conf: &pb.ConfState{Voters: []uint64{from, h.core.Disk}}, machine: state.Machine{
+		Names: map[uint64]string{from: "px0", h.core.Disk: "px2"}, Record: Record{Version: Version{Recovery: 1}},
 	}}
 	h.receive(forged(h, from, false, kindOffer, o.encode(), func(env *envelope) { env.generation, env.origin = 1, 5 }))
-	if s.run(s.now+time.Second, nil); h.core.generation != 0 {
+	if s.run(s.now+time.Second, nil); h.core.Generation != 0 {
 		t.Error("a voter without its majority takes a recovery that nobody has proved")
 	}
 }
@@ -151,7 +150,7 @@ func TestAnOfferThatNobodyProvesIsNothing(t *testing.T) {
 func TestEchoes(t *testing.T) {
 	s := quietSim(t, 1, 3)
 	c := s.hosts[0].core
-	one, two := s.hosts[1].core.disk, s.hosts[2].core.disk
+	one, two := s.hosts[1].core.Disk, s.hosts[2].core.Disk
 	env := envelope{from: one, echo: c.stampFor(one)}
 	if _, ok := c.echoed(&env); !ok {
 		t.Error("its own stamp proves nothing")
@@ -170,59 +169,5 @@ func TestEchoes(t *testing.T) {
 	}
 	if env.echo = c.stampFor(one) + uint64(time.Second/time.Microsecond); c.prove(&env).proven {
 		t.Error("a stamp that was not sent yet proves something")
-	}
-}
-
-// The last file that held a cluster, and the last one that held a decision, stay
-// however often the disk is given up, and whatever the clock says.
-func TestTheLastCopyIsNeverPruned(t *testing.T) {
-	dir := t.TempDir()
-	d, err := openDisk(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.close()
-	// What an older version has set aside, with a clock that was far ahead.
-	for i := range 5 {
-		name := fmt.Sprintf("%s%s209901%02dT000000.000000000", d.path(), lostInfix, i+1)
-		if err := os.WriteFile(name, []byte("older"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	im := func(cluster, revision uint64) []byte {
-		i := image{name: "px0", disk: 7 + revision, cluster: cluster, seen: map[uint64]uint64{}}
-		if cluster != 0 {
-			i.log = genesis(&pb.ConfState{Voters: []uint64{i.disk}})
-			i.machine = machine{names: map[uint64]string{i.disk: "px0"}, record: Record{Version: Version{Revision: revision}, Value: []byte("pxc-2")}}
-		}
-		return i.encode()
-	}
-	bodies := [][]byte{im(1, 3), im(1, 4), im(2, 0)}
-	for range 6 {
-		bodies = append(bodies, im(0, 0))
-	}
-	for _, b := range bodies {
-		if err := d.write(b, true); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := d.setAside(); err != nil {
-		t.Fatal(err)
-	}
-	left, err := d.asides()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var held []string
-	for _, a := range left {
-		if i := a.image(); i != nil {
-			held = append(held, fmt.Sprintf("%d/%d", i.cluster, i.machine.record.Revision))
-		}
-	}
-	if want := []string{"1/4", "2/0", "0/0", "0/0", "0/0"}; !slices.Equal(held, want) {
-		t.Errorf("left are %v, want %v", held, want)
-	}
-	if old, _ := filepath.Glob(d.path() + lostInfix + "2099*"); len(old) > 0 {
-		t.Errorf("dated ones are older than numbered ones: %v are left", old)
 	}
 }

@@ -6,6 +6,9 @@ import (
 
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/state"
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/voters"
 )
 
 // leadership is what this member knows of who leads, beside what raft does.
@@ -53,11 +56,11 @@ func (c *Core) admit(m *pb.Message, env *envelope, p proof) bool {
 	if m.GetType() == pb.MsgTimeoutNow {
 		return m.GetTerm() == own && c.lead == env.from && c.now-p.at <= silentFor
 	}
-	if asks && !slices.Contains(confIDs(c.authority()), env.from) && !c.strangerMayAsk() {
+	if asks && !slices.Contains(voters.IDs(c.authority()), env.from) && !c.strangerMayAsk() {
 		return false
 	}
 	if m.GetTerm() > own && raises(m) && !c.termMayBe(m.GetTerm(), own) && !c.repeatsTerm(env.from, m.GetTerm()) {
-		c.challengeAll(confIDs(c.authority()))
+		c.challengeAll(voters.IDs(c.authority()))
 		return false
 	}
 	return true
@@ -67,7 +70,7 @@ func (c *Core) admit(m *pb.Message, env *envelope, p proof) bool {
 // ask for its vote. It may have been made a voter since, and this vote may be
 // the one that it needs; but only while there has been no leader for a while.
 func (c *Core) strangerMayAsk() bool {
-	return c.lead == 0 && c.now-max(c.ledAt, c.started) > silentFor
+	return c.lead == 0 && c.leaderless() > silentFor
 }
 
 // leads says that the sender of m leads its term, as far as this member can know:
@@ -93,12 +96,10 @@ func (c *Core) leads(m *pb.Message, env *envelope) bool {
 }
 
 func (c *Core) askAboutClaim(cl *claim) {
-	if !c.due(&cl.askedAt, c.timing.Heartbeat) {
+	if !c.due(&cl.askedAt, heartbeat) {
 		return
 	}
-	for _, id := range confIDs(c.authority()) {
-		c.sendAsk(id)
-	}
+	c.askAll(voters.IDs(c.authority()))
 }
 
 // judgeClaims accepts the leader that a majority names.
@@ -133,12 +134,12 @@ func (c *Core) notTooFar(m *pb.Message) bool {
 		return true
 	}
 	index := m.GetSnapshot().GetMetadata().GetIndex()
-	mach, err := decodeMachine(m.GetSnapshot().GetData())
-	if err != nil || mach.record.Recovery != c.generation && !c.cfg.hooks.obeyGeneration {
+	mach, err := state.DecodeMachine(m.GetSnapshot().GetData())
+	if err != nil || mach.Record.Recovery != c.Generation && !c.cfg.hooks.obeyGeneration {
 		c.counters.DroppedGarbage++
 		return false
 	}
-	v, own := mach.record.Version, c.machine.record.Version
+	v, own := mach.Record.Version, c.Machine.Record.Version
 	if index <= c.lastIndex()+countLeap && v.Epoch <= own.Epoch+countLeap && v.Revision <= own.Revision+countLeap {
 		return true
 	}
@@ -148,7 +149,7 @@ func (c *Core) notTooFar(m *pb.Message) bool {
 	}) {
 		return true
 	}
-	c.challengeAll(confIDs(c.authority()))
+	c.challengeAll(voters.IDs(c.authority()))
 	return false
 }
 
@@ -160,12 +161,12 @@ func (c *Core) mostOrLater(yes func(w *word) bool) bool {
 	if c.most(c.authority(), yes) {
 		return true
 	}
-	if c.log == nil || c.lead != 0 || c.leaderless() <= silentFor {
+	if c.Log == nil || c.lead != 0 || c.leaderless() <= silentFor {
 		return false
 	}
 	for _, id := range sortedKeys(c.words) {
 		w := c.words[id]
-		if c.spoke(w) && c.ownWord(w) && w.said.index > c.log.applied.index && c.several(w.said.conf, yes) {
+		if c.spoke(w) && c.ownWord(w) && w.said.index > c.Log.Applied.Index && c.several(w.said.conf, yes) {
 			return true
 		}
 	}
@@ -175,13 +176,7 @@ func (c *Core) mostOrLater(yes func(w *word) bool) bool {
 // several says that yes holds for a majority of a configuration that others
 // announce, and for more than one voter: one alone is no majority of a later one.
 func (c *Core) several(conf *pb.ConfState, yes func(w *word) bool) bool {
-	n := 0
-	for _, id := range confIDs(conf) {
-		if w := c.words[id]; isVoter(conf, id) && id != c.disk && c.current(w) && yes(w) {
-			n++
-		}
-	}
-	return n > 1 && c.most(conf, yes)
+	return c.count(conf, yes) > 1 && c.most(conf, yes)
 }
 
 func (c *Core) accept(of leadership) {
@@ -189,8 +184,8 @@ func (c *Core) accept(of leadership) {
 		return
 	}
 	c.accepted = of
-	if c.log.hard.GetTerm() == of.term && c.log.hard.GetVote() == 0 {
-		c.log.hard = c.pinned(c.log.hard)
+	if c.Log.Hard.GetTerm() == of.term && c.Log.Hard.GetVote() == 0 {
+		c.Log.Hard = c.pinned(c.Log.Hard)
 		c.lazily()
 	}
 }
@@ -199,7 +194,7 @@ func (c *Core) accept(of leadership) {
 // in a term counts as this disk's vote in it. It never gives another one
 // anyway; and after a start it knows whom it followed without asking anybody.
 func (c *Core) pinned(hs *pb.HardState) *pb.HardState {
-	if hs.GetVote() != 0 || c.accepted.leader == 0 || c.accepted.term != hs.GetTerm() || c.accepted.leader == c.disk {
+	if hs.GetVote() != 0 || c.accepted.leader == 0 || c.accepted.term != hs.GetTerm() || c.accepted.leader == c.Disk {
 		return hs
 	}
 	hs = proto.Clone(hs).(*pb.HardState)

@@ -6,6 +6,8 @@ import (
 
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/state"
 )
 
 // Whom a voter has followed without having voted for it is written down as its
@@ -24,14 +26,14 @@ func TestTheLeaderThatIsFollowedIsWrittenDown(t *testing.T) {
 	h.start()
 	s.run(s.now+3*time.Second, nil)
 	lead := s.leader()
-	if lead == nil || h.core.lead != lead.core.disk {
+	if lead == nil || h.core.lead != lead.core.Disk {
 		t.Fatalf("%s follows nobody: %s", h.name, s.describe())
 	}
 	if h.core.vote != 0 {
 		t.Fatal("it has voted in this term, which proves nothing")
 	}
-	if got := h.core.log.hard.GetVote(); got != lead.core.disk {
-		t.Errorf("its file says that it voted for %x, want %x", got, lead.core.disk)
+	if got := h.core.Log.Hard.GetVote(); got != lead.core.Disk {
+		t.Errorf("its file says that it voted for %x, want %x", got, lead.core.Disk)
 	}
 }
 
@@ -41,10 +43,10 @@ func TestWhatWasSaidBeforeSomebodyLedIsLost(t *testing.T) {
 	s, leader, a, b := three(t, 1)
 	s.decide(t, leader, "first")
 	s.run(s.now+time.Second, nil)
-	last := b.core.log.last()
-	m := &pb.Message{Type: pb.MsgApp.Enum(), Term: new(b.core.term + 1), Index: new(last.index), LogTerm: new(last.term)}
+	last := b.core.Log.Last()
+	m := &pb.Message{Type: pb.MsgApp.Enum(), Term: new(b.core.term + 1), Index: new(last.Index), LogTerm: new(last.Term)}
 	forgedEntry(b, m)
-	m.From, m.To = new(a.core.disk), new(b.core.disk)
+	m.From, m.To = new(a.core.Disk), new(b.core.Disk)
 	term := b.core.term + 1
 	// b gives nobody its vote, so that it must ask who leads.
 	s.drop = func(from, to *simHost, env *envelope) bool {
@@ -52,17 +54,17 @@ func TestWhatWasSaidBeforeSomebodyLedIsLost(t *testing.T) {
 		vote := env.kind == kindRaft && proto.Unmarshal(env.payload, r) == nil && (r.GetType() == pb.MsgVote || r.GetType() == pb.MsgApp)
 		return to == b && vote
 	}
-	b.receive(forged(b, a.core.disk, true, kindRaft, raftPayload(m), nil))
+	b.receive(forged(b, a.core.Disk, true, kindRaft, raftPayload(m), nil))
 	leader.do(leader.life, func() {
-		leader.core.node.TransferLeader(a.core.disk)
+		leader.core.node.TransferLeader(a.core.Disk)
 		leader.core.pump()
 	})
-	s.run(s.now+time.Second, func() bool { return b.core.lead == a.core.disk })
-	if !a.core.leading || a.core.term != term || b.core.lead != a.core.disk || b.core.term != term {
+	s.run(s.now+time.Second, func() bool { return b.core.lead == a.core.Disk })
+	if !a.core.leading || a.core.term != term || b.core.lead != a.core.Disk || b.core.term != term {
 		t.Fatalf("%s does not lead %s in term %d: not the case that is meant: %s", a.name, b.name, term, s.describe())
 	}
-	for _, e := range b.core.log.entries {
-		if c, err := decodeCommand(e.GetData()); err == nil && c.ID == "attacker" {
+	for _, e := range b.core.Log.Tail {
+		if c, err := state.DecodeCommand(e.GetData()); err == nil && c.ID == "attacker" {
 			t.Error("an entry that the leader has not sent is in the log")
 		}
 	}
@@ -80,11 +82,11 @@ func TestASnapshotThatLeapsIsHeld(t *testing.T) {
 	}
 	c, lead := h.core, s.leader().core
 	for _, index := range []uint64{1 << 21, 1 << 60} {
-		m := &pb.Message{Type: pb.MsgSnap.Enum(), From: new(lead.disk), To: new(c.disk), Term: new(c.term)}
+		m := &pb.Message{Type: pb.MsgSnap.Enum(), From: new(lead.Disk), To: new(c.Disk), Term: new(c.term)}
 		forgedSnapshot(h, m, index)
-		h.receive(forged(h, lead.disk, true, kindRaft, raftPayload(m), nil))
+		h.receive(forged(h, lead.Disk, true, kindRaft, raftPayload(m), nil))
 		s.run(s.now+time.Second, nil)
-		if c.lastIndex() >= index || c.machine.record.CommandID == "attacker" {
+		if c.lastIndex() >= index || c.Machine.Record.CommandID == "attacker" {
 			t.Fatalf("it has taken a snapshot of index %x", index)
 		}
 	}
@@ -100,12 +102,12 @@ func TestACountThatLeapsIsNotNoted(t *testing.T) {
 		if h == lead {
 			continue
 		}
-		before := lead.core.seen[h.core.disk]
+		before := lead.core.Seen[h.core.Disk]
 		if before == 0 {
 			t.Fatal("the leader knows nothing of its promises")
 		}
-		lead.receive(forged(lead, h.core.disk, true, kindAsk, []byte{0, 0, 0}, func(env *envelope) { env.promises = before + 2*countLeap }))
-		if got := lead.core.seen[h.core.disk]; got != before {
+		lead.receive(forged(lead, h.core.Disk, true, kindAsk, []byte{0, 0, 0}, func(env *envelope) { env.promises = before + 2*countLeap }))
+		if got := lead.core.Seen[h.core.Disk]; got != before {
 			t.Errorf("noted %d after %d", got, before)
 		}
 	}
@@ -116,7 +118,7 @@ func TestACountThatLeapsIsNotNoted(t *testing.T) {
 func TestALaterGenerationNeedsItsOwnMajority(t *testing.T) {
 	s := quietSim(t, 1, 3)
 	h := s.hosts[2]
-	disk, liar := h.core.disk, s.hosts[0].core.disk
+	disk, liar := h.core.Disk, s.hosts[0].core.Disk
 	s.hosts[0].crash()
 	s.hosts[1].crash()
 	a := h.core.announce()
@@ -126,7 +128,7 @@ func TestALaterGenerationNeedsItsOwnMajority(t *testing.T) {
 	for range 100 {
 		h.receive(forged(h, liar, true, kindAnswer, a.encode(), func(env *envelope) { env.generation, env.origin = 1, 9 }))
 		s.run(s.now+200*time.Millisecond, nil)
-		if h.core.disk != disk {
+		if h.core.Disk != disk {
 			t.Fatalf("%s has given up its disk on one word of three", h.name)
 		}
 	}
@@ -140,15 +142,15 @@ func TestAnEmptyDiskJoinsTheLeaderAlone(t *testing.T) {
 	v := c.view
 	for _, proof := range []bool{false, true} {
 		for _, h := range s.hosts[:5] {
-			from := h.core.disk
+			from := h.core.Disk
 			if proof == (from == v.leader) {
 				continue
 			}
-			m := &pb.Message{Type: pb.MsgHeartbeat.Enum(), From: new(from), To: new(c.disk), Term: new(uint64(50))}
+			m := &pb.Message{Type: pb.MsgHeartbeat.Enum(), From: new(from), To: new(c.Disk), Term: new(uint64(50))}
 			f.receive(forged(f, from, proof, kindRaft, raftPayload(m), func(env *envelope) {
-				env.cluster, env.generation, env.origin = v.cluster, v.generation, v.origin
+				env.scope = v.scope
 			}))
-			if c.cluster != 0 {
+			if c.Cluster != 0 {
 				t.Fatalf("it joins %s, proved %v", h.name, proof)
 			}
 		}
@@ -166,15 +168,15 @@ func TestAMajorityOfNamesIsNoMajority(t *testing.T) {
 		}
 		s.run(3*time.Second, nil)
 		h := s.hosts[0]
-		c, disk := h.core, h.core.disk
+		c, disk := h.core, h.core.Disk
 		for range 2 {
 			for _, o := range s.hosts[1:] {
 				a := c.announce()
-				h.receive(forged(h, o.core.disk, false, kindAnswer, a.encode(), func(env *envelope) { env.seen = c.promises + 1 }))
+				h.receive(forged(h, o.core.Disk, false, kindAnswer, a.encode(), func(env *envelope) { env.seen = c.Promises + 1 }))
 			}
 		}
 		s.run(s.now+time.Second, nil)
-		if gone := h.core.disk != disk; gone != broken {
+		if gone := h.core.Disk != disk; gone != broken {
 			t.Errorf("with the rule broken %v: the disk is given up %v", broken, gone)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/state"
 )
 
 // CoreConfig configures a [Core].
@@ -19,10 +21,6 @@ type CoreConfig struct {
 	Expect int
 	// MaxVoters is the largest number of voters; 0 means 5.
 	MaxVoters int
-	// Willing says that this member may be made a voter.
-	Willing bool
-	// Timing holds the durations; zero values mean the defaults.
-	Timing Timing
 	// Random yields ids. A core asks for few.
 	Random func() uint64
 	// Body is the contents of the state file, nil if there is none.
@@ -39,17 +37,25 @@ type CoreConfig struct {
 // notices.
 type hooks struct {
 	answerBeforeFsync bool
-	keepLostDisk      *image
+	keepLostDisk      *state.Image
 	skipExpect        bool
 	obeyGeneration    bool
 	applyUncommitted  bool
 	startUnjoined     bool
 	// believeAnybody takes every message for one that its sender has proved.
 	believeAnybody bool
+	// deadAfter, patience and probe, if not 0, take the place of the times of
+	// their names: they break nothing, and are over sooner.
+	deadAfter, patience, probe time.Duration
 	// applied and configured hear of every command and configuration that is
 	// applied. They break nothing.
-	applied    func(c *Core, cmd Command, o outcome)
+	applied    func(c *Core, cmd Command, o state.Outcome)
 	configured func(c *Core, index uint64)
+	// serve takes a request that no product makes, advanced hears that a Ready was
+	// carried out, deposed that this member leads no more: for the simulation's reads.
+	serve    func(c *Core, w waiter)
+	advanced func(c *Core, states []raft.ReadState)
+	deposed  func(c *Core)
 }
 
 // Output is what a [Core] wants done. Send and Results may be acted on at once:
@@ -60,7 +66,7 @@ type Output struct {
 	Write *Write
 	// Send are messages for other members.
 	Send []Message
-	// Results answer Propose, Read and Leave.
+	// Results answer Propose, Leave and Remove.
 	Results []Result
 	// Changed says that Status or Self may have changed.
 	Changed bool
@@ -95,13 +101,12 @@ type Result struct {
 // a monotonic clock that began, with a value above zero, when the core was
 // made. It is not safe for concurrent use. After every call take the Output.
 type Core struct {
-	cfg    CoreConfig
-	timing Timing
-	now    time.Duration
+	cfg CoreConfig
+	now time.Duration
 	// started is when the core was made.
 	started time.Duration
 
-	image
+	state.Image
 	node *raft.RawNode
 	// failed is why the member is out of the vote, nil if it is not.
 	failed error
@@ -136,13 +141,15 @@ type Core struct {
 	resetLost bool
 	resetKeep bool
 
+	fresh    freshness
+	founding founding
+	requests requests
+	waiters  waiters
+	// membership is the leader's alone.
+	membership membership
 	election
-	requests
 	contacts
-	freshness
 	observer
-	founding
-	membership
 
 	out      Output
 	counters Counters
@@ -158,42 +165,43 @@ func NewCore(cfg CoreConfig, now time.Duration) (*Core, error) {
 		cfg.MaxVoters = 5
 	}
 	c := &Core{
-		cfg: cfg, timing: cfg.Timing.withDefaults(), now: now, started: now,
+		cfg: cfg, now: now, started: now,
 		confirmedBy: make(map[uint64]bool), dismissed: make(map[uint64]time.Duration),
 		words: make(map[uint64]*word), claims: make(map[uint64]*claim), hearsay: make(map[uint64]hearsay),
 	}
 	c.contacts.init(cfg.Random())
-	c.setInitial(cfg.Initial)
-	c.requests.init(cfg.Random())
-	c.freshness.init()
-	c.callers, c.joined = make(map[uint64]string), make(map[uint64]bool)
-	c.image.seen = make(map[uint64]uint64)
+	c.founding = founding{self: cfg.Name, expect: cfg.Expect, most: cfg.MaxVoters, joined: make(map[uint64]bool)}
+	c.founding.name(cfg.Initial)
+	c.requests = requests{local: make(map[uint64]*localRequest), nextID: cfg.Random()}
+	c.waiters = make(waiters)
+	c.callers = make(map[uint64]string)
+	c.Image.Seen = make(map[uint64]uint64)
 	if cfg.Lost != "" {
 		c.counters.LostDisks++
 	}
 	switch {
 	case cfg.Body != nil:
-		im, err := decodeImage(cfg.Body)
+		im, err := state.DecodeImage(cfg.Body)
 		if err != nil {
 			return nil, err
 		}
-		if im.name != cfg.Name {
-			return nil, fmt.Errorf("the state file belongs to %q, this member is %q: %w", im.name, cfg.Name, errCodec)
+		if im.Name != cfg.Name {
+			return nil, fmt.Errorf("the state file belongs to %q, this member is %q: %w", im.Name, cfg.Name, state.ErrCodec)
 		}
-		c.image, c.durable = *im, im.promises
-		if c.cluster != 0 {
+		c.Image, c.durable = *im, im.Promises
+		if c.Cluster != 0 {
 			c.guard(c.openLog)
 			c.recallDoubt()
 			c.maybeConfirm()
 			c.readRecord()
 		}
 	case cfg.hooks.keepLostDisk != nil:
-		c.image = *cfg.hooks.keepLostDisk
-		c.log, c.machine = newLogStore(), machine{}
+		c.Image = *cfg.hooks.keepLostDisk
+		c.Log, c.Machine = state.NewLog(), state.Machine{}
 		c.guard(c.openLog)
 		c.confirmed = true
 	default:
-		c.image.name, c.image.disk = cfg.Name, c.newID()
+		c.Image.Name, c.Image.Disk = cfg.Name, c.newID()
 		c.startWrite("", func() {})
 	}
 	c.pump()
@@ -218,18 +226,18 @@ func (c *Core) Take() Output {
 
 // openLog starts raft on the log.
 func (c *Core) openLog() {
-	c.log.machine = func() []byte { return c.machine.encode() }
+	c.Log.Machine = func() []byte { return c.Machine.Encode() }
 	node, err := raft.NewRawNode(&raft.Config{
-		ID:      c.disk,
-		Storage: c.log,
-		Applied: c.log.applied.index,
+		ID:      c.Disk,
+		Storage: c.Log,
+		Applied: c.Log.Applied.Index,
 		// Only a leader's ticks reach raft (see tick): one is a heartbeat, and
 		// after electionTicks a leader without its majority steps down.
 		HeartbeatTick: 1, ElectionTick: electionTicks,
 		MaxSizePerMsg: 64 << 10, MaxInflightMsgs: 64, MaxUncommittedEntriesSize: 512 << 10,
-		CheckQuorum: true, PreVote: true, ReadOnlyOption: raft.ReadOnlySafe,
+		CheckQuorum: true, PreVote: true,
 		DisableProposalForwarding: true, StepDownOnRemoval: true,
-		Logger: quietLogger{},
+		Logger: quiet,
 	})
 	if err != nil {
 		panic(err)
@@ -275,29 +283,29 @@ func (c *Core) pump() {
 // (a candidate's requests) could mislead a later life of this process.
 func (c *Core) ready(rd raft.Ready) {
 	if rd.HardState != nil {
-		c.log.hard = c.pinned(rd.HardState)
+		c.Log.Hard = c.pinned(rd.HardState)
 	}
 	if !raft.IsEmptySnap(rd.Snapshot) {
-		m, err := decodeMachine(rd.Snapshot.GetData())
+		m, err := state.DecodeMachine(rd.Snapshot.GetData())
 		if err != nil {
 			panic(err)
 		}
-		c.machine = m
-		c.log.restore(rd.Snapshot.GetMetadata())
+		c.Machine = m
+		c.Log.Restore(rd.Snapshot.GetMetadata())
 		c.configChanged()
 		c.out.Changed = true
 		if c.readRecord(); c.failed != nil {
 			return
 		}
 	}
-	c.log.append(rd.Entries)
+	c.Log.Append(rd.Entries)
 	if c.cfg.hooks.applyUncommitted {
 		for _, e := range rd.Entries {
 			c.applyCommand(e)
 		}
 	}
 	if rd.MustSync || !raft.IsEmptySnap(rd.Snapshot) {
-		c.promises++
+		c.Promises++
 		c.startWrite("", func() { c.finish(rd) })
 		return
 	}
@@ -330,12 +338,11 @@ func (c *Core) finish(rd raft.Ready) {
 			return
 		}
 	}
-	c.log.compact()
+	c.Log.Compact()
 	c.node.Advance(rd)
-	for _, rs := range rd.ReadStates {
-		c.readReady(rs)
+	if c.cfg.hooks.advanced != nil {
+		c.cfg.hooks.advanced(c, rd.ReadStates)
 	}
-	c.serveReads()
 }
 
 // applyEntry applies a committed entry.
@@ -351,7 +358,7 @@ func (c *Core) applyEntry(e *pb.Entry) {
 	default:
 		c.applyConfig(e)
 	}
-	c.log.applied = position{e.GetIndex(), e.GetTerm()}
+	c.Log.Applied = state.At(e)
 	c.out.Changed = true
 }
 
@@ -362,14 +369,14 @@ func (c *Core) applyCommand(e *pb.Entry) {
 	if e.GetType() != pb.EntryNormal || len(e.GetData()) == 0 {
 		return
 	}
-	cmd, err := decodeCommand(e.GetData())
+	cmd, err := state.DecodeCommand(e.GetData())
 	if err != nil {
 		c.fail(fmt.Errorf("%w: entry %d", errUnreadable, e.GetIndex()))
 		return
 	}
-	o := c.machine.apply(cmd, c.cfg.hooks.skipExpect)
+	o := c.Machine.Apply(cmd, c.cfg.hooks.skipExpect)
 	c.counters.Commands++
-	if o.refused {
+	if o.Refused {
 		c.counters.Refused++
 	}
 	if c.cfg.hooks.applied != nil {
@@ -382,10 +389,10 @@ func (c *Core) applyCommand(e *pb.Entry) {
 // readRecord takes this member out of the vote when it cannot act on the record: it
 // would lead, and decide nothing.
 func (c *Core) readRecord() {
-	if c.cfg.Reads == nil || len(c.machine.record.Value) == 0 {
+	if c.cfg.Reads == nil || len(c.Machine.Record.Value) == 0 {
 		return
 	}
-	if err := c.cfg.Reads(c.machine.record.Value); err != nil {
+	if err := c.cfg.Reads(c.Machine.Record.Value); err != nil {
 		c.fail(fmt.Errorf("%w: %w", errUnreadable, err))
 	}
 }

@@ -7,6 +7,8 @@ import (
 
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/voters"
 )
 
 // dismissedFor is how long the word of a witness whom a majority has not
@@ -52,16 +54,16 @@ func (c *Core) weigh(env *envelope, p proof) {
 	}
 	says := ""
 	switch {
-	case env.seen > c.promises || env.known[c.disk] > c.promises:
+	case env.seen > c.Promises || env.known[c.Disk] > c.Promises:
 		says = fmt.Sprintf("another voter knows of %d promises of it, the file of %d",
-			max(env.seen, env.known[c.disk]), c.promises)
+			max(env.seen, env.known[c.Disk]), c.Promises)
 	case c.soleVoter() && env.commit > c.lastIndex():
 		says = "others have applied what it, the only voter that it knows, does not have"
 	}
 	if w := c.words[env.from]; w != nil && w.at <= p.at {
 		w.forgotten = says != ""
 	}
-	if says != "" && (isVoter(c.log.conf, env.from) || !c.confirmed || c.soleVoter()) {
+	if says != "" && (voters.Has(c.Log.Conf, env.from) || !c.confirmed || c.soleVoter()) {
 		c.suspect(env.from, says)
 	}
 	if says == "" && !c.confirmed {
@@ -70,12 +72,10 @@ func (c *Core) weigh(env *envelope, p proof) {
 }
 
 func (c *Core) askAboutDoubt() {
-	if c.doubt == nil || !c.due(&c.doubt.askedAt, 2*c.timing.Heartbeat) {
+	if c.doubt == nil || !c.due(&c.doubt.askedAt, 2*heartbeat) {
 		return
 	}
-	for _, disk := range c.others() {
-		c.sendAsk(disk)
-	}
+	c.askAll(c.others())
 }
 
 // decideDoubt ends a doubt: with a majority's word, this disk's own not counted,
@@ -87,9 +87,9 @@ func (c *Core) decideDoubt() {
 		return
 	}
 	c.askAboutDoubt()
-	if !c.soleVoter() && majorityOf(c.log.conf, func(id uint64) bool {
+	if !c.soleVoter() && voters.Majority(c.Log.Conf, func(id uint64) bool {
 		w := c.words[id]
-		return id == c.disk || c.current(w) && c.ownWord(w)
+		return id == c.Disk || c.current(w) && c.ownWord(w)
 	}) {
 		d.answeredAt = c.now
 	}
@@ -105,7 +105,7 @@ func (c *Core) decideDoubt() {
 		c.forgot(d.why)
 		return
 	}
-	conf := c.log.conf
+	conf := c.Log.Conf
 	outvoted := c.most(conf, denies) || c.outvotedLater(denies)
 	somebody := false
 	for _, id := range sortedKeys(c.words) {
@@ -120,15 +120,15 @@ func (c *Core) decideDoubt() {
 	// The witness, asked itself, does not say so, or was never there to be asked.
 	witness := c.words[d.witness]
 	withdrawn := c.current(witness) && denies(witness) || c.now-d.since > silentFor && !d.repeated
-	enough := majorityOf(conf, func(id uint64) bool {
+	enough := voters.Majority(conf, func(id uint64) bool {
 		w := c.words[id]
-		return id == c.disk || c.current(w) && denies(w)
+		return id == c.Disk || c.current(w) && denies(w)
 	})
 	// The only voter has nobody who could outvote a stranger that is gone: it does
 	// as after a start at which the gossip shows no other voter of its cluster. Who
 	// is no stranger may be a voter of later, and be back in a moment.
 	alone := c.soleVoter() && !d.known && c.now-d.since > abandonAfter && !slices.ContainsFunc(c.members, func(m Member) bool {
-		return m.Voter && m.Cluster == c.cluster
+		return m.Voter && m.Cluster == c.Cluster
 	})
 	if outvoted || (withdrawn || alone) && !somebody && enough {
 		c.dismissed[d.witness] = c.now
@@ -136,7 +136,7 @@ func (c *Core) decideDoubt() {
 			clear(c.dismissed)
 		}
 		c.doubt = nil
-		delete(c.seen, c.disk)
+		delete(c.Seen, c.Disk)
 		c.lazily()
 		c.campaignAt = c.now + c.patience()
 		c.out.Changed = true
@@ -147,7 +147,7 @@ func (c *Core) decideDoubt() {
 // rememberDoubt writes the doubt down, as what others know of this disk's own
 // promises: a start, when nobody is there who says so, does not end it.
 func (c *Core) rememberDoubt() {
-	c.seen[c.disk] = c.promises + 1
+	c.Seen[c.Disk] = c.Promises + 1
 	if c.writing {
 		c.lazily()
 		return
@@ -157,7 +157,7 @@ func (c *Core) rememberDoubt() {
 
 // recallDoubt goes on with a doubt that was written down.
 func (c *Core) recallDoubt() {
-	if c.seen[c.disk] > c.promises && c.cfg.hooks.keepLostDisk == nil && !c.cfg.hooks.answerBeforeFsync {
+	if c.Seen[c.Disk] > c.Promises && c.cfg.hooks.keepLostDisk == nil && !c.cfg.hooks.answerBeforeFsync {
 		c.doubt = &doubt{
 			why: "it has forgotten promises, as was found before the last start", since: c.now.Truncate(time.Microsecond), repeated: true, known: true,
 		}
@@ -168,10 +168,10 @@ func (c *Core) recallDoubt() {
 // forgotten something: its own and, since a copy may be of a time before the
 // voters were changed, later ones that have it as a voter.
 func (c *Core) judges() []*pb.ConfState {
-	confs := []*pb.ConfState{c.log.conf}
+	confs := []*pb.ConfState{c.Log.Conf}
 	for _, id := range sortedKeys(c.words) {
 		w := c.words[id]
-		if c.spoke(w) && c.ownWord(w) && w.said.index > c.log.applied.index && slices.Contains(confIDs(w.said.conf), c.disk) {
+		if c.spoke(w) && c.ownWord(w) && w.said.index > c.Log.Applied.Index && slices.Contains(voters.IDs(w.said.conf), c.Disk) {
 			confs = append(confs, w.said.conf)
 		}
 	}
@@ -184,9 +184,9 @@ func (c *Core) judges() []*pb.ConfState {
 func (c *Core) outvotedLater(denies func(w *word) bool) bool {
 	for _, conf := range c.judges()[1:] {
 		name := 0
-		for _, id := range confIDs(c.log.conf) {
+		for _, id := range voters.IDs(c.Log.Conf) {
 			w := c.words[id]
-			if id != c.disk && c.current(w) && denies(w) && slices.Equal(w.said.conf.GetVoters(), conf.GetVoters()) {
+			if id != c.Disk && c.current(w) && denies(w) && slices.Equal(w.said.conf.GetVoters(), conf.GetVoters()) {
 				name++
 			}
 		}
@@ -209,8 +209,8 @@ func (c *Core) convicts(conf *pb.ConfState, says func(w *word) bool) bool {
 // holds for it.
 func (c *Core) otherOfTwo(conf *pb.ConfState, yes func(w *word) bool) bool {
 	var others []uint64
-	for _, id := range confIDs(conf) {
-		if id != c.disk && isVoter(conf, id) {
+	for _, id := range voters.IDs(conf) {
+		if id != c.Disk && voters.Has(conf, id) {
 			others = append(others, id)
 		}
 	}
@@ -229,7 +229,7 @@ func (c *Core) forgot(why string) {
 // soleVoter says that nothing can be committed without this disk, and with it
 // everything, as far as it knows.
 func (c *Core) soleVoter() bool {
-	return majorityOf(c.log.conf, func(id uint64) bool { return id == c.disk })
+	return voters.Majority(c.Log.Conf, func(id uint64) bool { return id == c.Disk })
 }
 
 // maybeConfirm decides whether this disk may make promises again. After a
@@ -244,18 +244,18 @@ func (c *Core) maybeConfirm() {
 		case len(conf.GetVoters()) == 0:
 			c.confirmed = c.confirmed || len(c.confirmedBy) > 0
 			continue
-		case !isVoter(conf, c.disk):
+		case !voters.Has(conf, c.Disk):
 			// It may have been made a voter since.
 			conf = proto.Clone(conf).(*pb.ConfState)
-			conf.Voters = append(conf.Voters, c.disk)
+			conf.Voters = append(conf.Voters, c.Disk)
 		}
-		yes := majorityOf(conf, func(id uint64) bool { return id == c.disk || c.confirmedBy[id] })
+		yes := voters.Majority(conf, func(id uint64) bool { return id == c.Disk || c.confirmedBy[id] })
 		if i > 0 && !c.attested(conf) {
 			yes = false
 		}
 		// The only voter that this disk knows needs nobody. But the disk may be
 		// an old copy, of a time before there were others: they get the time to say so.
-		nobody := c.alone && len(confIDs(c.log.conf)) == 1
+		nobody := c.alone && len(voters.IDs(c.Log.Conf)) == 1
 		if i == 0 && c.soleVoter() && len(c.confirmedBy) == 0 && !nobody && c.now-c.started < silentFor {
 			yes = false
 		}
@@ -271,9 +271,9 @@ func (c *Core) maybeConfirm() {
 // confirmed by a disk of this one's own, or by several.
 func (c *Core) attested(conf *pb.ConfState) bool {
 	own, n := false, 0
-	for _, id := range confIDs(conf) {
-		if id != c.disk && isVoter(conf, id) && c.confirmedBy[id] {
-			own = own || slices.Contains(confIDs(c.log.conf), id)
+	for _, id := range voters.IDs(conf) {
+		if id != c.Disk && voters.Has(conf, id) && c.confirmedBy[id] {
+			own = own || slices.Contains(voters.IDs(c.Log.Conf), id)
 			n++
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	pb "go.etcd.io/raft/v3/raftpb"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/voters"
 )
 
 // One voter says that this disk has forgotten something, and of this disk's own voters too few are left to outvote it:
@@ -24,12 +26,12 @@ func TestALaterMajorityOutvotesAWitness(t *testing.T) {
 		lost.crash()
 		lost.disk = simDisk{}
 		lost.start()
-		s.run(s.now+20*time.Second, func() bool { return isVoter(leader.core.log.conf, lost.core.disk) })
-		if !isVoter(leader.core.log.conf, lost.core.disk) || isVoter(h.core.log.conf, lost.core.disk) {
+		s.run(s.now+20*time.Second, func() bool { return voters.Has(leader.core.Log.Conf, lost.core.Disk) })
+		if !voters.Has(leader.core.Log.Conf, lost.core.Disk) || voters.Has(h.core.Log.Conf, lost.core.Disk) {
 			t.Fatal("the new disk is no voter, or h knows of it: not the case that is meant")
 		}
-		disk := h.core.disk
-		witness.core.seen[disk] = h.core.promises + 8
+		disk := h.core.Disk
+		witness.core.Seen[disk] = h.core.Promises + 8
 		s.drop = func(from, to *simHost, _ *envelope) bool { return to == h && from != witness }
 		s.run(s.now+20*time.Second, func() bool { return h.core.doubt != nil })
 		if h.core.doubt == nil {
@@ -50,7 +52,7 @@ func TestALaterMajorityOutvotesAWitness(t *testing.T) {
 			s.drop = nil
 			s.run(s.now+20*time.Second, nil)
 		}
-		switch suspended := h.core.doubt != nil || h.core.disk != disk; {
+		switch suspended := h.core.doubt != nil || h.core.Disk != disk; {
 		case lie && !suspended:
 			t.Error("it goes on by the word of disks that it does not know")
 		case !lie && suspended:

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/voters"
 )
 
 const (
@@ -33,6 +35,8 @@ const (
 // address can bring its stamp back.
 type contacts struct {
 	secret [8]byte
+	// stamps are the last stamps of the others, to be echoed.
+	stamps map[uint64]uint64
 	// provenAt is, for each disk whose stamp was brought by a message that
 	// proved its sender, when the stamp was sent that the message brought back.
 	provenAt map[uint64]time.Duration
@@ -42,6 +46,7 @@ type contacts struct {
 
 func (k *contacts) init(secret uint64) {
 	binary.LittleEndian.PutUint64(k.secret[:], secret)
+	k.stamps = make(map[uint64]uint64)
 	k.provenAt, k.challengedAt = make(map[uint64]time.Duration), make(map[uint64]time.Duration)
 }
 
@@ -110,13 +115,13 @@ func (c *Core) meet(env *envelope, p proof) {
 // acquainted says that a disk is known from the configuration, from what is
 // followed, or from the gossip.
 func (c *Core) acquainted(disk uint64) bool {
-	if _, ok := c.machine.names[disk]; ok {
+	if _, ok := c.Machine.Names[disk]; ok {
 		return true
 	}
 	if _, ok := c.memberNames[disk]; ok {
 		return true
 	}
-	return c.view != nil && slices.Contains(confIDs(c.view.conf), disk)
+	return c.view != nil && slices.Contains(voters.IDs(c.view.conf), disk)
 }
 
 // forgetStrangers makes room: what strangers send takes no memory for long.
@@ -152,7 +157,7 @@ func (c *Core) forgetGone() {
 // it says: its answer brings back the stamp of the question. False when it was
 // asked a moment ago.
 func (c *Core) challenge(disk uint64) bool {
-	if disk == c.disk || !c.acquainted(disk) {
+	if disk == c.Disk || !c.acquainted(disk) {
 		return false
 	}
 	if at, ok := c.challengedAt[disk]; ok {
@@ -180,10 +185,10 @@ func (c *Core) challengeAll(ids []uint64) {
 // the first message that matters between two voters, a vote, need not be the one
 // that is not believed yet.
 func (c *Core) introduce() {
-	if !c.due(&c.introducedAt, c.timing.Ask) {
+	if !c.due(&c.introducedAt, askEvery) {
 		return
 	}
-	for _, id := range confIDs(c.log.conf) {
+	for _, id := range voters.IDs(c.Log.Conf) {
 		if at, met := c.provenAt[id]; !met || c.now-at > introduceEvery {
 			c.challenge(id)
 		}

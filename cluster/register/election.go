@@ -2,11 +2,12 @@ package register
 
 import (
 	"cmp"
-	"slices"
 	"time"
 
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/voters"
 )
 
 // electionTicks is raft's election timeout in ticks. Only a leader is ticked,
@@ -37,7 +38,7 @@ type election struct {
 }
 
 func (e *election) reset(c *Core) {
-	*e = election{campaignAt: c.now + c.timing.Election}
+	*e = election{campaignAt: c.now + patienceFirst}
 	st := c.node.BasicStatus()
 	e.term, e.vote = st.GetTerm(), st.GetVote()
 	c.drawJitter()
@@ -46,34 +47,27 @@ func (e *election) reset(c *Core) {
 
 // drawJitter draws up to a tenth of a step, 15 ms.
 func (c *Core) drawJitter() {
-	c.jitter = time.Duration(c.cfg.Random() % uint64(c.timing.ElectionStep/10+1))
+	c.jitter = time.Duration(c.cfg.Random() % uint64(patienceStep/10+1))
 }
 
 // patience is how long this voter waits before it campaigns.
 func (c *Core) patience() time.Duration {
-	return c.timing.Election + time.Duration(c.rank())*c.timing.ElectionStep + c.jitter
+	return patienceFirst + time.Duration(c.rank())*patienceStep + c.jitter
 }
 
-// rank is the position of this voter among those that can be elected now,
-// in the order of their names.
+// rank is the position of this voter among those that can be elected now, in the order
+// of their names; one that cannot be comes after them all.
 func (c *Core) rank() int {
-	type voter struct {
-		name string
-		disk uint64
-	}
-	var voters []voter
-	for _, id := range confIDs(c.log.conf) {
-		if isVoter(c.log.conf, id) && id != c.lastLead {
-			voters = append(voters, voter{c.machine.names[id], id})
+	conf, names := c.Log.Conf, c.Machine.Names
+	last := c.Disk == c.lastLead || !voters.Has(conf, c.Disk)
+	n := 0
+	for _, id := range voters.IDs(conf) {
+		before := cmp.Or(cmp.Compare(names[id], names[c.Disk]), cmp.Compare(id, c.Disk)) < 0
+		if voters.Has(conf, id) && id != c.lastLead && (before || last) {
+			n++
 		}
 	}
-	slices.SortFunc(voters, func(a, b voter) int {
-		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.disk, b.disk))
-	})
-	if i := slices.IndexFunc(voters, func(v voter) bool { return v.disk == c.disk }); i >= 0 {
-		return i
-	}
-	return len(voters)
+	return n
 }
 
 // observeElection notices what raft has decided about leadership.
@@ -93,7 +87,7 @@ func (c *Core) observeElection() {
 	}
 	if c.leading && !leading {
 		c.dropWaiters()
-		c.heard = make(map[uint64]time.Duration)
+		c.fresh.newTerm()
 	}
 	if lead != 0 {
 		if lead != c.lastLead {
@@ -104,8 +98,8 @@ func (c *Core) observeElection() {
 	}
 	if leading && !c.leading {
 		c.lastTick = c.now
-		c.heard = make(map[uint64]time.Duration)
-		c.membership.begin(c)
+		c.fresh.newTerm()
+		c.membership = newMembership(voters.IDs(c.Log.Conf), c.now)
 	}
 	c.lead, c.leading = lead, leading
 	c.out.Changed = true
@@ -136,8 +130,8 @@ func (c *Core) tickRaft() {
 	if c.leading {
 		// One tick however late: a process that was stopped learns from the
 		// answers, not from its clock, whether it still leads.
-		if c.now-c.lastTick >= c.timing.Heartbeat {
-			c.lastTick = max(c.lastTick+c.timing.Heartbeat, c.now-c.timing.Heartbeat/2)
+		if c.now-c.lastTick >= heartbeat {
+			c.lastTick = max(c.lastTick+heartbeat, c.now-heartbeat/2)
 			c.node.Tick()
 		}
 		return
@@ -145,16 +139,16 @@ func (c *Core) tickRaft() {
 	if !c.confirmed {
 		return
 	}
-	if c.lead != 0 && c.now-c.leadHeard >= c.timing.Lease {
+	if c.lead != 0 && c.now-c.leadHeard >= lease {
 		// From here on this voter may vote for another; should the leader be
 		// heard again it is followed again.
 		if err := c.node.ForgetLeader(); err != nil {
 			panic(err)
 		}
 	}
-	if c.now >= c.campaignAt && isVoter(c.log.conf, c.disk) && len(c.unjoined()) == 0 {
+	if c.now >= c.campaignAt && voters.Has(c.Log.Conf, c.Disk) && len(c.unjoined()) == 0 {
 		c.drawJitter()
-		c.campaignAt = c.now + c.patience() - c.timing.Election + c.timing.Lease
+		c.campaignAt = c.now + c.patience() - patienceFirst + lease
 		c.counters.Campaigns++
 		if err := c.node.Campaign(); err != nil {
 			panic(err)
@@ -212,11 +206,11 @@ func (c *Core) contradicts(m *pb.Message) bool {
 		if e.GetIndex() > commit {
 			break
 		}
-		if t, err := c.log.Term(e.GetIndex()); err == nil && t != e.GetTerm() {
+		if t, err := c.Log.Term(e.GetIndex()); err == nil && t != e.GetTerm() {
 			return true
 		}
 	}
 	return false
 }
 
-func (c *Core) lastIndex() uint64 { return c.log.last().index }
+func (c *Core) lastIndex() uint64 { return c.Log.Last().Index }

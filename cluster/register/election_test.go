@@ -92,7 +92,7 @@ func TestCommitReachesFollowersAtOnce(t *testing.T) {
 	leader.do(leader.life, func() { leader.core.Propose(leader.clock(), id, Command{ID: "c", Value: []byte("v")}) })
 	began := s.now
 	s.run(began+time.Second, func() bool {
-		return !slices.ContainsFunc(s.hosts, func(h *simHost) bool { return h.core.machine.record.Revision != 1 })
+		return !slices.ContainsFunc(s.hosts, func(h *simHost) bool { return h.core.Machine.Record.Revision != 1 })
 	})
 	if took := s.now - began; took > 30*time.Millisecond {
 		t.Errorf("everybody knew after %s: that waited for a heartbeat", took)
@@ -125,8 +125,8 @@ func TestAtRest(t *testing.T) {
 		t.Errorf("%d writes in a minute at rest", n)
 	}
 	for _, h := range s.hosts {
-		if h.core.machine.record.Revision != 200 {
-			t.Errorf("%s is at %s", h.name, h.core.machine.record.Version)
+		if h.core.Machine.Record.Revision != 200 {
+			t.Errorf("%s is at %s", h.name, h.core.Machine.Record.Version)
 		}
 		if n := len(h.disk.data); n > 12<<10 {
 			t.Errorf("the state file of %s has %d bytes", h.name, n)

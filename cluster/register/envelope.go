@@ -1,6 +1,7 @@
 package register
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -8,6 +9,9 @@ import (
 	"slices"
 
 	pb "go.etcd.io/raft/v3/raftpb"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/state"
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/voters"
 )
 
 // protocol is the version of the wire format. A message of a newer one is
@@ -33,8 +37,8 @@ const (
 	kindAnnounce
 	// kindOffer carries the beginning of a generation.
 	kindOffer
-	// kindRequest and kindReply carry a command, read or leave to the leader
-	// and its outcome back.
+	// kindRequest and kindReply carry a command or leave to the leader and its
+	// outcome back.
 	kindRequest
 	kindReply
 	kindEnd
@@ -46,13 +50,19 @@ const never = math.MaxUint64
 // errNewer is returned for an envelope of a newer protocol.
 var errNewer = errors.New("newer protocol")
 
+// scope is a generation of a cluster. origin tells apart two with the same number.
+type scope struct{ cluster, generation, origin uint64 }
+
+// later orders the generations of a cluster: by number and, where two
+// recoveries were made at once and got the same one, by origin.
+func (s scope) later(than scope) bool {
+	return cmp.Or(cmp.Compare(s.generation, than.generation), cmp.Compare(s.origin, than.origin)) > 0
+}
+
 // envelope is what every message says beside its contents.
 type envelope struct {
-	kind       kind
-	cluster    uint64
-	generation uint64
-	// origin tells apart two generations with the same number.
-	origin   uint64
+	kind kind
+	scope
 	from, to uint64
 	// sender is the sender's name where it wants an answer that may come
 	// before the gossip has told who it is.
@@ -73,24 +83,24 @@ type envelope struct {
 }
 
 func (v *envelope) encode() []byte {
-	e := encoder{b: make([]byte, 0, 128+len(v.payload))}
-	e.u8(protocol)
-	e.u8(uint8(v.kind))
-	e.u64(v.cluster)
-	e.uvarint(v.generation)
-	e.u64(v.origin)
-	e.u64(v.from)
-	e.u64(v.to)
-	e.str(v.sender)
-	e.uvarint(v.promises)
-	e.uvarint(v.seen)
-	e.sortedMap(v.known)
-	e.u64(v.stamp)
-	e.u64(v.echo)
-	e.u64(v.age)
-	e.uvarint(v.commit)
-	e.bytes(v.payload)
-	return binary.LittleEndian.AppendUint32(e.b, checksum(e.b))
+	e := state.Encoder{B: make([]byte, 0, 128+len(v.payload))}
+	e.U8(protocol)
+	e.U8(uint8(v.kind))
+	e.U64(v.cluster)
+	e.Uvarint(v.generation)
+	e.U64(v.origin)
+	e.U64(v.from)
+	e.U64(v.to)
+	e.Str(v.sender)
+	e.Uvarint(v.promises)
+	e.Uvarint(v.seen)
+	e.Counts(v.known)
+	e.U64(v.stamp)
+	e.U64(v.echo)
+	e.U64(v.age)
+	e.Uvarint(v.commit)
+	e.Bytes(v.payload)
+	return binary.LittleEndian.AppendUint32(e.B, checksum(e.B))
 }
 
 // checksum is the same in every version of the protocol, so that damage is
@@ -99,25 +109,25 @@ func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.
 
 func decodeEnvelope(b []byte) (envelope, error) {
 	if len(b) < 6 || len(b) > maxMessage {
-		return envelope{}, errCodec
+		return envelope{}, state.ErrCodec
 	}
 	end := len(b) - 4
 	if binary.LittleEndian.Uint32(b[end:]) != checksum(b[:end]) {
-		return envelope{}, errCodec
+		return envelope{}, state.ErrCodec
 	}
 	if b[0] > protocol {
 		return envelope{}, errNewer
 	}
-	d := decoder{b: b[1:end]}
+	d := state.Decoder{B: b[1:end]}
 	v := envelope{
-		kind: kind(d.u8()), cluster: d.u64(), generation: d.uvarint(), origin: d.u64(), from: d.u64(), to: d.u64(),
-		sender: d.str(), promises: d.uvarint(), seen: d.uvarint(), known: d.sortedMap(),
-		stamp: d.u64(), echo: d.u64(), age: d.u64(), commit: d.uvarint(), payload: d.bytes(),
+		kind: kind(d.U8()), scope: scope{d.U64(), d.Uvarint(), d.U64()}, from: d.U64(), to: d.U64(),
+		sender: d.Str(), promises: d.Uvarint(), seen: d.Uvarint(), known: d.Counts(),
+		stamp: d.U64(), echo: d.U64(), age: d.U64(), commit: d.Uvarint(), payload: d.Bytes(),
 	}
 	if b[0] != protocol || v.kind == 0 || v.kind >= kindEnd || v.from == 0 {
-		d.fail()
+		d.Fail()
 	}
-	return v, d.done()
+	return v, d.Done()
 }
 
 // announcement says what is decided and by whom.
@@ -133,31 +143,31 @@ type announcement struct {
 }
 
 func (a *announcement) encode() []byte {
-	var e encoder
-	e.u64(a.leader)
-	e.uvarint(a.index)
-	e.message(a.conf)
-	encodeNames(&e, a.names)
-	e.bool(a.bare)
+	var e state.Encoder
+	e.U64(a.leader)
+	e.Uvarint(a.index)
+	e.Message(a.conf)
+	e.Names(a.names)
+	e.Bool(a.bare)
 	if a.bare {
-		e.version(a.record.Version)
+		e.Version(a.record.Version)
 	} else {
-		e.record(a.record)
+		e.Record(a.record)
 	}
-	return e.b
+	return e.B
 }
 
 func decodeAnnouncement(b []byte) (announcement, error) {
-	d := decoder{b: b}
-	a := announcement{leader: d.u64(), index: d.uvarint(), conf: &pb.ConfState{}}
-	d.message(a.conf)
-	a.names = decodeNames(&d)
-	if a.bare = d.bool(); a.bare {
-		a.record.Version = d.version()
+	d := state.Decoder{B: b}
+	a := announcement{leader: d.U64(), index: d.Uvarint(), conf: &pb.ConfState{}}
+	d.Message(a.conf)
+	a.names = d.Names()
+	if a.bare = d.Bool(); a.bare {
+		a.record.Version = d.Version()
 	} else {
-		a.record = d.record()
+		a.record = d.Record()
 	}
-	return a, d.done()
+	return a, d.Done()
 }
 
 // op is what a request asks the leader for.
@@ -165,7 +175,7 @@ type op uint8
 
 const (
 	opCommand op = iota + 1
-	opRead
+	_            // a read, which no product asks for
 	opLeave
 	opRemove
 )
@@ -180,30 +190,30 @@ type request struct {
 }
 
 func (r *request) encode() []byte {
-	var e encoder
-	e.u64(r.id)
-	e.u8(uint8(r.op))
-	e.uvarint(r.index)
-	e.bytes(encodeCommand(r.command))
+	var e state.Encoder
+	e.U64(r.id)
+	e.U8(uint8(r.op))
+	e.Uvarint(r.index)
+	e.Bytes(r.command.Encode())
 	// Only there, so that the other requests are as they were before it.
 	if r.op == opRemove {
-		e.str(r.name)
+		e.Str(r.name)
 	}
-	return e.b
+	return e.B
 }
 
 func decodeRequest(b []byte) (request, error) {
-	d := decoder{b: b}
-	r := request{id: d.u64(), op: op(d.u8()), index: d.uvarint()}
-	c, err := decodeCommand(d.bytes())
+	d := state.Decoder{B: b}
+	r := request{id: d.U64(), op: op(d.U8()), index: d.Uvarint()}
+	c, err := state.DecodeCommand(d.Bytes())
 	if err != nil || r.op < opCommand || r.op > opRemove {
-		d.fail()
+		d.Fail()
 	}
 	r.command = c
 	if r.op == opRemove {
-		r.name = d.str()
+		r.name = d.Str()
 	}
-	return r, d.done()
+	return r, d.Done()
 }
 
 // verdict is how the leader answers a request.
@@ -228,47 +238,47 @@ type reply struct {
 }
 
 func (r *reply) encode() []byte {
-	var e encoder
-	e.u64(r.id)
-	e.u8(uint8(r.verdict))
-	e.u64(r.leader)
-	e.record(r.record)
-	return e.b
+	var e state.Encoder
+	e.U64(r.id)
+	e.U8(uint8(r.verdict))
+	e.U64(r.leader)
+	e.Record(r.record)
+	return e.B
 }
 
 func decodeReply(b []byte) (reply, error) {
-	d := decoder{b: b}
-	r := reply{id: d.u64(), verdict: verdict(d.u8()), leader: d.u64(), record: d.record()}
+	d := state.Decoder{B: b}
+	r := reply{id: d.U64(), verdict: verdict(d.U8()), leader: d.U64(), record: d.Record()}
 	if r.verdict < verdictDone || r.verdict > verdictAlive {
-		d.fail()
+		d.Fail()
 	}
-	return r, d.done()
+	return r, d.Done()
 }
 
 // offer is the beginning of a generation: the configuration and the machine of
 // its index 1. The envelope says which generation.
 type offer struct {
 	conf    *pb.ConfState
-	machine machine
+	machine state.Machine
 }
 
 func (o *offer) encode() []byte {
-	var e encoder
-	e.message(o.conf)
-	e.bytes(o.machine.encode())
-	return e.b
+	var e state.Encoder
+	e.Message(o.conf)
+	e.Bytes(o.machine.Encode())
+	return e.B
 }
 
 func decodeOffer(b []byte) (offer, error) {
-	d := decoder{b: b}
+	d := state.Decoder{B: b}
 	o := offer{conf: &pb.ConfState{}}
-	d.message(o.conf)
-	m, err := decodeMachine(d.bytes())
-	if err != nil || !validConf(o.conf) || len(confIDs(o.conf)) != len(m.names) {
-		d.fail()
+	d.Message(o.conf)
+	m, err := state.DecodeMachine(d.Bytes())
+	if err != nil || !voters.Valid(o.conf) || len(voters.IDs(o.conf)) != len(m.Names) {
+		d.Fail()
 	}
 	o.machine = m
-	return o, d.done()
+	return o, d.Done()
 }
 
 // raftTypes are the raft messages that may come from another member. Requests
@@ -289,18 +299,18 @@ func checkRaft(m *pb.Message, env *envelope) bool {
 		len(m.GetContext()) != 0 && len(m.GetContext()) != 8 {
 		return false
 	}
-	prev := position{m.GetIndex(), m.GetLogTerm()}
+	prev := state.Position{Index: m.GetIndex(), Term: m.GetLogTerm()}
 	for _, e := range m.GetEntries() {
-		if e.GetIndex() != prev.index+1 || e.GetTerm() < prev.term || e.GetTerm() > m.GetTerm() {
+		if e.GetIndex() != prev.Index+1 || e.GetTerm() < prev.Term || e.GetTerm() > m.GetTerm() {
 			return false
 		}
-		prev = position{e.GetIndex(), e.GetTerm()}
+		prev = state.At(e)
 	}
 	if m.GetType() == pb.MsgSnap {
 		meta := m.GetSnapshot().GetMetadata()
-		mach, err := decodeMachine(m.GetSnapshot().GetData())
+		mach, err := state.DecodeMachine(m.GetSnapshot().GetData())
 		return err == nil && meta.GetIndex() > 0 && meta.GetIndex() < largest && meta.GetTerm() <= m.GetTerm() &&
-			len(confIDs(meta.GetConfState())) == len(mach.names) && validConf(meta.GetConfState())
+			len(voters.IDs(meta.GetConfState())) == len(mach.Names) && voters.Valid(meta.GetConfState())
 	}
 	return true
 }

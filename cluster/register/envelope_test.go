@@ -2,7 +2,6 @@ package register
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/binary"
 	"math/rand"
 	"testing"
@@ -10,22 +9,24 @@ import (
 
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/state"
 )
 
 // wireExamples are one encoded payload of every kind.
 func wireExamples() [][]byte {
 	conf := &pb.ConfState{Voters: []uint64{1, 2, 3}, AutoLeave: new(false)}
 	names := map[uint64]string{1: "px0", 2: "px1", 3: "px2"}
-	rec := Record{Version: Version{1, 2, 3}, Value: []byte("value"), CommandID: "id"}
-	cmd := Command{ID: "id", Expect: Version{0, 1, 2}, NewEpoch: true, Value: []byte("v")}
+	rec := Record{Version: Version{Recovery: 1, Epoch: 2, Revision: 3}, Value: []byte("value"), CommandID: "id"}
+	cmd := Command{ID: "id", Expect: Version{Recovery: 0, Epoch: 1, Revision: 2}, NewEpoch: true, Value: []byte("v")}
 	a := announcement{leader: 1, index: 7, conf: conf, names: names, record: rec}
 	bare := announcement{leader: 1, index: 7, conf: conf, names: names, record: Record{Version: rec.Version}, bare: true}
 	req := request{id: 9, op: opCommand, index: 4, command: cmd}
 	rep := reply{id: 9, verdict: verdictRefused, leader: 2, record: rec}
-	off := offer{conf: conf, machine: machine{record: rec, done: []doneCommand{{"id", rec.Version}}, names: names}}
+	off := offer{conf: conf, machine: state.Machine{Record: rec, Done: []state.Done{{ID: "id", Version: rec.Version}}, Names: names}}
 	raftMessage, _ := proto.Marshal(&pb.Message{
 		Type: pb.MsgApp.Enum(), From: new(uint64(1)), To: new(uint64(2)), Term: new(uint64(3)), Index: new(uint64(4)),
-		LogTerm: new(uint64(2)), Entries: []*pb.Entry{{Index: new(uint64(5)), Term: new(uint64(3)), Data: encodeCommand(cmd)}},
+		LogTerm: new(uint64(2)), Entries: []*pb.Entry{{Index: new(uint64(5)), Term: new(uint64(3)), Data: cmd.Encode()}},
 	})
 	var out [][]byte
 	for k, payload := range map[kind][]byte{
@@ -33,7 +34,7 @@ func wireExamples() [][]byte {
 		kindOffer: off.encode(), kindRequest: req.encode(), kindReply: rep.encode(),
 	} {
 		env := envelope{
-			kind: k, cluster: 5, generation: 6, origin: 7, from: 1, to: 2, promises: 8, seen: 9,
+			kind: k, scope: scope{5, 6, 7}, from: 1, to: 2, promises: 8, seen: 9,
 			known: map[uint64]uint64{1: 2, 3: 4}, stamp: 10, echo: 11, age: never, commit: 12, payload: payload,
 		}
 		out = append(out, env.encode())
@@ -92,7 +93,7 @@ func TestEnvelopeDamage(t *testing.T) {
 }
 
 func TestStepCountsWhatItDrops(t *testing.T) {
-	c, err := NewCore(CoreConfig{Name: "px0", Initial: []string{"px0"}, Willing: true, Random: rand.New(rand.NewSource(1)).Uint64}, 1)
+	c, err := NewCore(CoreConfig{Name: "px0", Initial: []string{"px0"}, Random: rand.New(rand.NewSource(1)).Uint64}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +124,7 @@ func FuzzStep(f *testing.F) {
 			Type: typ.Enum(), From: new(uint64(1)), To: new(uint64(2)), Term: new(uint64(3)), Index: new(uint64(2)), LogTerm: new(uint64(2)),
 			Commit: new(uint64(2)),
 		})
-		env := envelope{kind: kindRaft, cluster: 5, from: 1, to: 2, age: never, payload: payload}
+		env := envelope{kind: kindRaft, scope: scope{cluster: 5}, from: 1, to: 2, age: never, payload: payload}
 		b := env.encode()
 		f.Add(b[:len(b)-4])
 	}
@@ -136,7 +137,7 @@ func FuzzStep(f *testing.F) {
 		s.run(3*time.Second, nil)
 		disks := make(map[string]uint64)
 		for i, h := range s.hosts {
-			disks[h.name] = h.core.disk
+			disks[h.name] = h.core.Disk
 			h.receive(data)
 			sum := data
 			if len(data) > 6 {
@@ -147,14 +148,14 @@ func FuzzStep(f *testing.F) {
 				continue
 			}
 			for _, proof := range []bool{false, true} {
-				from := s.hosts[(i+1)%3].core.disk
+				from := s.hosts[(i+1)%3].core.Disk
 				if h.core.lead == from && proof {
 					// What the leader itself says is what raft believes.
 					continue
 				}
 				payload := env.payload
 				if m := (&pb.Message{}); env.kind == kindRaft && proto.Unmarshal(payload, m) == nil {
-					m.From, m.To = new(from), new(h.core.disk)
+					m.From, m.To = new(from), new(h.core.Disk)
 					payload, _ = proto.Marshal(m)
 				}
 				h.receive(forged(h, from, proof, env.kind, payload, func(e *envelope) {
@@ -178,29 +179,22 @@ func FuzzStep(f *testing.F) {
 
 // FuzzStateFile: any contents are either refused or can be used.
 func FuzzStateFile(f *testing.F) {
-	im := image{name: "px0", disk: 5, seen: map[uint64]uint64{}}
-	f.Add(im.encode())
-	im.cluster, im.log, im.machine = 1, genesis(&pb.ConfState{Voters: []uint64{5}}), machine{names: map[uint64]string{5: "px0"}}
-	f.Add(im.encode())
+	im := state.Image{Name: "px0", Disk: 5, Seen: map[uint64]uint64{}}
+	f.Add(im.Encode())
+	im.Cluster, im.Log, im.Machine = 1, state.Genesis(&pb.ConfState{Voters: []uint64{5}}), state.Machine{Names: map[uint64]string{5: "px0"}}
+	f.Add(im.Encode())
 	f.Fuzz(func(t *testing.T, body []byte) {
-		im, err := decodeImage(body)
+		im, err := state.DecodeImage(body)
 		if err != nil {
 			return
 		}
-		c, err := NewCore(CoreConfig{Name: im.name, Body: body, Random: rand.New(rand.NewSource(1)).Uint64}, 1)
+		c, err := NewCore(CoreConfig{Name: im.Name, Body: body, Random: rand.New(rand.NewSource(1)).Uint64}, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
 		c.Tick(2)
-		if _, err := openFile(body, 0); err == nil {
+		if _, err := state.Unseal(body, 0); err == nil {
 			t.Log("a body that is a file")
 		}
 	})
-}
-
-// resealed makes the checksum of a changed state file right.
-func resealed(file []byte) []byte {
-	body := file[:len(file)-sha256.Size]
-	sum := sha256.Sum256(body)
-	return append(body, sum[:]...)
 }

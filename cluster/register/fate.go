@@ -4,15 +4,14 @@ import (
 	"fmt"
 	"slices"
 	"time"
-)
 
-// generationID tells apart the generations of a cluster.
-type generationID struct{ generation, origin uint64 }
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/voters"
+)
 
 // learn takes an announcement. What a member does with it needs more than one
 // voter's word: fate says what a voter does, belief.go what the others do.
 func (c *Core) learn(env *envelope, a announcement, p proof) {
-	if !validConf(a.conf) || env.cluster == 0 {
+	if !voters.Valid(a.conf) || env.cluster == 0 {
 		return
 	}
 	if env.kind != kindAnswer || !p.recent {
@@ -23,7 +22,7 @@ func (c *Core) learn(env *envelope, a announcement, p proof) {
 	if w == nil {
 		return
 	}
-	if c.cluster != 0 && c.failed == nil {
+	if c.Cluster != 0 && c.failed == nil {
 		c.decideFate()
 		return
 	}
@@ -33,7 +32,7 @@ func (c *Core) learn(env *envelope, a announcement, p proof) {
 // working says that the majority that a word announces was heard lately by the
 // voter that announces it.
 func (c *Core) working(w *word) bool {
-	return w.touchedAge < uint64(c.timing.FreshFor/time.Microsecond)
+	return w.touchedAge < uint64(freshFor/time.Microsecond)
 }
 
 // decideFate lets a voter find out that it was removed or that its generation or
@@ -41,7 +40,7 @@ func (c *Core) working(w *word) bool {
 // is as if it had died. What is on it is kept aside all the same, and no single
 // voter's word is enough.
 func (c *Core) decideFate() {
-	if c.cluster == 0 || c.failed != nil || c.node == nil || c.reset != "" {
+	if c.Cluster == 0 || c.failed != nil || c.node == nil || c.reset != "" {
 		return
 	}
 	if c.laterSince != 0 && c.now-c.laterAt > 2*abandonAfter {
@@ -56,7 +55,7 @@ func (c *Core) decideFate() {
 		case c.ownWord(w):
 			c.decideRemoved(w)
 			c.decideStranded(w)
-		case w.cluster == c.cluster:
+		case w.cluster == c.Cluster:
 			c.decideOtherGeneration(w)
 		default:
 			c.decideOtherCluster(w)
@@ -74,16 +73,16 @@ func (c *Core) decideFate() {
 // must be the only other of this disk's own voters that has not got another disk.
 func (c *Core) decideRemoved(w *word) {
 	lacks := func(o *word) bool {
-		return c.spoke(o) && c.ownWord(o) && o.said.index > c.log.applied.index && !slices.Contains(confIDs(o.said.conf), c.disk)
+		return c.spoke(o) && c.ownWord(o) && o.said.index > c.Log.Applied.Index && !slices.Contains(voters.IDs(o.said.conf), c.Disk)
 	}
 	if c.following() || !lacks(w) {
 		return
 	}
-	known := slices.Contains(confIDs(c.log.conf), c.disk)
+	known := slices.Contains(voters.IDs(c.Log.Conf), c.Disk)
 	if !known && c.now-max(c.joinedAt, c.started) <= abandonAfter {
 		return
 	}
-	if c.most(c.log.conf, lacks) || c.leaderless() > abandonAfter && (c.several(w.said.conf, lacks) || c.onlyOneLeft(w.disk) && c.most(w.said.conf, lacks)) {
+	if c.most(c.Log.Conf, lacks) || c.leaderless() > abandonAfter && (c.several(w.said.conf, lacks) || c.onlyOneLeft(w.disk) && c.most(w.said.conf, lacks)) {
 		c.abandon("removed from the voters", false)
 	} else if c.leaderless() > 2*abandonAfter {
 		c.reportConflict(fmt.Sprintf("%s says that this disk was removed from the voters, and too few are there to confirm it: "+
@@ -102,7 +101,7 @@ func (c *Core) decideStranded(w *word) {
 	works := func(o *word) bool {
 		return c.spoke(o) && c.ownWord(o) && c.working(o) && o.said.leader == w.said.leader && o.saidTerm != 0 && o.saidTerm+leap < c.term
 	}
-	if w.said.leader != 0 && works(w) && c.most(c.log.conf, works) {
+	if w.said.leader != 0 && works(w) && c.most(c.Log.Conf, works) {
 		c.abandon(fmt.Sprintf("in term %d, to which the others, who work in term %d, do not follow", c.term, w.saidTerm), true)
 	}
 }
@@ -114,14 +113,14 @@ func (c *Core) following() bool { return c.lead != 0 && c.doubt == nil }
 // onlyOneLeft says that a disk is the only other one that is left of this one's own
 // voters: the gossip shows the members of all the rest with other disks.
 func (c *Core) onlyOneLeft(disk uint64) bool {
-	if !isVoter(c.log.conf, disk) {
+	if !voters.Has(c.Log.Conf, disk) {
 		return false
 	}
-	for _, id := range confIDs(c.log.conf) {
-		if id == disk || id == c.disk || !isVoter(c.log.conf, id) {
+	for _, id := range voters.IDs(c.Log.Conf) {
+		if id == disk || id == c.Disk || !voters.Has(c.Log.Conf, id) {
 			continue
 		}
-		name, other := c.machine.names[id], false
+		name, other := c.Machine.Names[id], false
 		for _, m := range c.members {
 			if m.Disk == id {
 				return false
@@ -140,31 +139,30 @@ func (c *Core) leaderless() time.Duration { return c.now - max(c.ledAt, c.starte
 // decideOtherGeneration: a recovery is an operator's word, and what it has made
 // comes after all that is here, even where the old majority has come back.
 func (c *Core) decideOtherGeneration(w *word) {
-	if !c.supported(w) || w.generation > c.generation+countLeap {
+	if !c.supported(w) || w.generation > c.Generation+countLeap {
 		return
 	}
-	if later(w.generation, w.origin, c.generation, c.origin) {
+	if w.later(c.own()) {
 		why := fmt.Sprintf("recovery generation %d (%016x) is alive and later than this one, %d (%016x), which is given up",
-			w.generation, w.origin, c.generation, c.origin)
+			w.generation, w.origin, c.Generation, c.Origin)
 		c.reportConflict(why)
-		id := generationID{w.generation, w.origin}
-		if c.laterSince == 0 || c.later != id && later(w.generation, w.origin, c.later.generation, c.later.origin) {
-			c.later, c.laterSince = id, c.now
+		if c.laterSince == 0 || w.later(c.later) {
+			c.later, c.laterSince = w.scope, c.now
 		}
-		if c.later == id {
+		if c.later == w.scope {
 			c.laterAt = c.now
-		}
-		if c.later == id && c.now-c.laterSince > abandonAfter && (c.unanswered() || c.othersFound(w)) {
-			c.abandon(why, true)
-			return
+			if c.now-c.laterSince > abandonAfter && (c.unanswered() || c.othersFound(w)) {
+				c.abandon(why, true)
+				return
+			}
 		}
 	}
 	switch {
 	case c.following():
 	// Of two recoveries with the same number the one with a majority stays.
-	case w.generation >= c.generation && c.leaderless() > abandonAfter:
+	case w.generation >= c.Generation && c.leaderless() > abandonAfter:
 		c.abandon("left behind by a recovery", false)
-	case c.log.applied.index == 1 && c.lastIndex() == 1 && c.leaderless() > 2*abandonAfter:
+	case c.Log.Applied.Index == 1 && c.lastIndex() == 1 && c.leaderless() > 2*abandonAfter:
 		c.abandon(fmt.Sprintf("nobody has followed this recovery, the majority of generation %d (%016x) is alive",
 			w.generation, w.origin), false)
 	}
@@ -175,9 +173,9 @@ func (c *Core) decideOtherGeneration(w *word) {
 // may be on their disks alone: while they answer, none of them is given up on the
 // word of those alone who came later.
 func (c *Core) othersFound(w *word) bool {
-	return majorityOf(c.log.conf, func(id uint64) bool {
+	return voters.Majority(c.Log.Conf, func(id uint64) bool {
 		o := c.words[id]
-		return id == c.disk || c.spoke(o) && c.ownWord(o) && !later(w.generation, w.origin, o.laterGen, o.laterOrig)
+		return id == c.Disk || c.spoke(o) && c.ownWord(o) && !w.later(o.found)
 	})
 }
 
@@ -190,5 +188,5 @@ func (c *Core) decideOtherCluster(w *word) {
 		return
 	}
 	c.reportConflict(fmt.Sprintf("the others form cluster %016x, the state file here belongs to cluster %016x: "+
-		"move it away to join them", w.cluster, c.cluster))
+		"move it away to join them", w.cluster, c.Cluster))
 }

@@ -28,7 +28,7 @@ func TestForgedMessages(t *testing.T) {
 					text := ""
 					for _, h := range s.hosts {
 						c := h.core
-						text += fmt.Sprintln(h.name, c.disk, c.cluster, c.generation, c.term, c.lead, c.machine.record.Version, c.failed, voterNames(h))
+						text += fmt.Sprintln(h.name, c.Disk, c.Cluster, c.Generation, c.term, c.lead, c.Machine.Record.Version, c.failed, voterNames(h))
 					}
 					return text
 				}

@@ -52,7 +52,7 @@ func foundingSim(t *testing.T, seed int64, h hooks) (led map[uint64]string) {
 			s.oneWay()
 		case n < 9 && !h.down:
 			h.crash()
-			if h.core.cluster == 0 && s.rng.Intn(3) == 0 {
+			if h.core.Cluster == 0 && s.rng.Intn(3) == 0 {
 				h.disk = simDisk{} // an empty disk has nothing to lose
 			}
 			s.at(s.between(10*time.Millisecond, 500*time.Millisecond), func() {
@@ -71,10 +71,10 @@ func foundingSim(t *testing.T, seed int64, h hooks) (led map[uint64]string) {
 		both := s.hosts[2]
 		for _, h := range s.hosts {
 			c := h.core
-			if h.down || both.down || h == both || turned[c.cluster] || !c.virgin() || both.core.cluster != 0 || c.disksOf("px2") == nil {
+			if h.down || both.down || h == both || turned[c.Cluster] || !c.virgin() || both.core.Cluster != 0 || c.disksOf("px2") == nil {
 				continue
 			}
-			if turned[c.cluster] = true; s.rng.Intn(3) == 0 {
+			if turned[c.Cluster] = true; s.rng.Intn(3) == 0 {
 				return
 			}
 			side := lists[0]
@@ -87,7 +87,7 @@ func foundingSim(t *testing.T, seed int64, h hooks) (led map[uint64]string) {
 						s.block(a.name, b.name, 5*time.Second)
 					}
 				}
-				if slices.Contains(side, a.name) && (a.down || a.core.cluster == 0) {
+				if slices.Contains(side, a.name) && (a.down || a.core.Cluster == 0) {
 					a.crash()
 					a.initial = side
 					a.start()
@@ -101,8 +101,8 @@ func foundingSim(t *testing.T, seed int64, h hooks) (led map[uint64]string) {
 			turncoat()
 		}
 		for _, h := range s.hosts {
-			if !h.down && h.core.leading && h.core.log.applied.term == h.core.term {
-				led[h.core.cluster] = fmt.Sprintf("%s of %v", h.name, h.initial)
+			if !h.down && h.core.leading && h.core.Log.Applied.Term == h.core.term {
+				led[h.core.Cluster] = fmt.Sprintf("%s of %v", h.name, h.initial)
 			}
 		}
 		return len(led) > 1
@@ -236,7 +236,7 @@ func TestInitForceWithFewerThanExpected(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.untilWorks(t, 10*time.Second)
-	if n := len(h.core.log.conf.GetVoters()); n != 2 {
+	if n := len(h.core.Log.Conf.GetVoters()); n != 2 {
 		t.Errorf("%d voters", n)
 	}
 }
@@ -251,7 +251,7 @@ func TestFirstStartWaitsForWhoHasNotJoined(t *testing.T) {
 		h.initial = abc
 		h.start()
 	}
-	s.run(10*time.Second, func() bool { return s.hosts[0].core.cluster != 0 })
+	s.run(10*time.Second, func() bool { return s.hosts[0].core.Cluster != 0 })
 	s.hosts[2].crash()
 	s.hosts[2].disk = simDisk{}
 	s.run(s.now+4*time.Second, nil)

@@ -9,6 +9,9 @@ import (
 	"time"
 
 	pb "go.etcd.io/raft/v3/raftpb"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/state"
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/voters"
 )
 
 // errBusy asks to repeat a call when the write under way has ended.
@@ -22,17 +25,17 @@ func compareMembers(a, b Member) int {
 func (c *Core) Self() Member {
 	r, _ := c.known()
 	return Member{
-		Name: c.name, Disk: c.disk, Cluster: c.cluster, Generation: c.generation,
-		Voter:   c.node != nil && isVoter(c.log.conf, c.disk),
-		Willing: c.cfg.Willing && !c.leaving && c.failed == nil,
-		Leaving: c.leaving, Initial: c.initialHash, Version: r.Version,
+		Name: c.Name, Disk: c.Disk, Cluster: c.Cluster, Generation: c.Generation,
+		Voter:   c.node != nil && voters.Has(c.Log.Conf, c.Disk),
+		Willing: !c.leaving && c.failed == nil,
+		Leaving: c.leaving, Initial: c.founding.hash, Version: r.Version,
 	}
 }
 
 // begin makes the cluster; the offers follow when it is durable.
 func (c *Core) begin(voters []Member) {
 	conf, names := configuration(voters)
-	c.switchTo(c.newID(), 0, c.newID(), genesis(conf), machine{names: names})
+	c.switchTo(scope{cluster: c.newID(), origin: c.newID()}, state.Genesis(conf), state.Machine{Names: names})
 }
 
 // configuration makes these members the voters.
@@ -53,7 +56,7 @@ func (c *Core) InitForce(now time.Duration) error {
 	switch {
 	case c.failed != nil:
 		return fmt.Errorf("%w: %w", ErrStopped, c.failed)
-	case c.cluster != 0 || c.view != nil:
+	case c.Cluster != 0 || c.view != nil:
 		return ErrNotEmpty
 	case c.writing:
 		return errBusy
@@ -66,7 +69,7 @@ func (c *Core) InitForce(now time.Duration) error {
 		if slices.ContainsFunc(voters, func(v Member) bool { return v.Name == m.Name }) {
 			return twice(m.Name)
 		}
-		if slices.Contains(c.cfg.Initial, m.Name) && !m.Leaving {
+		if slices.Contains(c.founding.initial, m.Name) && !m.Leaving {
 			voters = append(voters, m)
 		}
 	}
@@ -84,16 +87,16 @@ func twice(name string) error {
 // offered takes the beginning of a generation that another voter passes on, once
 // that one has proved itself: it is asked first, and offers again.
 func (c *Core) offered(env *envelope, o offer, p proof) {
-	mine := o.machine.names[c.disk] == c.name && isVoter(o.conf, c.disk) && env.generation <= c.generation+leap
+	mine := o.machine.Names[c.Disk] == c.Name && voters.Has(o.conf, c.Disk) && env.generation <= c.Generation+leap
 	switch {
 	case p.same || c.failed != nil || c.writing || c.leaving:
 		c.counters.DroppedOther++
 	case mine && !p.recent:
 		c.challenge(env.from)
-	case mine && c.cluster == 0:
-		c.switchTo(env.cluster, env.generation, env.origin, genesis(o.conf), o.machine)
-	case mine && c.cluster == env.cluster && env.generation > c.generation && c.unanswered():
-		c.switchTo(env.cluster, env.generation, env.origin, genesis(o.conf), o.machine)
+	case mine && c.Cluster == 0:
+		c.switchTo(env.scope, state.Genesis(o.conf), o.machine)
+	case mine && c.Cluster == env.cluster && env.generation > c.Generation && c.unanswered():
+		c.switchTo(env.scope, state.Genesis(o.conf), o.machine)
 	default:
 		c.foreign(env)
 	}
@@ -119,26 +122,27 @@ func (c *Core) unanswered() bool {
 // A leader speaks only to disks of its configuration, and this one has never
 // promised anything to anybody. The leader is who a majority of the voters says.
 func (c *Core) join(env *envelope, p proof) {
-	if c.failed != nil || c.writing || c.leaving || !c.cfg.Willing {
+	if c.failed != nil || c.writing || c.leaving {
 		c.counters.DroppedOther++
 		return
 	}
 	v := c.view
-	if !p.recent || v == nil || v.backers == 0 || v.cluster != env.cluster || v.generation != env.generation || v.origin != env.origin || v.leader != env.from {
+	if !p.recent || v == nil || v.backers == 0 || v.scope != env.scope || v.leader != env.from {
 		c.counters.DroppedOther++
 		c.challenge(env.from)
 		c.askVotersNow()
 		return
 	}
 	c.joinedAt = c.now
-	c.switchTo(env.cluster, env.generation, env.origin, newLogStore(), machine{names: map[uint64]string{}})
+	c.switchTo(env.scope, state.NewLog(), state.Machine{Names: map[uint64]string{}})
 }
 
 // Recover begins a new generation with the record known here. See DESIGN.md.
 func (c *Core) Recover(now time.Duration, names []string) error {
 	c.now = now
 	record, known := c.known()
-	cluster, generation, _ := c.scope()
+	of := c.scope()
+	cluster, generation := of.cluster, of.generation
 	switch {
 	case c.failed != nil:
 		return fmt.Errorf("%w: %w", ErrStopped, c.failed)
@@ -150,21 +154,21 @@ func (c *Core) Recover(now time.Duration, names []string) error {
 		return fmt.Errorf("%w: this member has not been without a majority for %s yet", ErrTooEarly, silentFor)
 	case c.writing:
 		return errBusy
-	case !slices.Contains(names, c.name):
-		return fmt.Errorf("%w: %s must be among the voters, or run this on one of them", ErrUnknownVoter, c.name)
+	case !slices.Contains(names, c.Name):
+		return fmt.Errorf("%w: %s must be among the voters, or run this on one of them", ErrUnknownVoter, c.Name)
 	}
 	names = slices.Compact(slices.Sorted(slices.Values(names)))
 	if len(names) > c.cfg.MaxVoters {
 		return fmt.Errorf("%w: %d voters are named, at most %d are allowed", ErrUnknownVoter, len(names), c.cfg.MaxVoters)
 	}
-	m := machine{record: record}
-	if c.cluster != 0 {
+	m := state.Machine{Record: record}
+	if c.Cluster != 0 {
 		// What this member has followed while its disk was out of the vote may come
 		// after what is on the disk.
 		switch own, err := c.tail(); {
 		case err != nil:
 			return err
-		case own.record.Version.Compare(record.Version) >= 0:
+		case own.Record.Version.Compare(record.Version) >= 0:
 			m = own
 		}
 	}
@@ -182,8 +186,8 @@ func (c *Core) Recover(now time.Duration, names []string) error {
 			return fmt.Errorf("%w: %s is leaving, out of the vote, or not to vote", ErrUnknownVoter, n)
 		case !live[i].Empty() && live[i].Cluster != cluster:
 			return fmt.Errorf("%w: %s belongs to another cluster", ErrUnknownVoter, n)
-		case live[i].Version.Compare(m.record.Version) > 0:
-			return fmt.Errorf("%w: %s holds %s, this one %s", ErrBehind, n, live[i].Version, m.record.Version)
+		case live[i].Version.Compare(m.Record.Version) > 0:
+			return fmt.Errorf("%w: %s holds %s, this one %s", ErrBehind, n, live[i].Version, m.Record.Version)
 		}
 		voters = append(voters, live[i])
 	}
@@ -193,25 +197,25 @@ func (c *Core) Recover(now time.Duration, names []string) error {
 		}
 	}
 	conf, confNames := configuration(voters)
-	m.names = confNames
-	m.record.Recovery = generation + 1
-	m.done = []doneCommand{{id: m.record.CommandID, version: m.record.Version}}
-	c.switchTo(cluster, generation+1, c.newID(), genesis(conf), m)
+	m.Names = confNames
+	m.Record.Recovery = generation + 1
+	m.Done = []state.Done{{ID: m.Record.CommandID, Version: m.Record.Version}}
+	c.switchTo(scope{cluster, generation + 1, c.newID()}, state.Genesis(conf), m)
 	c.pump()
 	return nil
 }
 
 // tail is the machine with the whole log applied. What was not known to be
 // committed may have been answered as done by a leader that is gone for good.
-func (c *Core) tail() (machine, error) {
-	m := machine{record: c.machine.record, done: slices.Clone(c.machine.done)}
-	for _, e := range c.log.entries {
-		if e.GetIndex() > c.log.applied.index && e.GetType() == pb.EntryNormal && len(e.GetData()) > 0 {
-			cmd, err := decodeCommand(e.GetData())
+func (c *Core) tail() (state.Machine, error) {
+	m := state.Machine{Record: c.Machine.Record, Done: slices.Clone(c.Machine.Done)}
+	for _, e := range c.Log.Tail {
+		if e.GetIndex() > c.Log.Applied.Index && e.GetType() == pb.EntryNormal && len(e.GetData()) > 0 {
+			cmd, err := state.DecodeCommand(e.GetData())
 			if err != nil {
 				return m, fmt.Errorf("%w: %w: entry %d", ErrStopped, errUnreadable, e.GetIndex())
 			}
-			m.apply(cmd, false)
+			m.Apply(cmd, false)
 		}
 	}
 	return m, nil

@@ -6,6 +6,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster/internal/golden"
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/state"
 )
 
 // formats are examples of everything that this package writes for another
@@ -31,31 +32,31 @@ func formats() []golden.Format {
 		r, err := decodeRequest(b)
 		return r.encode(), err
 	}})
-	rec := Record{Version: Version{1, 2, 3}, Value: []byte("value"), CommandID: "id"}
-	s := newLogStore()
-	s.hard = hardState(3, 1, 5)
-	s.conf = &pb.ConfState{Voters: []uint64{1, 2, 3}, AutoLeave: new(false)}
-	s.applied, s.prev = position{5, 3}, position{4, 3}
-	s.entries = []*pb.Entry{{Index: new(uint64(5)), Term: new(uint64(3)), Data: encodeCommand(Command{ID: "id", Expect: Version{1, 1, 2}, NewEpoch: true, Value: []byte("value")})}}
-	im := image{
-		name: "px0", disk: 1, cluster: 5, generation: 6, origin: 7, promises: 8, seen: map[uint64]uint64{2: 9}, log: s,
-		machine: machine{record: rec, done: []doneCommand{{"id", rec.Version}}, names: map[uint64]string{1: "px0", 2: "px1", 3: "px2"}},
+	rec := Record{Version: Version{Recovery: 1, Epoch: 2, Revision: 3}, Value: []byte("value"), CommandID: "id"}
+	s := state.NewLog()
+	s.Hard = state.HardState(3, 1, 5)
+	s.Conf = &pb.ConfState{Voters: []uint64{1, 2, 3}, AutoLeave: new(false)}
+	s.Applied, s.Prev = state.Position{Index: 5, Term: 3}, state.Position{Index: 4, Term: 3}
+	s.Tail = []*pb.Entry{{Index: new(uint64(5)), Term: new(uint64(3)), Data: Command{ID: "id", Expect: Version{Recovery: 1, Epoch: 1, Revision: 2}, NewEpoch: true, Value: []byte("value")}.Encode()}}
+	im := state.Image{
+		Name: "px0", Disk: 1, Cluster: 5, Generation: 6, Origin: 7, Promises: 8, Seen: map[uint64]uint64{2: 9}, Log: s,
+		Machine: state.Machine{Record: rec, Done: []state.Done{{ID: "id", Version: rec.Version}}, Names: map[uint64]string{1: "px0", 2: "px1", 3: "px2"}},
 	}
-	empty := image{name: "px0", disk: 1, seen: map[uint64]uint64{}}
+	empty := state.Image{Name: "px0", Disk: 1, Seen: map[uint64]uint64{}}
 	file := func(b []byte) ([]byte, error) {
-		body, err := openFile(b, 77)
+		body, err := state.Unseal(b, 77)
 		if err != nil {
 			return nil, err
 		}
-		im, err := decodeImage(body)
+		im, err := state.DecodeImage(body)
 		if err != nil {
 			return nil, err
 		}
-		return sealFile(im.encode(), 77), nil
+		return state.Seal(im.Encode(), 77), nil
 	}
 	return append(out,
-		golden.Format{Name: "state file", Bytes: sealFile(im.encode(), 77), Again: file},
-		golden.Format{Name: "state file of an empty disk", Bytes: sealFile(empty.encode(), 77), Again: file})
+		golden.Format{Name: "state file", Bytes: state.Seal(im.Encode(), 77), Again: file},
+		golden.Format{Name: "state file of an empty disk", Bytes: state.Seal(empty.Encode(), 77), Again: file})
 }
 
 // The formats are what 7535bfe wrote: a message or a file of it can be read, and

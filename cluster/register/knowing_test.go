@@ -1,11 +1,12 @@
 package register
 
 import (
-	"os"
 	"testing"
 	"time"
 
 	pb "go.etcd.io/raft/v3/raftpb"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/state"
 )
 
 // A member that joins gets a snapshot that is older than what it has followed: it
@@ -30,10 +31,10 @@ func TestJoiningWithAnOldSnapshot(t *testing.T) {
 	}
 	joins.start()
 	s.run(s.now+2*time.Second, func() bool { return len(held) > 0 })
-	if len(held) == 0 || joins.core.cluster != 0 {
+	if len(held) == 0 || joins.core.Cluster != 0 {
 		t.Fatal("px3 is not being admitted")
 	}
-	old := snapshotFor(leader.core, joins.core.disk)
+	old := snapshotFor(leader.core, joins.core.Disk)
 	old.from, old.to = leader, joins
 	s.decide(t, leader, "second")
 	s.run(s.now+2*time.Second, nil)
@@ -43,15 +44,15 @@ func TestJoiningWithAnOldSnapshot(t *testing.T) {
 	}
 	s.deliver(held[0])
 	s.run(s.now+50*time.Millisecond, nil)
-	if joins.core.cluster == 0 {
+	if joins.core.Cluster == 0 {
 		t.Fatal("px3 has not joined")
 	}
 	s.deliver(old) // it asks the voters whether it comes from their leader
 	s.run(s.now+50*time.Millisecond, nil)
 	s.deliver(old)
 	s.run(s.now+50*time.Millisecond, nil)
-	if joins.core.machine.record.CommandID != "first" {
-		t.Fatalf("px3 has not taken the old snapshot, but %q", joins.core.machine.record.CommandID)
+	if joins.core.Machine.Record.CommandID != "first" {
+		t.Fatalf("px3 has not taken the old snapshot, but %q", joins.core.Machine.Record.CommandID)
 	}
 	if k, ok := joins.core.known(); !ok || k.Compare(r.Version) < 0 {
 		t.Errorf("px3 knew %s, now %s", r.Version, k.Version)
@@ -62,7 +63,7 @@ func TestJoiningWithAnOldSnapshot(t *testing.T) {
 
 // snapshotFor is the snapshot that a leader would send to a disk now.
 func snapshotFor(c *Core, disk uint64) letter {
-	snap, err := c.log.Snapshot()
+	snap, err := c.Log.Snapshot()
 	if err != nil {
 		panic(err)
 	}
@@ -98,51 +99,10 @@ func TestComingBackFromAWriteErrorIsAStart(t *testing.T) {
 	s.untilWorks(t, 5*time.Second)
 }
 
-// What is read after a write error may be in a cache alone, so it is written again.
-func TestProbeWritesWhatItHasRead(t *testing.T) {
-	d, err := openDisk(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.close()
-	im := image{name: "px0", disk: 7}
-	if err := d.write(im.encode(), false); err != nil {
-		t.Fatal(err)
-	}
-	before, err := os.Stat(d.path())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if body, lost, err := d.probe("px0"); body == nil || lost != "" || err != nil {
-		t.Fatalf("%x, %q, %v", body, lost, err)
-	}
-	if after, err := os.Stat(d.path()); err != nil || os.SameFile(before, after) {
-		t.Errorf("the file was not written again (%v)", err)
-	}
-}
-
 // A file that says of itself that it is another member's is not taken.
 func TestAnotherMembersFile(t *testing.T) {
-	im := image{name: "px1", disk: 7}
-	if _, err := NewCore(CoreConfig{Name: "px0", Body: im.encode(), Random: func() uint64 { return 1 }}, 1); err == nil {
+	im := state.Image{Name: "px1", Disk: 7}
+	if _, err := NewCore(CoreConfig{Name: "px0", Body: im.Encode(), Random: func() uint64 { return 1 }}, 1); err == nil {
 		t.Error("px0 has taken the file of px1")
-	}
-}
-
-// What ties a state file to its inode: another one means a copy, and where either
-// is not known nothing is concluded.
-func TestOpenFileTellsCopies(t *testing.T) {
-	for _, c := range []struct {
-		written, found uint64
-		copied         bool
-	}{{5, 5, false}, {5, 6, true}, {0, 6, false}, {5, 0, false}, {0, 0, false}} {
-		if _, err := openFile(sealFile([]byte("body"), c.written), c.found); (err != nil) != c.copied {
-			t.Errorf("written into %d, found in %d: %v", c.written, c.found, err)
-		}
-	}
-	damaged := sealFile([]byte("body"), 5)
-	damaged[len(damaged)-1] ^= 1
-	if _, err := openFile(damaged, 5); err == nil {
-		t.Error("a damaged file was taken")
 	}
 }

@@ -6,11 +6,13 @@ import (
 	"time"
 
 	pb "go.etcd.io/raft/v3/raftpb"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/state"
 )
 
 // A leader that has been cut off and does not know it yet answers nothing: what
 // it knows may have been overtaken. So every command goes through the log, and
-// every read asks the majority.
+// every read (of the simulation) asks the majority.
 func TestLeaderAnswersNothingOnItsOwnKnowledge(t *testing.T) {
 	for what, ask := range map[string]func(c *Core, now time.Duration){
 		"a command that it would refuse": func(c *Core, now time.Duration) {
@@ -113,11 +115,11 @@ func TestAnswersOfAnotherTermMakeNothingFresh(t *testing.T) {
 	for term, counts := range map[int]bool{0: true, -1: false} {
 		s, leader, a, _ := three(t, 1)
 		c := leader.core
-		delete(c.heard, a.core.disk)
-		env := a.core.envelopeTo(c.disk, kindRaft, nil)
+		delete(c.fresh.heard, a.core.Disk)
+		env := a.core.envelopeTo(c.Disk, kindRaft, nil)
 		raftLie(env, &pb.Message{Type: pb.MsgHeartbeatResp.Enum(), Term: new(c.term + uint64(term))})
 		c.Step(leader.clock(), env.encode())
-		if _, heard := c.heard[a.core.disk]; heard != counts || s.problem != nil {
+		if _, heard := c.fresh.heard[a.core.Disk]; heard != counts || s.problem != nil {
 			t.Errorf("an answer of its term and %d: heard %v, want %v", term, heard, counts)
 		}
 	}
@@ -127,12 +129,12 @@ func TestAnswersOfAnotherTermMakeNothingFresh(t *testing.T) {
 // when the leader says that it is out, not when it finds out by itself.
 func TestLeaverKeepsNoDisk(t *testing.T) {
 	s, _, a, _ := three(t, 1)
-	disk, left := a.core.disk, false
+	disk, left := a.core.Disk, false
 	s.answered = func(r Result) {
 		left = true
-		im, err := decodeImage(mustOpen(t, a.disk.simFile))
-		if r.Err != nil || err != nil || im.disk == disk || im.cluster != 0 || a.core.disk != im.disk {
-			t.Errorf("Leave returns %v with disk %x of cluster %x in the file (%v); it was %x", r.Err, im.disk, im.cluster, err, disk)
+		im, err := state.DecodeImage(mustOpen(t, a.disk.simFile))
+		if r.Err != nil || err != nil || im.Disk == disk || im.Cluster != 0 || a.core.Disk != im.Disk {
+			t.Errorf("Leave returns %v with disk %x of cluster %x in the file (%v); it was %x", r.Err, im.Disk, im.Cluster, err, disk)
 		}
 	}
 	a.do(a.life, func() { a.core.Leave(a.clock(), 1<<50) })

@@ -17,10 +17,10 @@ func TestLastVoterKnowsThatItIsTheLastOne(t *testing.T) {
 		if leaves == stays {
 			leaves = s.hosts[1]
 		}
-		disk := leaves.core.disk
+		disk := leaves.core.Disk
 		leaves.do(leaves.life, func() { leaves.core.Leave(leaves.clock(), 1) })
-		s.run(s.now+10*time.Second, func() bool { return leaves.core.disk != disk })
-		if leaves.core.disk == disk {
+		s.run(s.now+10*time.Second, func() bool { return leaves.core.Disk != disk })
+		if leaves.core.Disk == disk {
 			t.Fatalf("seed %d: %s did not leave", seed, leaves.name)
 		}
 		stays.crash()

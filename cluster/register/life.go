@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/state"
 )
 
 // errWrite is the failure from which a member can come back: see Revive.
@@ -70,22 +72,22 @@ func (c *Core) Revive(now time.Duration, body []byte, lost string) (*Core, error
 	counters.Writes += n.counters.Writes
 	counters.LostDisks += n.counters.LostDisks
 	n.counters = counters
-	n.nextID, n.local, n.leavers = c.nextID, c.local, c.leavers
-	for _, l := range n.local {
+	n.requests = c.requests
+	for _, l := range n.requests.local {
 		l.sentAt = 0
 	}
 	// Never behind what was known here: within the disk's own generation the
 	// log catches up with it; one that was left behind is of no use any more.
 	switch v := c.view; {
 	case v == nil:
-	case n.cluster == 0 || v.cluster == n.cluster && v.generation == n.generation && v.origin == n.origin:
+	case n.Cluster == 0 || v.scope == n.own():
 		n.view = v
-	case v.cluster == n.cluster && later(v.generation, v.origin, n.generation, n.origin):
+	case v.cluster == n.Cluster && v.later(n.own()):
 		n.view = v
 		n.wantReset("left behind by a recovery", true)
 	}
-	if n.cluster == 0 {
-		n.leaversAreDone()
+	if n.Cluster == 0 {
+		n.requests.leave()
 		n.left()
 	}
 	n.out.Changed = true
@@ -98,8 +100,8 @@ func (c *Core) startWrite(aside string, f func()) {
 	c.writeSeq++
 	c.lazyAt = 0
 	c.counters.Writes++
-	c.out.Write = &Write{Seq: c.writeSeq, Body: c.image.encode(), Aside: aside}
-	promises := c.promises
+	c.out.Write = &Write{Seq: c.writeSeq, Body: c.Image.Encode(), Aside: aside}
+	promises := c.Promises
 	done := func() { c.durable = max(c.durable, promises); f() }
 	if c.cfg.hooks.answerBeforeFsync {
 		done()
@@ -111,21 +113,21 @@ func (c *Core) startWrite(aside string, f func()) {
 // lazily notes that the state file should be written some time.
 func (c *Core) lazily() {
 	if c.lazyAt == 0 {
-		c.lazyAt = c.now + c.timing.Lazy
+		c.lazyAt = c.now + lazyFor
 	}
 }
 
 // resetDisk gives up this disk: a fresh id, empty, and a new life as somebody to admit.
 func (c *Core) resetDisk() {
 	reason, lost, keep := c.reset, c.resetLost, c.resetKeep
-	c.leaversAreDone()
+	c.requests.leave()
 	c.reset, c.resetLost, c.resetKeep = "", false, false
 	c.observeOwn()
 	c.dropWaiters()
 	c.closeLog()
 	c.confirmed, c.laterSince = false, 0
-	clear(c.joined)
-	c.image = image{name: c.name, disk: c.newID(), seen: make(map[uint64]uint64)}
+	clear(c.founding.joined)
+	c.Image = state.Image{Name: c.Name, Disk: c.newID(), Seen: make(map[uint64]uint64)}
 	c.durable = 0
 	clear(c.confirmedBy)
 	aside := ""
@@ -137,16 +139,6 @@ func (c *Core) resetDisk() {
 	}
 	c.out.Changed = true
 	c.startWrite(aside, func() { c.left() })
-}
-
-// leaversAreDone notes that whoever has no disk in the configuration has left.
-func (c *Core) leaversAreDone() {
-	for _, id := range sortedKeys(c.local) {
-		if l := c.local[id]; l.op == opLeave {
-			c.leavers = append(c.leavers, l.user)
-			delete(c.local, id)
-		}
-	}
 }
 
 // wantReset remembers to give up this disk as soon as no write is under way.
@@ -165,20 +157,20 @@ func (c *Core) abandon(reason string, lost bool) {
 
 // switchTo makes im this member's state, durably, and opens it. The disk keeps
 // its id and its count of promises.
-func (c *Core) switchTo(cluster, generation, origin uint64, log *logStore, m machine) {
+func (c *Core) switchTo(to scope, log *state.Log, m state.Machine) {
 	c.dropWaiters()
 	c.closeLog()
-	c.cluster, c.generation, c.origin = cluster, generation, origin
-	c.log, c.machine = log, m
-	c.promises++
-	clear(c.joined)
+	c.Cluster, c.Generation, c.Origin = to.cluster, to.generation, to.origin
+	c.Log, c.Machine = log, m
+	c.Promises++
+	clear(c.founding.joined)
 	// Nothing was promised in this generation before: nothing can be forgotten,
 	// and what is known of the others' promises was of the one before.
 	c.confirmed = true
-	clear(c.seen)
+	clear(c.Seen)
 	c.ledAt, c.laterSince = c.now, 0
-	if v := c.view; v == nil || len(log.conf.GetVoters()) > 0 || v.cluster != cluster || v.generation != generation || v.origin != origin {
-		c.view, c.freshAt = nil, 0
+	if v := c.view; v == nil || len(log.Conf.GetVoters()) > 0 || v.scope != to {
+		c.view, c.fresh.at = nil, 0
 	}
 	c.out.Changed = true
 	c.startWrite("", c.openLog)

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	pb "go.etcd.io/raft/v3/raftpb"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/state"
 )
 
 // A voter whose majority is gone holds what may be the last copy. One sender that
@@ -21,11 +23,11 @@ func TestOneSenderDoesNotRemoveTheLastOne(t *testing.T) {
 			s.run(s.now+time.Second, nil)
 			h, liar := s.hosts[2], uint64(0xbad)
 			if who == "a voter" {
-				liar = s.hosts[0].core.disk
+				liar = s.hosts[0].core.Disk
 			}
 			s.hosts[0].crash()
 			s.hosts[1].crash()
-			disk := h.core.disk
+			disk := h.core.Disk
 			for began := s.now; s.now-began < 30*time.Second; {
 				a := h.core.announce()
 				a.index, a.leader = a.index+1, liar
@@ -33,7 +35,7 @@ func TestOneSenderDoesNotRemoveTheLastOne(t *testing.T) {
 				a.names = map[uint64]string{liar: "px0"}
 				h.receive(forged(h, liar, true, kindAnswer, a.encode(), nil))
 				s.run(s.now+150*time.Millisecond, nil)
-				if h.core.disk != disk || h.core.cluster == 0 {
+				if h.core.Disk != disk || h.core.Cluster == 0 {
 					t.Fatalf("%s after: it has given up its disk: %s", s.now-began, h.core.Status(h.clock()).Reason)
 				}
 			}
@@ -55,9 +57,9 @@ func TestALaterConfigurationWaitsForSilence(t *testing.T) {
 	}
 	for began := s.now; s.now-began < 5*time.Second; {
 		c := h.core
-		last := c.log.last()
+		last := c.Log.Last()
 		m := &pb.Message{
-			Type: pb.MsgApp.Enum(), From: new(uint64(0xbad1)), To: new(c.disk), Term: new(c.term + 1), Index: new(last.index), LogTerm: new(last.term),
+			Type: pb.MsgApp.Enum(), From: new(uint64(0xbad1)), To: new(c.Disk), Term: new(c.term + 1), Index: new(last.Index), LogTerm: new(last.Term),
 		}
 		forgedEntry(h, m)
 		h.receive(forged(h, 0xbad1, true, kindRaft, raftPayload(m), nil))
@@ -95,7 +97,7 @@ func TestProvenStrangersTakeNoMemory(t *testing.T) {
 	// Members come and go.
 	for i := range uint64(3_000) {
 		h.do(h.life, func() {
-			c.SetMembers(h.clock(), []Member{{Name: "px9", Disk: 90_000 + i, Cluster: c.cluster}})
+			c.SetMembers(h.clock(), []Member{{Name: "px9", Disk: 90_000 + i, Cluster: c.Cluster}})
 			c.Step(h.clock(), forged(h, 90_000+i, false, kindRequest, nil, nil))
 		})
 	}
@@ -108,9 +110,9 @@ func TestProvenStrangersTakeNoMemory(t *testing.T) {
 
 // A number in a message costs nothing that the message does not bear out.
 func TestANumberAllocatesNothing(t *testing.T) {
-	many := func(e *encoder) []byte {
-		e.uvarint(1 << 19)
-		return append(e.b, make([]byte, 1<<19)...)
+	many := func(e *state.Encoder) []byte {
+		e.Uvarint(1 << 19)
+		return append(e.B, make([]byte, 1<<19)...)
 	}
 	env := envelope{kind: kindAsk, from: 1, to: 2}
 	head := env.encode()
@@ -118,15 +120,15 @@ func TestANumberAllocatesNothing(t *testing.T) {
 		"counts": func() {
 			// Everything up to the counts, of which there are half a million.
 			b := append(head[:35:35], 0, 0, 0)
-			b = many(&encoder{b: b})
-			_, _ = decodeEnvelope((&encoder{b: b}).sum())
+			b = many(&state.Encoder{B: b})
+			_, _ = decodeEnvelope(summed(b))
 		},
-		"names": func() { e := encoder{b: nil}; d := decoder{b: many(&e)}; decodeNames(&d) },
+		"names": func() { e := state.Encoder{B: nil}; d := state.Decoder{B: many(&e)}; d.Names() },
 		"done": func() {
-			var e encoder
-			e.u8(1)
-			e.record(Record{})
-			_, _ = decodeMachine(many(&e))
+			var e state.Encoder
+			e.U8(1)
+			e.Record(Record{})
+			_, _ = state.DecodeMachine(many(&e))
 		},
 	} {
 		var before, after runtime.MemStats
@@ -139,9 +141,9 @@ func TestANumberAllocatesNothing(t *testing.T) {
 	}
 }
 
-func (e *encoder) sum() []byte {
-	s := checksum(e.b)
-	return append(e.b, byte(s), byte(s>>8), byte(s>>16), byte(s>>24))
+func summed(b []byte) []byte {
+	s := checksum(b)
+	return append(b, byte(s), byte(s>>8), byte(s>>16), byte(s>>24))
 }
 
 // What waits while a node is held up is bounded in bytes, too.
@@ -150,7 +152,7 @@ func TestInboxHoldsFewBytes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer n.disk.close()
+	defer n.disk.Close()
 	for range 2 * inboxSize {
 		n.Receive(make([]byte, 200<<10))
 		n.Receive(make([]byte, 1<<20))
@@ -181,14 +183,14 @@ func liesAbout(h *simHost, from uint64, voters []uint64, edit func(env *envelope
 func TestAWitnessMakesNoJury(t *testing.T) {
 	s := quietSim(t, 1, 3)
 	s.run(s.now+time.Second, nil)
-	h, liar := s.hosts[2], s.hosts[1].core.disk
+	h, liar := s.hosts[2], s.hosts[1].core.Disk
 	s.hosts[0].crash()
 	s.hosts[1].crash()
-	disk := h.core.disk
+	disk := h.core.Disk
 	for began := s.now; s.now-began < 15*time.Second; {
-		h.receive(liesAbout(h, liar, []uint64{liar, disk}, func(env *envelope) { env.seen = h.core.promises + 1 }))
+		h.receive(liesAbout(h, liar, []uint64{liar, disk}, func(env *envelope) { env.seen = h.core.Promises + 1 }))
 		s.run(s.now+100*time.Millisecond, nil)
-		if h.core.disk != disk {
+		if h.core.Disk != disk {
 			t.Fatalf("%s after: it has given up its disk", s.now-began)
 		}
 	}
@@ -208,7 +210,7 @@ func TestAnAnnouncementConfirmsNoStart(t *testing.T) {
 	}
 	h.start()
 	for range 20 {
-		for _, voters := range [][]uint64{{h.core.disk}, {liar, h.core.disk}} {
+		for _, voters := range [][]uint64{{h.core.Disk}, {liar, h.core.Disk}} {
 			h.receive(liesAbout(h, liar, voters, nil))
 			if h.core.confirmed {
 				t.Fatalf("confirmed by one stranger that announces %x", voters)
@@ -254,10 +256,10 @@ func TestTheOnlyVoterOutlivesAWitness(t *testing.T) {
 		t.Fatalf("%+v", r)
 	}
 	h := s.hosts[0]
-	disk := h.core.disk
+	disk := h.core.Disk
 	for range 20 {
 		a := h.core.announce()
-		h.receive(forged(h, 0xbad, true, kindAnswer, a.encode(), func(env *envelope) { env.commit, env.seen = 1<<40, h.core.promises+1 }))
+		h.receive(forged(h, 0xbad, true, kindAnswer, a.encode(), func(env *envelope) { env.commit, env.seen = 1<<40, h.core.Promises+1 }))
 		s.run(s.now+100*time.Millisecond, nil)
 	}
 	if h.core.doubt == nil {
@@ -265,7 +267,7 @@ func TestTheOnlyVoterOutlivesAWitness(t *testing.T) {
 	}
 	for range 2 {
 		s.untilWorks(t, 15*time.Second)
-		if h.core.disk != disk {
+		if h.core.Disk != disk {
 			t.Fatal("its disk is given up")
 		}
 		s.run(s.now+2*time.Second, nil) // that it goes on is written down
@@ -290,7 +292,7 @@ func testLoneVoter(t *testing.T, ahead uint64, who func(*view) uint64) {
 	s, f := followerSim(t)
 	liar := s.hosts[0]
 	before, _ := f.core.known()
-	at := f.core.freshAt
+	at := f.core.fresh.at
 	for _, h := range s.hosts {
 		if h != f {
 			h.crash()
@@ -298,7 +300,7 @@ func testLoneVoter(t *testing.T, ahead uint64, who func(*view) uint64) {
 	}
 	for began := s.now; s.now-began < 8*time.Second; {
 		f.do(f.life, func() {
-			f.core.SetMembers(f.clock(), []Member{{Name: liar.name, Disk: f.core.disk + 1}, {Name: "px0", Disk: who(f.core.view), Cluster: f.core.view.cluster, Voter: true}})
+			f.core.SetMembers(f.clock(), []Member{{Name: liar.name, Disk: f.core.Disk + 1}, {Name: "px0", Disk: who(f.core.view), Cluster: f.core.view.cluster, Voter: true}})
 		})
 		v := f.core.view
 		from := who(v)
@@ -306,15 +308,15 @@ func testLoneVoter(t *testing.T, ahead uint64, who func(*view) uint64) {
 		a.index, a.leader = v.index+ahead, from
 		a.record = Record{Version: Version{Epoch: 1 << 40, Revision: 1 << 40}, CommandID: "attacker", Value: []byte("attacker")}
 		f.receive(forged(f, from, true, kindAnswer, a.encode(), func(env *envelope) {
-			env.cluster, env.generation, env.origin = v.cluster, v.generation, v.origin
+			env.scope = v.scope
 		}))
 		if r, _ := f.core.known(); r.CommandID != before.CommandID {
 			t.Fatalf("%s after: it believes %s by %q", s.now-began, r.Version, r.CommandID)
 		}
 		s.run(s.now+100*time.Millisecond, nil)
 	}
-	if f.core.freshAt > at {
-		t.Errorf("fresh %s later, by the word of one that says what cannot be", f.core.freshAt-at)
+	if f.core.fresh.at > at {
+		t.Errorf("fresh %s later, by the word of one that says what cannot be", f.core.fresh.at-at)
 	}
 }
 
@@ -352,15 +354,15 @@ func TestNoOneMessageMakesALeaderSlander(t *testing.T) {
 		s, lead, a, b := three(t, 1)
 		s.decide(t, lead, "first")
 		s.run(s.now+time.Second, nil)
-		before := a.core.seen[b.core.disk]
+		before := a.core.Seen[b.core.Disk]
 		for range messages {
-			m := &pb.Message{Type: pb.MsgHeartbeat.Enum(), From: new(lead.core.disk), To: new(a.core.disk), Term: new(a.core.term)}
-			a.receive(forged(a, lead.core.disk, true, kindRaft, raftPayload(m), func(env *envelope) {
-				env.known = map[uint64]uint64{b.core.disk: before + 1}
+			m := &pb.Message{Type: pb.MsgHeartbeat.Enum(), From: new(lead.core.Disk), To: new(a.core.Disk), Term: new(a.core.term)}
+			a.receive(forged(a, lead.core.Disk, true, kindRaft, raftPayload(m), func(env *envelope) {
+				env.known = map[uint64]uint64{b.core.Disk: before + 1}
 			}))
 			s.run(s.now+time.Second, func() bool { return b.core.doubt != nil })
 		}
-		if got := a.core.seen[b.core.disk]; got != before || b.core.doubt != nil {
+		if got := a.core.Seen[b.core.Disk]; got != before || b.core.doubt != nil {
 			t.Errorf("%d messages: noted %d, not %d; suspended: %v", messages, got, before, b.core.doubt != nil)
 		}
 		s.decide(t, b, "second")
@@ -372,13 +374,13 @@ func TestTheLeaderAloneSpeaksOfOthersPromises(t *testing.T) {
 	s, lead, a, b := three(t, 1)
 	s.decide(t, lead, "first")
 	s.run(s.now+time.Second, nil)
-	before := a.core.seen[lead.core.disk]
+	before := a.core.Seen[lead.core.Disk]
 	for range 3 {
-		a.receive(forged(a, b.core.disk, true, kindAsk, []byte{0, 0, 0}, func(env *envelope) {
-			env.known = map[uint64]uint64{lead.core.disk: before + 1}
+		a.receive(forged(a, b.core.Disk, true, kindAsk, []byte{0, 0, 0}, func(env *envelope) {
+			env.known = map[uint64]uint64{lead.core.Disk: before + 1}
 		}))
 	}
-	if got := a.core.seen[lead.core.disk]; got != before {
+	if got := a.core.Seen[lead.core.Disk]; got != before {
 		t.Errorf("noted %d, not %d", got, before)
 	}
 }

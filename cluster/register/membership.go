@@ -1,6 +1,7 @@
 package register
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -9,11 +10,10 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 	"go.etcd.io/raft/v3/tracker"
 	"google.golang.org/protobuf/proto"
-)
 
-// liveFor is how recently a voter must have answered the leader to count as
-// alive when the configuration is changed.
-const liveFor = 2 * time.Second
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/state"
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/voters"
+)
 
 // planEvery is how often the leader looks at the configuration.
 const planEvery = 200 * time.Millisecond
@@ -43,13 +43,71 @@ type removal struct {
 	at time.Duration
 }
 
-func (m *membership) begin(c *Core) {
-	*m = membership{
-		since: make(map[uint64]time.Duration), asked: make(map[uint64]leaveWait), removals: make(map[string]removal),
+// newMembership begins with the disks of the configuration.
+func newMembership(ids []uint64, now time.Duration) membership {
+	m := membership{since: make(map[uint64]time.Duration), asked: make(map[uint64]leaveWait), removals: make(map[string]removal)}
+	m.expect(ids, now)
+	return m
+}
+
+// expect follows the disks of a new configuration. Who is admitted once more gets the
+// time to answer once more: else it is given up at once, and admitted again, many
+// times a second and for ever.
+func (m *membership) expect(ids []uint64, now time.Duration) {
+	maps.DeleteFunc(m.since, func(id uint64, _ time.Duration) bool { return !slices.Contains(ids, id) })
+	for _, id := range ids {
+		if _, ok := m.since[id]; !ok {
+			m.since[id] = now
+		}
 	}
-	for _, id := range confIDs(c.log.conf) {
-		m.since[id] = c.now
+}
+
+// left returns who waits to hear that it is out of a configuration, and forgets them.
+func (m *membership) left(ids []uint64) (told []waiter) {
+	for _, disk := range sortedKeys(m.asked) {
+		if !slices.Contains(ids, disk) {
+			told = append(told, m.asked[disk].waiter)
+			delete(m.asked, disk)
+		}
 	}
+	return told
+}
+
+// leave notes that a disk asks to leave, remove that a name is to be removed. Both
+// are looked at by the next plan, at once.
+func (m *membership) leave(w waiter, now time.Duration) {
+	m.asked[w.from] = leaveWait{w, now}
+	m.planAt = 0
+}
+
+func (m *membership) remove(name string, w waiter, now time.Duration) {
+	r := m.removals[name]
+	if !slices.Contains(r.by, w) {
+		r.by = append(r.by, w)
+	}
+	r.at = now
+	m.removals[name] = r
+	m.planAt = 0
+}
+
+// forgetLeavers forgets who does not ask to leave any more.
+func (m *membership) forgetLeavers(now time.Duration) {
+	maps.DeleteFunc(m.asked, func(_ uint64, l leaveWait) bool { return now-l.at > 4*retryAfter })
+}
+
+// removed returns who waits for the removal of a name, and forgets them, if there is a
+// verdict on it, not 0. It forgets those who ask no more, too, but for a name that is
+// alive: that is said in any case.
+func (m *membership) removed(name string, v verdict, now time.Duration) []waiter {
+	r := m.removals[name]
+	switch late := now-r.at > 4*retryAfter; {
+	case v == 0 && !late:
+		return nil
+	case late && v != verdictAlive:
+		r.by = nil
+	}
+	delete(m.removals, name)
+	return r.by
 }
 
 // applyConfig applies a committed change of the configuration.
@@ -58,13 +116,13 @@ func (c *Core) applyConfig(e *pb.Entry) {
 	if err := proto.Unmarshal(e.GetData(), cc); err != nil {
 		panic(err)
 	}
-	c.log.conf = c.node.ApplyConfChange(cc)
+	c.Log.Conf = c.node.ApplyConfChange(cc)
 	var added map[uint64]string
 	if len(cc.GetContext()) > 0 {
-		d := decoder{b: cc.GetContext()}
-		added = decodeNames(&d)
+		d := state.Decoder{B: cc.GetContext()}
+		added = d.Names()
 	}
-	c.machine.configured(c.log.conf, added)
+	c.Machine.Configured(c.Log.Conf, added)
 	if c.cfg.hooks.configured != nil {
 		c.cfg.hooks.configured(c, e.GetIndex())
 	}
@@ -74,31 +132,21 @@ func (c *Core) applyConfig(e *pb.Entry) {
 // configChanged follows a new configuration, applied or from a snapshot.
 func (c *Core) configChanged() {
 	c.counters.ConfigChanges++
-	ids := confIDs(c.log.conf)
-	for disk := range c.seen {
+	ids := voters.IDs(c.Log.Conf)
+	for disk := range c.Seen {
 		if !slices.Contains(ids, disk) {
-			delete(c.seen, disk)
+			delete(c.Seen, disk)
 		}
 	}
 	if c.leading {
-		// Who is admitted once more gets the time to answer once more: else it is
-		// given up at once, and admitted again, many times a second and for ever.
-		maps.DeleteFunc(c.since, func(id uint64, _ time.Duration) bool { return !slices.Contains(ids, id) })
-		for _, id := range ids {
-			if _, ok := c.since[id]; !ok {
-				c.since[id] = c.now
-			}
-		}
-		for _, disk := range sortedKeys(c.asked) {
-			if !slices.Contains(ids, disk) {
-				c.reply(c.asked[disk].waiter, reply{verdict: verdictDone, record: c.machine.record})
-				delete(c.asked, disk)
-			}
+		c.membership.expect(ids, c.now)
+		for _, w := range c.membership.left(ids) {
+			c.reply(w, reply{verdict: verdictDone, record: c.Machine.Record})
 		}
 		c.endRemovals()
-		c.planAt = 0
+		c.membership.planAt = 0
 	}
-	if len(ids) > 0 && !slices.Contains(ids, c.disk) {
+	if len(ids) > 0 && !slices.Contains(ids, c.Disk) {
 		// A leaver keeps nothing: it has asked for it.
 		if c.leaving {
 			c.wantReset("left the voters", false)
@@ -110,77 +158,76 @@ func (c *Core) configChanged() {
 
 // serveLeave takes a voter's wish to leave.
 func (c *Core) serveLeave(w waiter, index uint64) {
-	conf := c.log.conf
+	conf := c.Log.Conf
 	switch {
-	case !slices.Contains(confIDs(conf), w.from):
+	case !slices.Contains(voters.IDs(conf), w.from):
 		// A removed disk is never added again, so this stays true.
-		if c.log.applied.term == c.term && c.log.applied.index >= index && c.inTouch(c.timing.FreshFor) {
-			c.reply(w, reply{verdict: verdictDone, record: c.machine.record})
+		if c.Log.Applied.Term == c.term && c.Log.Applied.Index >= index && c.inTouch(freshFor) {
+			c.reply(w, reply{verdict: verdictDone, record: c.Machine.Record})
 		}
 	case len(conf.GetVoters()) == 1 && conf.GetVoters()[0] == w.from && len(conf.GetVotersOutgoing()) == 0 && len(conf.GetLearners()) == 0:
-		c.reply(w, reply{verdict: verdictLastVoter, record: c.machine.record})
+		c.reply(w, reply{verdict: verdictLastVoter, record: c.Machine.Record})
 	default:
-		c.asked[w.from] = leaveWait{w, c.now}
-		c.planAt = 0
+		c.membership.leave(w, c.now)
 	}
 }
 
 // plan changes the configuration by one step, if there is one to make.
 func (c *Core) plan() {
-	if !c.leading || c.now < c.planAt || c.log.applied.term != c.term {
+	if !c.leading || c.now < c.membership.planAt || c.Log.Applied.Term != c.term {
 		return
 	}
-	c.planAt = c.now + planEvery
-	for _, disk := range sortedKeys(c.asked) {
-		if c.now-c.asked[disk].at > 4*c.timing.Retry {
-			delete(c.asked, disk)
-		}
-	}
+	c.membership.planAt = c.now + planEvery
+	c.membership.forgetLeavers(c.now)
 	c.endRemovals()
-	if len(c.log.conf.GetVotersOutgoing()) > 0 {
-		c.planned = "finishing a change"
+	if len(c.Log.Conf.GetVotersOutgoing()) > 0 {
+		c.membership.planned = "finishing a change"
 		return
 	}
-	p := planChange(c.planInput())
-	if p.reason != c.planned {
-		c.planned, c.out.Changed = p.reason, true
+	p := voters.Next(c.planInput())
+	if p.Reason != c.membership.planned {
+		c.membership.planned, c.out.Changed = p.Reason, true
 	}
 	switch {
-	case p.transfer != 0:
-		c.node.TransferLeader(p.transfer)
-		c.planAt = c.now + 5*c.timing.Heartbeat
-	case len(p.changes) > 0:
-		cc := &pb.ConfChangeV2{Changes: p.changes}
-		if len(p.names) > 0 {
-			var e encoder
-			encodeNames(&e, p.names)
-			cc.Context = e.b
+	case p.Transfer != 0:
+		c.node.TransferLeader(p.Transfer)
+		c.membership.planAt = c.now + 5*heartbeat
+	case len(p.Changes) > 0:
+		cc := &pb.ConfChangeV2{Changes: p.Changes}
+		if len(p.Names) > 0 {
+			var e state.Encoder
+			e.Names(p.Names)
+			cc.Context = e.B
 		}
 		// An earlier change that is not applied yet makes raft drop this one.
 		if c.node.ProposeConfChange(cc) == nil {
-			c.planAt = c.now + 3*c.timing.Heartbeat
+			c.membership.planAt = c.now + 3*heartbeat
 		}
 	}
 }
 
-func (c *Core) planInput() planInput {
-	in := planInput{
-		self: c.disk, voters: c.log.conf.GetVoters(), learners: c.log.conf.GetLearners(), names: c.machine.names,
-		members: append(slices.Clone(c.members), c.Self()), silent: make(map[uint64]time.Duration),
-		caughtUp: make(map[uint64]bool), max: c.cfg.MaxVoters, timing: c.timing,
+func (c *Core) planInput() voters.Input {
+	in := voters.Input{
+		Self: c.Disk, Voters: c.Log.Conf.GetVoters(), Learners: c.Log.Conf.GetLearners(), Names: c.Machine.Names,
+		Silent:   make(map[uint64]time.Duration),
+		CaughtUp: make(map[uint64]bool), Max: c.cfg.MaxVoters,
+		DeadAfter: cmp.Or(c.cfg.hooks.deadAfter, voters.DeadAfter), Patience: cmp.Or(c.cfg.hooks.patience, voters.LearnerPatience),
 	}
-	for _, id := range confIDs(c.log.conf) {
-		in.silent[id] = c.now - max(c.heard[id], c.since[id])
-		if _, ok := c.heard[id]; !ok {
+	for _, m := range append(slices.Clone(c.members), c.Self()) {
+		in.Members = append(in.Members, voters.Candidate{Name: m.Name, Disk: m.Disk, Empty: m.Empty(), Willing: m.Willing, Leaving: m.Leaving})
+	}
+	for _, id := range voters.IDs(c.Log.Conf) {
+		in.Silent[id] = c.now - max(c.fresh.heard[id], c.membership.since[id])
+		if _, ok := c.fresh.heard[id]; !ok {
 			// Never heard in this term: not alive, however young the term is.
-			in.unheard = append(in.unheard, id)
+			in.Unheard = append(in.Unheard, id)
 		}
 	}
-	in.silent[c.disk] = 0
+	in.Silent[c.Disk] = 0
 	commit := c.node.BasicStatus().GetCommit()
 	c.node.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
-		in.caughtUp[id] = pr.State == tracker.StateReplicate && pr.Match+keptEntries >= commit
+		in.CaughtUp[id] = pr.State == tracker.StateReplicate && pr.Match+state.KeptEntries >= commit
 	})
-	in.leaving, in.removing = sortedKeys(c.asked), sortedKeys(c.removals)
+	in.Leaving, in.Removing = sortedKeys(c.membership.asked), sortedKeys(c.membership.removals)
 	return in
 }

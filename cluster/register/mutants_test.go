@@ -27,17 +27,25 @@ func (m *mutant) row() string {
 	return fmt.Sprintf("| %s | %s | `%s` |", m.rule, name, m.test)
 }
 
+// sources are the files of this package and of those below it, the tests or the
+// product.
+func sources(tests bool) (files []string) {
+	for _, dir := range []string{"", "state/", "voters/"} {
+		all, _ := filepath.Glob(dir + "*.go") // the pattern is good
+		for _, f := range all {
+			if strings.HasSuffix(f, "_test.go") == tests {
+				files = append(files, f)
+			}
+		}
+	}
+	return files
+}
+
 // apply returns the file that the rule stands in, and what it is with the rule broken.
 func (m *mutant) apply() (file, broken string, err error) {
-	files, err := filepath.Glob("*.go")
-	if err != nil {
-		return "", "", err
-	}
+	files := sources(false)
 	old, found := strings.Join(m.old, "\n"), 0
 	for _, f := range files {
-		if strings.HasSuffix(f, "_test.go") {
-			continue
-		}
 		text, err := os.ReadFile(f)
 		if err != nil {
 			return "", "", err
@@ -84,6 +92,22 @@ func readMutants(t *testing.T) (list []mutant) {
 	return list
 }
 
+// folders are the packages of the tests.
+func folders(t *testing.T) map[string]string {
+	t.Helper()
+	dirs := make(map[string]string)
+	for _, f := range sources(true) {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(t`).FindAllStringSubmatch(string(text), -1) {
+			dirs[m[1]] = "./" + filepath.Dir(f)
+		}
+	}
+	return dirs
+}
+
 // Every mutant still fits the product, names a test that there is, and stands in
 // the table of DESIGN.md; and every row of that table is one of them.
 func TestMutantsFit(t *testing.T) {
@@ -95,17 +119,7 @@ func TestMutantsFit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tests := make(map[string]bool)
-	files, _ := filepath.Glob("*_test.go")
-	for _, f := range files {
-		text, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(t`).FindAllStringSubmatch(string(text), -1) {
-			tests[m[1]] = true
-		}
-	}
+	tests := folders(t)
 	rows := make(map[string]bool)
 	for _, m := range readMutants(t) {
 		rows[m.row()] = true
@@ -116,7 +130,7 @@ func TestMutantsFit(t *testing.T) {
 		} else if _, _, err := m.apply(); err != nil {
 			t.Errorf("%q: %v", m.name, err)
 		}
-		if !tests[m.test] {
+		if tests[m.test] == "" {
 			t.Errorf("%q: there is no %s", m.name, m.test)
 		}
 		if !strings.Contains(string(design), m.row()) {
@@ -165,7 +179,7 @@ func (m *mutant) mustDie(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	tmp := t.TempDir()
-	broken := filepath.Join(tmp, file)
+	broken, tests := filepath.Join(tmp, filepath.Base(file)), folders(t)[m.test]
 	overlay, binary := filepath.Join(tmp, "overlay.json"), filepath.Join(tmp, "register.test")
 	if err := os.WriteFile(broken, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -177,10 +191,16 @@ func (m *mutant) mustDie(t *testing.T, dir string) {
 	if err := os.WriteFile(overlay, replace, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-c", "-overlay", overlay, "-o", binary, ".").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "go", "test", "-vet=off", "-c", "-overlay", overlay, "-o", binary, tests).CombinedOutput(); err != nil {
 		t.Fatalf("the mutant does not build: %v\n%s", err, out)
 	}
-	out, err := exec.CommandContext(t.Context(), binary, "-test.run", "^"+m.test+"$", "-test.timeout", "120s", "-rapid.nofailfile").CombinedOutput()
+	args := []string{"-test.run", "^" + m.test + "$", "-test.timeout", "120s"}
+	if tests == "./voters" {
+		args = append(args, "-rapid.nofailfile") // that package alone tests properties
+	}
+	run := exec.CommandContext(t.Context(), binary, args...)
+	run.Dir = filepath.Join(dir, tests)
+	out, err := run.CombinedOutput()
 	if err == nil {
 		t.Fatalf("%s passes although the rule is broken: %s", m.test, m.rule)
 	}

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/state"
 )
 
 const (
@@ -28,7 +30,7 @@ const (
 type Node struct {
 	cfg     Config
 	log     *slog.Logger
-	disk    *disk
+	disk    *state.File
 	start   time.Time
 	inbox   chan []byte
 	held    atomic.Int64 // bytes in inbox
@@ -39,13 +41,15 @@ type Node struct {
 	// gossip says that members is new.
 	gossip chan struct{}
 
-	// mu guards what follows; core is used by Run and read by Status.
+	// mu guards members, initial and the core; Run alone changes which one that is.
 	mu      sync.Mutex
 	core    *Core
-	waiting map[uint64]chan Result
 	members []Member
 	// initial replaces the initial voters, nil while they are the configured ones.
 	initial []string
+
+	// What follows is of the goroutine of Run alone.
+	waiting map[uint64]chan Result
 	nextID  uint64
 	last    Status
 	// seq is the write under way, 0 for none; probing says that it is tried
@@ -63,7 +67,7 @@ func New(cfg Config) (*Node, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	d, err := openDisk(cfg.Dir)
+	d, err := state.Open(cfg.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("register: %w", err)
 	}
@@ -73,19 +77,19 @@ func New(cfg Config) (*Node, error) {
 		written: make(chan writeResult, 1), updates: make(chan struct{}, 1),
 		gossip: make(chan struct{}, 1), waiting: make(map[uint64]chan Result),
 	}
-	body, lost, err := d.load(cfg.Name)
+	body, lost, err := d.Load(cfg.Name)
 	if err == nil {
 		n.core, err = NewCore(CoreConfig{
-			Name: cfg.Name, Initial: cfg.InitialVoters, Expect: cfg.BootstrapExpect, MaxVoters: cfg.MaxVoters, Willing: !cfg.Unwilling,
-			Timing: cfg.Timing, Random: random, Body: body, Lost: lost, Reads: cfg.Reads,
+			Name: cfg.Name, Initial: cfg.InitialVoters, Expect: cfg.BootstrapExpect, MaxVoters: cfg.MaxVoters,
+			Random: random, Body: body, Lost: lost, Reads: cfg.Reads,
 		}, n.now())
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("register: %w", err), d.close())
+		return nil, errors.Join(fmt.Errorf("register: %w", err), d.Close())
 	}
 	if lost != "" {
 		n.log.Error("the state file cannot be used: it was moved aside and this member joins with a new disk id",
-			"file", d.path(), "reason", lost)
+			"file", d.Path(), "reason", lost)
 	}
 	return n, nil
 }
@@ -111,7 +115,7 @@ func (n *Node) Run(ctx context.Context) error {
 		close(n.done)
 		close(writes)
 		writer.Wait()
-		if err := n.disk.close(); err != nil {
+		if err := n.disk.Close(); err != nil {
 			n.log.Warn("closing the register's lock file", "error", err)
 		}
 	}()
@@ -138,7 +142,7 @@ func (n *Node) Run(ctx context.Context) error {
 		case call := <-n.calls:
 			n.step(writes, call)
 		case w := <-n.written:
-			n.step(writes, func() { n.ended(w) })
+			n.step(writes, func() { n.endedLocked(w) })
 		}
 	}
 }
@@ -159,22 +163,19 @@ func (n *Node) step(writes chan<- *Write, f func()) {
 		writes <- o.Write
 	}
 	if o.Changed {
-		n.report()
+		n.reportLocked()
 	}
 	n.mu.Unlock()
 	for _, m := range o.Send {
 		n.cfg.Transport.Send(m.Name, m.Disk, m.Data)
 	}
 	if o.Changed {
-		select {
-		case n.updates <- struct{}{}:
-		default:
-		}
+		nudge(n.updates)
 	}
 }
 
-// report logs what has changed for an operator.
-func (n *Node) report() {
+// reportLocked logs what has changed for an operator.
+func (n *Node) reportLocked() {
 	s := n.core.Status(n.now())
 	if s.State != n.last.State || s.Voting != n.last.Voting {
 		n.log.Info("register state", "state", s.State, "voting", s.Voting, "cluster", s.Cluster, "generation", s.Generation, "reason", s.Reason)
@@ -216,10 +217,7 @@ func (n *Node) SetMembers(members []Member) {
 	n.mu.Lock()
 	n.members = slices.Clone(members)
 	n.mu.Unlock()
-	select {
-	case n.gossip <- struct{}{}:
-	default:
-	}
+	nudge(n.gossip)
 }
 
 // SetInitialVoters replaces the initial voters, for a first start that has not
@@ -228,8 +226,13 @@ func (n *Node) SetInitialVoters(names []string) {
 	n.mu.Lock()
 	n.initial = append([]string{}, names...)
 	n.mu.Unlock()
+	nudge(n.gossip)
+}
+
+// nudge sends on a channel of size 1 unless it is full already.
+func nudge(c chan struct{}) {
 	select {
-	case n.gossip <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -310,12 +313,6 @@ func (n *Node) ask(ctx context.Context, f func(id uint64)) (Record, error) {
 // member: the leader is asked, again and again until ctx is done.
 func (n *Node) Propose(ctx context.Context, c Command) (Record, error) {
 	return n.ask(ctx, func(id uint64) { n.core.Propose(n.now(), id, c) })
-}
-
-// Read returns the record as the majority knows it: no older than any answer
-// given anywhere before the call.
-func (n *Node) Read(ctx context.Context) (Record, error) {
-	return n.ask(ctx, func(id uint64) { n.core.Read(n.now(), id) })
 }
 
 // Leave takes this member out of the voters and waits until the majority has

@@ -8,19 +8,20 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/state"
 )
 
 // testNet connects nodes in one process.
 type testNet struct {
-	mu     sync.Mutex
-	nodes  map[string]*Node
-	timing Timing
+	mu    sync.Mutex
+	nodes map[string]*Node
+	hooks hooks
 }
 
 type testPort struct {
@@ -47,12 +48,13 @@ type testNode struct {
 func (tn *testNet) start(t *testing.T, name, dir string, initial []string) *testNode {
 	t.Helper()
 	n, err := New(Config{
-		Name: name, Dir: dir, InitialVoters: initial, Transport: testPort{tn, name}, Timing: tn.timing,
+		Name: name, Dir: dir, InitialVoters: initial, Transport: testPort{tn, name},
 		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)).With("node", name),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	n.core.cfg.hooks = withReads(tn.hooks)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	tn.mu.Lock()
@@ -172,7 +174,7 @@ func TestNodes(t *testing.T) {
 	}
 
 	// It returns with half of its file: a new disk, admitted in place of the old.
-	file := filepath.Join(dirs[leader], stateFile)
+	file := filepath.Join(dirs[leader], state.FileName)
 	data, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -182,7 +184,7 @@ func TestNodes(t *testing.T) {
 	}
 	nodes[leader] = tn.start(t, leader, dirs[leader], names)
 	t.Logf("admitted after %s", tn.until(t, "admission", func() bool { return nodes[leader].Status().Voting }))
-	if lost, _ := filepath.Glob(file + lostInfix + "*"); len(lost) != 1 {
+	if lost, _ := filepath.Glob(file + state.LostInfix + "*"); len(lost) != 1 {
 		t.Errorf("the damaged file was not kept aside: %v", lost)
 	}
 
@@ -216,7 +218,7 @@ func TestRestoredFile(t *testing.T) {
 		nodes[n] = tn.start(t, n, dirs[n], names)
 	}
 	tn.until(t, "first start", allFresh(nodes["px0"], nodes["px1"], nodes["px2"]))
-	file := filepath.Join(dirs["px2"], stateFile)
+	file := filepath.Join(dirs["px2"], state.FileName)
 	old, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -237,78 +239,7 @@ func TestRestoredFile(t *testing.T) {
 	if s := nodes["px2"].Status(); s.Counters.LostDisks != 1 {
 		t.Errorf("%d lost disks", s.Counters.LostDisks)
 	}
-	if lost, _ := filepath.Glob(file + lostInfix + "*"); len(lost) != 1 {
+	if lost, _ := filepath.Glob(file + state.LostInfix + "*"); len(lost) != 1 {
 		t.Errorf("the restored file was not kept aside: %v", lost)
-	}
-}
-
-func TestDisk(t *testing.T) {
-	dir := t.TempDir()
-	d, err := openDisk(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := openDisk(dir); err == nil || !strings.Contains(err.Error(), "another process") {
-		t.Errorf("opened twice: %v", err)
-	}
-	im := image{name: "px0", disk: 7, seen: map[uint64]uint64{}}
-	if err := d.write(im.encode(), false); err != nil {
-		t.Fatal(err)
-	}
-	if body, lost, err := d.load("px0"); body == nil || lost != "" || err != nil {
-		t.Errorf("just written: lost %q, %v", lost, err)
-	}
-	good, err := os.ReadFile(d.path())
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Overwritten in place by a copy of the one before: same inode, same bytes
-	// as a valid file, but not the file that they were written into.
-	if err := d.write(im.encode(), false); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(d.path(), good, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if body, lost, err := d.load("px0"); body != nil || !strings.Contains(lost, "copy") || err != nil {
-		t.Errorf("a copy: lost %q, %v", lost, err)
-	}
-	for n := range good {
-		if err := os.WriteFile(d.path(), good[:n], 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if body, lost, err := d.load("px0"); body != nil || lost == "" || err != nil {
-			t.Fatalf("cut to %d bytes: lost %q, %v", n, lost, err)
-		}
-	}
-	if kept, _ := filepath.Glob(d.path() + lostInfix + "*"); len(kept) != keptLost {
-		t.Errorf("%d damaged files were kept, want %d", len(kept), keptLost)
-	}
-	if err := d.write(im.encode(), false); err != nil {
-		t.Fatal(err)
-	}
-	if _, lost, _ := d.load("px9"); !strings.Contains(lost, "px0") {
-		t.Errorf("another member's file: lost %q", lost)
-	}
-	newer := append([]byte(nil), good...)
-	newer[len(fileMagic)] = fileFormat + 1
-	newer = resealed(newer)
-	if err := os.WriteFile(d.path(), newer, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := d.load("px0"); !errors.Is(err, errNewerFile) {
-		t.Errorf("a newer file: %v", err)
-	}
-	if _, err := os.Stat(d.path()); err != nil {
-		t.Errorf("a newer file must stay where it is: %v", err)
-	}
-	if err := d.close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.RemoveAll(dir); err != nil {
-		t.Fatal(err)
-	}
-	if err := d.write(im.encode(), false); err == nil {
-		t.Error("no error without a directory")
 	}
 }

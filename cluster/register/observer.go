@@ -1,11 +1,13 @@
 package register
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
 	pb "go.etcd.io/raft/v3/raftpb"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/state"
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/voters"
 )
 
 // How long something must last before this member draws a conclusion that
@@ -41,7 +43,7 @@ type observer struct {
 	offeredAt       time.Duration
 	// later is a later recovery whose majority is alive, laterSince since when,
 	// laterAt when it last was, newerAskedAt when it was last asked.
-	later                             generationID
+	later                             scope
 	laterSince, laterAt, newerAskedAt time.Duration
 	// votersAskedAt is when all voters that are followed were last asked at once,
 	// introducedAt when the voters that have not proved themselves yet were.
@@ -57,7 +59,7 @@ type observer struct {
 
 // view is what was announced of a cluster.
 type view struct {
-	cluster, generation, origin uint64
+	scope
 	announcement
 	heardAt time.Duration
 	// backers is how many voters stood behind it when it was adopted: 0 if they
@@ -69,7 +71,7 @@ type view struct {
 // SetMembers replaces the live members.
 func (c *Core) SetMembers(now time.Duration, members []Member) {
 	c.now = now
-	members = slices.DeleteFunc(slices.Clone(members), func(m Member) bool { return m.Disk == c.disk || m.Disk == 0 })
+	members = slices.DeleteFunc(slices.Clone(members), func(m Member) bool { return m.Disk == c.Disk || m.Disk == 0 })
 	slices.SortFunc(members, compareMembers)
 	if !slices.Equal(members, c.members) {
 		c.members = members
@@ -80,7 +82,7 @@ func (c *Core) SetMembers(now time.Duration, members []Member) {
 		}
 		c.forgetGone()
 	}
-	if !slices.ContainsFunc(members, func(m Member) bool { return m.Cluster != 0 && m.Cluster == c.cluster }) {
+	if !slices.ContainsFunc(members, func(m Member) bool { return m.Cluster != 0 && m.Cluster == c.Cluster }) {
 		c.alone = true
 	}
 	c.tickLife()
@@ -89,18 +91,15 @@ func (c *Core) SetMembers(now time.Duration, members []Member) {
 
 // observeOwn keeps what this member knew as a voter for its life as a follower.
 func (c *Core) observeOwn() {
-	if !c.knowsItself() || c.view != nil && later(c.view.generation, c.view.origin, c.generation, c.origin) {
+	if !c.knowsItself() || c.view != nil && c.view.later(c.own()) {
 		return
 	}
-	c.view = &view{
-		cluster: c.cluster, generation: c.generation, origin: c.origin, heardAt: c.now, since: c.now, backers: settled,
-		announcement: c.announce(),
-	}
+	c.view = &view{scope: c.own(), heardAt: c.now, since: c.now, backers: settled, announcement: c.announce()}
 }
 
 func (c *Core) announce() announcement {
 	return announcement{
-		leader: c.lead, index: c.log.applied.index, conf: c.log.conf, names: c.machine.names, record: c.machine.record,
+		leader: c.lead, index: c.Log.Applied.Index, conf: c.Log.Conf, names: c.Machine.Names, record: c.Machine.Record,
 	}
 }
 
@@ -108,7 +107,7 @@ func (c *Core) announce() announcement {
 // or this member does not vote.
 func (c *Core) Announcement(now time.Duration) []byte {
 	c.now = now
-	if c.node == nil || len(c.log.conf.GetVoters()) == 0 {
+	if c.node == nil || len(c.Log.Conf.GetVoters()) == 0 {
 		return nil
 	}
 	a := c.announce()
@@ -120,48 +119,48 @@ func (c *Core) answer(env *envelope) {
 	if c.node == nil {
 		return
 	}
-	d := decoder{b: env.payload}
-	has := d.version()
-	if d.done() != nil {
+	d := state.Decoder{B: env.payload}
+	has := d.Version()
+	if d.Done() != nil {
 		c.counters.DroppedGarbage++
 		return
 	}
-	if env.kind == kindAsk && env.cluster == 0 && c.virgin() && c.lead == 0 && slices.Contains(confIDs(c.log.conf), env.from) {
+	if env.kind == kindAsk && env.cluster == 0 && c.virgin() && c.lead == 0 && slices.Contains(voters.IDs(c.Log.Conf), env.from) {
 		// It was offered a place and asks who we are.
-		o := offer{conf: c.log.conf, machine: c.machine}
+		o := offer{conf: c.Log.Conf, machine: c.Machine}
 		e := c.envelopeTo(env.from, kindOffer, o.encode())
 		e.echo = env.stamp
 		c.sendEnvelope(e)
 	}
 	a := c.announce()
-	a.bare = env.cluster == c.cluster && env.generation == c.generation && env.origin == c.origin &&
-		has == a.record.Version && has.Revision > 0
+	a.bare = env.scope == c.own() && has == a.record.Version && has.Revision > 0
 	e := c.envelopeTo(env.from, kindAnswer, a.encode())
 	// Who asks gets its own question back, whatever came under its name before.
 	e.echo = env.stamp
 	c.sendEnvelope(e)
 }
 
-func (c *Core) sendAsk(disk uint64) {
-	var e encoder
-	if c.view != nil {
-		e.version(c.view.record.Version)
-	} else {
-		e.version(c.machine.record.Version)
+// askAll asks each of these disks how things are.
+func (c *Core) askAll(disks []uint64) {
+	for _, disk := range disks {
+		c.sendAsk(disk)
 	}
-	c.send(disk, kindAsk, e.b)
 }
 
-// later orders the generations of a cluster: by number and, where two
-// recoveries were made at once and got the same one, by origin.
-func later(generation, origin, than, thanOrigin uint64) bool {
-	return cmp.Or(cmp.Compare(generation, than), cmp.Compare(origin, thanOrigin)) > 0
+func (c *Core) sendAsk(disk uint64) {
+	var e state.Encoder
+	if c.view != nil {
+		e.Version(c.view.record.Version)
+	} else {
+		e.Version(c.Machine.Record.Version)
+	}
+	c.send(disk, kindAsk, e.B)
 }
 
 // virgin says that this disk belongs to a cluster of which it has seen nothing
 // but the offer: it has confirmed no entry to anybody.
 func (c *Core) virgin() bool {
-	return c.log != nil && c.log.applied.index == 1 && c.lastIndex() == 1 && c.machine.record.Version == Version{}
+	return c.Log != nil && c.Log.Applied.Index == 1 && c.lastIndex() == 1 && c.Machine.Record.Version == Version{}
 }
 
 // tickLife does what has nothing to do with raft's own clock.
@@ -169,7 +168,7 @@ func (c *Core) tickLife() {
 	if c.following() {
 		c.ledAt = c.now
 	}
-	if c.cluster == 0 || c.failed != nil {
+	if c.Cluster == 0 || c.failed != nil {
 		c.tickObserver()
 		c.tickFirstStart()
 		return
@@ -177,12 +176,10 @@ func (c *Core) tickLife() {
 	if c.node == nil {
 		return
 	}
-	leaderless := c.now - max(c.ledAt, c.started)
+	leaderless := c.leaderless()
 	c.maybeConfirm()
-	if !c.confirmed && c.due(&c.askedAt, 2*c.timing.Heartbeat) || leaderless > silentFor && c.due(&c.askedAt, c.timing.Ask) {
-		for _, disk := range c.others() {
-			c.sendAsk(disk)
-		}
+	if !c.confirmed && c.due(&c.askedAt, 2*heartbeat) || leaderless > silentFor && c.due(&c.askedAt, askEvery) {
+		c.askAll(c.others())
 	}
 	if c.knowsItself() {
 		// The member has caught up with what it had followed before it joined.
@@ -193,16 +190,16 @@ func (c *Core) tickLife() {
 	c.decideDoubt()
 	c.decideFate()
 	c.askOtherGenerations()
-	if c.lead == 0 && c.log.applied.index == 1 && len(c.log.conf.GetVoters()) > 0 && c.due(&c.offeredAt, 2*c.timing.Heartbeat) {
-		o := offer{conf: c.log.conf, machine: c.machine}
-		for _, id := range confIDs(c.log.conf) {
+	if c.lead == 0 && c.Log.Applied.Index == 1 && len(c.Log.Conf.GetVoters()) > 0 && c.due(&c.offeredAt, 2*heartbeat) {
+		o := offer{conf: c.Log.Conf, machine: c.Machine}
+		for _, id := range voters.IDs(c.Log.Conf) {
 			c.send(id, kindOffer, o.encode())
 		}
 	}
-	if leaderless > 2*abandonAfter && len(c.log.conf.GetVoters()) == 0 {
+	if leaderless > 2*abandonAfter && len(c.Log.Conf.GetVoters()) == 0 {
 		c.wantReset("the admission was begun and never finished", false)
 	}
-	if leaderless > abandonAfter && c.virgin() && c.deserted() {
+	if leaderless > abandonAfter && c.virgin() && deserted(&c.Image, c.members, len(c.unjoined()) > 0) {
 		c.abandon("the first start was interrupted: the disks that it was made for are gone", false)
 	}
 }
@@ -212,22 +209,20 @@ func (c *Core) tickLife() {
 func (c *Core) askOtherGenerations() {
 	var disks []uint64
 	for _, m := range c.members {
-		other := m.Generation == c.generation && !slices.Contains(confIDs(c.log.conf), m.Disk)
-		if m.Voter && m.Cluster == c.cluster && (m.Generation > c.generation || other) {
+		other := m.Generation == c.Generation && !slices.Contains(voters.IDs(c.Log.Conf), m.Disk)
+		if m.Voter && m.Cluster == c.Cluster && (m.Generation > c.Generation || other) {
 			disks = append(disks, m.Disk)
 		}
 	}
 	if c.laterSince != 0 {
 		// Whether the others of this one's voters have found it, too.
-		disks = append(disks, confIDs(c.log.conf)...)
+		disks = append(disks, voters.IDs(c.Log.Conf)...)
 	}
-	if len(disks) == 0 || !c.due(&c.newerAskedAt, c.timing.Ask) {
+	if len(disks) == 0 || !c.due(&c.newerAskedAt, askEvery) {
 		return
 	}
 	slices.Sort(disks)
-	for _, disk := range slices.Compact(disks) {
-		c.sendAsk(disk)
-	}
+	c.askAll(slices.Compact(disks))
 }
 
 // due says that d has passed since *at, and begins anew.
@@ -241,14 +236,14 @@ func (c *Core) due(at *time.Duration, d time.Duration) bool {
 
 // others are the disks that may know of this one's cluster.
 func (c *Core) others() []uint64 {
-	ids := confIDs(c.log.conf)
+	ids := voters.IDs(c.Log.Conf)
 	for _, m := range c.members {
 		if m.Cluster != 0 {
 			ids = append(ids, m.Disk)
 		}
 	}
 	slices.Sort(ids)
-	return slices.DeleteFunc(slices.Compact(ids), func(id uint64) bool { return id == c.disk })
+	return slices.DeleteFunc(slices.Compact(ids), func(id uint64) bool { return id == c.Disk })
 }
 
 // tickObserver asks the voters how things are, the leader alone while all is well.
@@ -257,13 +252,13 @@ func (c *Core) tickObserver() {
 		c.hinted = false
 	}
 	ids := c.followed()
-	if len(ids) == 0 || !c.due(&c.askedAt, c.timing.Ask) {
+	if len(ids) == 0 || !c.due(&c.askedAt, askEvery) {
 		return
 	}
 	c.askTurn++
 	n := 1
 	switch v := c.view; {
-	case !c.inTouch(2*c.timing.Ask) || v.backers < settled && len(ids) > 1:
+	case !c.inTouch(2*askEvery) || v.backers < settled && len(ids) > 1:
 		n = min(5, len(ids))
 	case slices.Contains(ids, v.leader):
 		// Of the others a majority would have to say how fresh it is.
@@ -271,7 +266,7 @@ func (c *Core) tickObserver() {
 		return
 	}
 	for i := range n {
-		c.sendAsk(ids[(int(c.disk%1024)+c.askTurn/4+i)%len(ids)])
+		c.sendAsk(ids[(int(c.Disk%1024)+c.askTurn/4+i)%len(ids)])
 	}
 }
 
@@ -280,15 +275,15 @@ func (c *Core) tickObserver() {
 // this member had followed before; until it has caught up that stays valid, but
 // for a while only where one voter alone stood behind it.
 func (c *Core) knowsItself() bool {
-	return c.cluster != 0 && c.failed == nil && c.log != nil && len(c.log.conf.GetVoters()) > 0 &&
-		(c.view == nil || c.log.applied.index >= c.view.index || c.view.backers < settled && c.now-c.joinedAt > wordFor)
+	return c.Cluster != 0 && c.failed == nil && c.Log != nil && len(c.Log.Conf.GetVoters()) > 0 &&
+		(c.view == nil || c.Log.Applied.Index >= c.view.index || c.view.backers < settled && c.now-c.joinedAt > wordFor)
 }
 
 // known is the committed record that this member knows.
 func (c *Core) known() (Record, bool) {
 	switch {
 	case c.knowsItself():
-		return c.machine.record, true
+		return c.Machine.Record, true
 	case c.view != nil:
 		return c.view.record, true
 	}
@@ -299,7 +294,7 @@ func (c *Core) known() (Record, bool) {
 func (c *Core) knownConf() (*pb.ConfState, map[uint64]string) {
 	switch {
 	case c.knowsItself():
-		return c.log.conf, c.machine.names
+		return c.Log.Conf, c.Machine.Names
 	case c.view != nil:
 		return c.view.conf, c.view.names
 	}

@@ -5,13 +5,15 @@ import (
 	"time"
 
 	pb "go.etcd.io/raft/v3/raftpb"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/state"
 )
 
 // says makes a follower hear from a voter, proved, what it announces.
 func (h *simHost) says(from uint64, a *announcement, edit func(env *envelope)) {
 	v := h.core.view
 	h.receive(forged(h, from, true, kindAnswer, a.encode(), func(env *envelope) {
-		env.cluster, env.generation, env.origin = v.cluster, v.generation, v.origin
+		env.scope = v.scope
 		if edit != nil {
 			edit(env)
 		}
@@ -32,7 +34,7 @@ func TestWhatAFollowerKnowsNeverGoesBack(t *testing.T) {
 	s.deaf(f)
 	s.run(s.now+5*time.Second, nil)
 	for _, h := range s.hosts[:5] {
-		f.says(h.core.disk, &old, nil)
+		f.says(h.core.Disk, &old, nil)
 		if r, _ := f.core.known(); r.CommandID != "second" {
 			t.Fatalf("it knew the second decision, and now %q", r.CommandID)
 		}
@@ -43,7 +45,7 @@ func TestWhatAFollowerKnowsNeverGoesBack(t *testing.T) {
 // that its own majority has not followed when nobody does.
 func TestAFollowerBelievesNoRecoveryThatNobodyHasFollowed(t *testing.T) {
 	s, f := followerSim(t)
-	liar, two, three := s.hosts[1].core.disk, s.hosts[2].core.disk, s.hosts[3].core.disk
+	liar, two, three := s.hosts[1].core.Disk, s.hosts[2].core.Disk, s.hosts[3].core.Disk
 	later := func(env *envelope) { env.generation, env.origin = 1, 9 }
 	a := f.core.view.announcement
 	a.record.Recovery, a.leader = 1, liar
@@ -69,10 +71,10 @@ func TestAFollowerIsNotFreshOnOneWord(t *testing.T) {
 	v := f.core.view
 	said := 0
 	for _, h := range s.hosts[:5] {
-		if h.core.disk == v.leader {
+		if h.core.Disk == v.leader {
 			continue
 		}
-		f.says(h.core.disk, &v.announcement, nil)
+		f.says(h.core.Disk, &v.announcement, nil)
 		if said++; f.core.Status(f.clock()).Fresh != (said > 2) {
 			t.Fatalf("%d of 5 voters say that all is well: fresh %v", said, said <= 2)
 		}
@@ -125,14 +127,14 @@ func TestWhatOneVoterTellsANewcomerIsCorrected(t *testing.T) {
 		liar := s.hosts[1].core
 		n.start()
 		a := liar.announce()
-		a.leader, a.index = liar.disk, 1<<40
+		a.leader, a.index = liar.Disk, 1<<40
 		a.record = Record{Version: Version{Epoch: 1 << 40, Revision: 1 << 40}, CommandID: "attacker"}
 		if conf == "one" {
-			a.conf, a.names = &pb.ConfState{Voters: []uint64{liar.disk}, AutoLeave: new(false)}, map[uint64]string{liar.disk: "px1"}
+			a.conf, a.names = &pb.ConfState{Voters: []uint64{liar.Disk}, AutoLeave: new(false)}, map[uint64]string{liar.Disk: "px1"}
 		}
 		n.do(n.life, func() { n.core.SetMembers(n.clock(), []Member{liar.Self()}) })
-		n.receive(forged(n, liar.disk, true, kindAnswer, a.encode(), func(env *envelope) {
-			env.cluster, env.generation, env.origin = liar.cluster, liar.generation, liar.origin
+		n.receive(forged(n, liar.Disk, true, kindAnswer, a.encode(), func(env *envelope) {
+			env.cluster, env.generation, env.origin = liar.Cluster, liar.Generation, liar.Origin
 		}))
 		if r, _ := n.core.known(); r.CommandID != "attacker" {
 			t.Fatalf("of %s: it knows %q", conf, r.CommandID)
@@ -162,7 +164,7 @@ func TestPromisesSpreadBothWays(t *testing.T) {
 		s.drop = func(f, to *simHost, _ *envelope) bool { return f == from && to == a }
 		s.decide(t, leader, "one more promise")
 		s.run(s.now+250*time.Millisecond, nil)
-		if got, want := a.core.seen[b.core.disk], b.core.durable; got != want {
+		if got, want := a.core.Seen[b.core.Disk], b.core.durable; got != want {
 			t.Errorf("lost from %s: a knows of %d promises of b, want %d", lost, got, want)
 		}
 	}
@@ -174,7 +176,7 @@ func suspended(t *testing.T) (s *sim, witness, b *simHost) {
 	t.Helper()
 	s, leader, a, b := three(t, 1)
 	a.crash()
-	leader.core.seen[b.core.disk] = b.core.promises + 1
+	leader.core.Seen[b.core.Disk] = b.core.Promises + 1
 	s.run(s.now+5*time.Second, nil)
 	if b.core.doubt == nil || b.core.lead == 0 {
 		t.Fatalf("not suspended with a leader: %s", b.core.Status(b.clock()).Reason)
@@ -202,12 +204,12 @@ func TestWhoIsSuspendedCanRecover(t *testing.T) {
 func TestWhoIsSuspendedTakesNoOffer(t *testing.T) {
 	s, witness, b := suspended(t)
 	s.run(s.now+3*time.Second, nil)
-	from := witness.core.disk
-	o := offer{conf: &pb.ConfState{Voters: []uint64{from, b.core.disk}, AutoLeave: new(false)}, machine: machine{
-		names: map[uint64]string{from: witness.name, b.core.disk: b.name}, record: Record{Version: Version{Recovery: 1}},
+	from := witness.core.Disk
+	o := offer{conf: &pb.ConfState{Voters: []uint64{from, b.core.Disk}, AutoLeave: new(false)}, machine: state.Machine{
+		Names: map[uint64]string{from: witness.name, b.core.Disk: b.name}, Record: Record{Version: Version{Recovery: 1}},
 	}}
 	b.receive(forged(b, from, true, kindOffer, o.encode(), func(env *envelope) { env.generation, env.origin = 1, 5 }))
-	if b.core.generation != 0 {
+	if b.core.Generation != 0 {
 		t.Error("it has followed the recovery")
 	}
 }
@@ -217,7 +219,7 @@ func TestWhoIsSuspendedTakesNoOffer(t *testing.T) {
 func TestNamesWithoutAProof(t *testing.T) {
 	s := quietSim(t, 1, 3)
 	h := s.hosts[0]
-	from := s.hosts[1].core.disk
+	from := s.hosts[1].core.Disk
 	before := h.core.stamps[from]
 	asked := 0
 	s.drop = func(f, _ *simHost, env *envelope) bool {
@@ -243,12 +245,12 @@ func TestWhoMayOrderACampaign(t *testing.T) {
 	s, leader, a, b := three(t, 1)
 	c := b.core
 	campaigns, term := c.counters.Campaigns, c.term
-	b.receive(forged(b, a.core.disk, true, kindRaft, raftPayload(&pb.Message{
-		Type: pb.MsgTimeoutNow.Enum(), From: new(a.core.disk), To: new(c.disk), Term: new(c.term),
+	b.receive(forged(b, a.core.Disk, true, kindRaft, raftPayload(&pb.Message{
+		Type: pb.MsgTimeoutNow.Enum(), From: new(a.core.Disk), To: new(c.Disk), Term: new(c.term),
 	}), nil))
-	last := c.log.last()
+	last := c.Log.Last()
 	b.receive(forged(b, 77, true, kindRaft, raftPayload(&pb.Message{
-		Type: pb.MsgVote.Enum(), From: new(uint64(77)), To: new(c.disk), Term: new(c.term + 1), Index: new(last.index + 1), LogTerm: new(last.term),
+		Type: pb.MsgVote.Enum(), From: new(uint64(77)), To: new(c.Disk), Term: new(c.term + 1), Index: new(last.Index + 1), LogTerm: new(last.Term),
 		Context: []byte("CampaignTransfer"),
 	}), nil))
 	s.run(s.now+time.Second, nil)
@@ -263,12 +265,12 @@ func TestAReplyComesFromWhoWasAsked(t *testing.T) {
 	s.drop = func(from, to *simHost, _ *envelope) bool { return from == leader && to == b }
 	s.nextReq++
 	b.do(b.life, func() { b.core.Propose(b.clock(), s.nextReq, Command{ID: "never", NewEpoch: true}) })
-	for id := range b.core.local {
+	for id := range b.core.requests.local {
 		r := reply{id: id, verdict: verdictDone, record: Record{CommandID: "never"}}
-		b.receive(forged(b, a.core.disk, true, kindReply, r.encode(), nil))
-		b.receive(forged(b, leader.core.disk, false, kindReply, r.encode(), nil))
+		b.receive(forged(b, a.core.Disk, true, kindReply, r.encode(), nil))
+		b.receive(forged(b, leader.core.Disk, false, kindReply, r.encode(), nil))
 	}
-	if len(b.core.local) != 1 {
+	if len(b.core.requests.local) != 1 {
 		t.Error("another disk's reply was taken")
 	}
 }
@@ -277,8 +279,8 @@ func TestAReplyComesFromWhoWasAsked(t *testing.T) {
 // three that it names, even if nobody else is there.
 func TestARemovalNeedsAMajority(t *testing.T) {
 	s := quietSim(t, 1, 3)
-	h, liar := s.hosts[2], s.hosts[0].core.disk
-	disk := h.core.disk
+	h, liar := s.hosts[2], s.hosts[0].core.Disk
+	disk := h.core.Disk
 	s.hosts[0].crash()
 	s.hosts[1].crash()
 	a := h.core.announce()
@@ -287,7 +289,7 @@ func TestARemovalNeedsAMajority(t *testing.T) {
 	a.names = map[uint64]string{liar: "px0", 77: "px1", 78: "px5"}
 	for range 60 {
 		h.receive(forged(h, liar, true, kindAnswer, a.encode(), nil))
-		if s.run(s.now+200*time.Millisecond, nil); h.core.disk != disk {
+		if s.run(s.now+200*time.Millisecond, nil); h.core.Disk != disk {
 			t.Fatal("the disk is given up")
 		}
 	}
@@ -299,9 +301,9 @@ func TestAFollowerStaysWithItsCluster(t *testing.T) {
 	own := f.scope()
 	for _, h := range s.hosts[1:4] {
 		a := f.core.view.announcement
-		a.conf = &pb.ConfState{Voters: []uint64{h.core.disk}, AutoLeave: new(false)}
-		a.names = map[uint64]string{h.core.disk: h.name}
-		f.says(h.core.disk, &a, func(env *envelope) { env.cluster++ })
+		a.conf = &pb.ConfState{Voters: []uint64{h.core.Disk}, AutoLeave: new(false)}
+		a.names = map[uint64]string{h.core.Disk: h.name}
+		f.says(h.core.Disk, &a, func(env *envelope) { env.cluster++ })
 		if f.scope() != own {
 			t.Fatal("it follows another cluster")
 		}

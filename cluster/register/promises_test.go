@@ -6,6 +6,8 @@ import (
 
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/state"
 )
 
 // Whatever a voter says about its term, its vote and its log is on its disk before
@@ -21,12 +23,12 @@ func TestNothingIsSaidBeforeItIsWritten(t *testing.T) {
 			if env.kind != kindRaft || proto.Unmarshal(env.payload, m) != nil {
 				return false
 			}
-			im, err := decodeImage(mustOpen(t, from.disk.simFile))
-			if err != nil || im.log == nil {
+			im, err := state.DecodeImage(mustOpen(t, from.disk.simFile))
+			if err != nil || im.Log == nil {
 				t.Fatalf("%s says %s with %v on its disk", from.name, m.GetType(), err)
 			}
 			said[m.GetType()]++
-			term, vote, last := im.log.hard.GetTerm(), im.log.hard.GetVote(), im.log.last().index
+			term, vote, last := im.Log.Hard.GetTerm(), im.Log.Hard.GetVote(), im.Log.Last().Index
 			wrong := m.GetTerm() > term
 			switch m.GetType() {
 			case pb.MsgPreVote, pb.MsgPreVoteResp:
@@ -36,7 +38,7 @@ func TestNothingIsSaidBeforeItIsWritten(t *testing.T) {
 			case pb.MsgAppResp:
 				wrong = wrong || !m.GetReject() && m.GetIndex() > last
 			case pb.MsgVote:
-				wrong = wrong || m.GetIndex() > last || vote != from.core.disk
+				wrong = wrong || m.GetIndex() > last || vote != from.core.Disk
 			case pb.MsgVoteResp:
 				wrong = wrong || !m.GetReject() && vote != m.GetTo()
 			}
@@ -74,10 +76,10 @@ func TestChangeOfVotersIsWrittenBeforeItIsTold(t *testing.T) {
 	if other == leader {
 		other = s.hosts[1]
 	}
-	disk := other.core.disk
+	disk := other.core.Disk
 	other.do(other.life, func() { other.core.Leave(other.clock(), 1<<50) })
-	s.run(s.now+5*time.Second, func() bool { return other.core.disk != disk })
-	if other.core.disk == disk {
+	s.run(s.now+5*time.Second, func() bool { return other.core.Disk != disk })
+	if other.core.Disk == disk {
 		t.Fatal("it has not left")
 	}
 	leader.flight = nil
@@ -105,7 +107,7 @@ func TestPatienceHasSomeChance(t *testing.T) {
 		t.Errorf("%d different ones", len(drawn))
 	}
 	for d := range drawn {
-		if d < 0 || d > a.core.timing.ElectionStep/10 {
+		if d < 0 || d > patienceStep/10 {
 			t.Errorf("%s of chance", d)
 		}
 	}
@@ -128,8 +130,8 @@ func TestCommitIndexIsWrittenLazily(t *testing.T) {
 	if n := a.core.counters.Writes - before; n != 6 {
 		t.Errorf("%d writes 3 s after 5 commands, want one more", n)
 	}
-	im, err := decodeImage(mustOpen(t, a.disk.simFile))
-	if err != nil || im.log.applied != a.core.log.applied {
-		t.Errorf("the disk has applied %v, the core %v (%v)", im.log.applied, a.core.log.applied, err)
+	im, err := state.DecodeImage(mustOpen(t, a.disk.simFile))
+	if err != nil || im.Log.Applied != a.core.Log.Applied {
+		t.Errorf("the disk has applied %v, the core %v (%v)", im.Log.Applied, a.core.Log.Applied, err)
 	}
 }

@@ -45,8 +45,8 @@ func TestAMemberThatCannotReadTheRecordDoesNotVote(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	im := *lead.core
-	body := im.image.encode()
-	again, err := NewCore(CoreConfig{Name: lead.name, Willing: true, Random: lead.core.cfg.Random, Body: body, Reads: func([]byte) error { return later }}, 1)
+	body := im.Image.Encode()
+	again, err := NewCore(CoreConfig{Name: lead.name, Random: lead.core.cfg.Random, Body: body, Reads: func([]byte) error { return later }}, 1)
 	if err != nil || !errors.Is(again.Failed(), later) {
 		t.Errorf("after a start: %v, %v", err, again.Failed())
 	}

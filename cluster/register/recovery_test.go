@@ -6,6 +6,9 @@ import (
 	"time"
 
 	pb "go.etcd.io/raft/v3/raftpb"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/state"
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/voters"
 )
 
 // A leader has answered a command and is gone for good with another voter. The one
@@ -24,7 +27,7 @@ func TestRecoveryKeepsTheTailOfTheLog(t *testing.T) {
 	b.crash()
 	leader.disk, b.disk = simDisk{}, simDisk{}
 	s.drop = nil
-	if a.core.machine.record.CommandID != "first" {
+	if a.core.Machine.Record.CommandID != "first" {
 		t.Fatal("a knows that it is committed: not the case that is meant")
 	}
 	s.run(s.now+5*time.Second, nil)
@@ -54,7 +57,7 @@ func TestRecoveryKeepsWhatWasFollowed(t *testing.T) {
 	a.crash()
 	leader.disk, a.disk = simDisk{}, simDisk{}
 	b.revive(b.life)
-	if r := b.core.machine.record; b.core.failed != nil || r.CommandID != "first" {
+	if r := b.core.Machine.Record; b.core.failed != nil || r.CommandID != "first" {
 		t.Fatalf("failed %v, its disk knows %q: not the case that is meant", b.core.failed, r.CommandID)
 	}
 	s.run(s.now+5*time.Second, nil)
@@ -85,7 +88,7 @@ func TestRecoveryRefuses(t *testing.T) {
 	b.crash()
 	s.run(s.now+5*time.Second, nil)
 	live := func(change func(m *Member)) []Member {
-		m := Member{Name: leader.name, Disk: 77, Cluster: a.core.cluster, Willing: true}
+		m := Member{Name: leader.name, Disk: 77, Cluster: a.core.Cluster, Willing: true}
 		change(&m)
 		return []Member{m}
 	}
@@ -125,14 +128,14 @@ func TestOffersThatAreNeverTaken(t *testing.T) {
 	}
 	b.start()
 	s.run(s.now+20*time.Second, nil)
-	if b.scope() != a.scope() || !isVoter(a.core.log.conf, b.core.disk) {
+	if b.scope() != a.scope() || !voters.Has(a.core.Log.Conf, b.core.Disk) {
 		t.Fatal("the other one is not admitted")
 	}
 	s.drop = func(_, to *simHost, _ *envelope) bool { return to == b }
 	s.run(s.now+5*time.Second, nil)
 	is := b.scope()
-	o := offer{conf: &pb.ConfState{Voters: []uint64{a.core.disk, b.core.disk}, AutoLeave: new(false)}, machine: machine{
-		names: map[uint64]string{a.core.disk: a.name, b.core.disk: b.name},
+	o := offer{conf: &pb.ConfState{Voters: []uint64{a.core.Disk, b.core.Disk}, AutoLeave: new(false)}, machine: state.Machine{
+		Names: map[uint64]string{a.core.Disk: a.name, b.core.Disk: b.name},
 	}}
 	for what, sc := range map[string]scope{
 		"of an older generation":      {is.cluster, 0, 5},
@@ -140,9 +143,9 @@ func TestOffersThatAreNeverTaken(t *testing.T) {
 		"of another cluster":          {is.cluster + 1, 0, 5},
 		"of another cluster, a later": {is.cluster + 1, is.generation + 1, 5},
 	} {
-		o.machine.record.Recovery = sc.generation
-		env := envelope{kind: kindOffer, cluster: sc.cluster, generation: sc.generation, origin: sc.origin, from: a.core.disk, to: b.core.disk,
-			echo: b.core.stampFor(a.core.disk), payload: o.encode()}
+		o.machine.Record.Recovery = sc.generation
+		env := envelope{kind: kindOffer, scope: scope{sc.cluster, sc.generation, sc.origin}, from: a.core.Disk, to: b.core.Disk,
+			echo: b.core.stampFor(a.core.Disk), payload: o.encode()}
 		s.deliver(letter{from: a, to: b, data: env.encode()})
 		s.run(s.now+100*time.Millisecond, nil)
 		if b.scope() != is {
@@ -162,7 +165,7 @@ func TestFollowersBelieveTheMajority(t *testing.T) {
 	s.run(5*time.Second, nil)
 	leader, f := s.leader(), s.hosts[5]
 	b := s.hosts[4]
-	if leader == b || f.core.cluster != 0 {
+	if leader == b || f.core.Cluster != 0 {
 		t.Fatal("px4 must not lead, px5 must follow")
 	}
 	s.decide(t, leader, "first")
@@ -177,7 +180,7 @@ func TestFollowersBelieveTheMajority(t *testing.T) {
 	}
 	// Another cluster's is not believed either.
 	a := leader.core.announce()
-	env := envelope{kind: kindAnnounce, cluster: 99, origin: 1, from: leader.core.disk, age: never, payload: a.encode()}
+	env := envelope{kind: kindAnnounce, scope: scope{cluster: 99, origin: 1}, from: leader.core.Disk, age: never, payload: a.encode()}
 	s.deliver(letter{from: leader, to: f, data: env.encode()})
 	if sc := f.scope(); sc.cluster == 99 {
 		t.Error("it follows another cluster at once")
@@ -188,7 +191,7 @@ func TestFollowersBelieveTheMajority(t *testing.T) {
 		t.Fatal("no recovery")
 	}
 	s.run(s.now+time.Second, nil)
-	if b.core.generation != 1 {
+	if b.core.Generation != 1 {
 		t.Fatal("px4 is not in its own generation")
 	}
 	s.deliver(letter{from: b, to: f, data: b.core.Announcement(b.clock())})
@@ -211,17 +214,17 @@ func TestEarlierGenerationIsNotGivenUpAtOnce(t *testing.T) {
 	s.run(s.now+5*time.Second, nil)
 	leader.start()
 	a.start()
-	disks := [2]uint64{leader.core.disk, a.core.disk}
+	disks := [2]uint64{leader.core.Disk, a.core.Disk}
 	s.run(s.now+10*time.Second, func() bool { return leader.core.conflict != "" || a.core.conflict != "" })
 	if leader.core.conflict == "" && a.core.conflict == "" {
 		t.Fatal("no conflict was reported")
 	}
 	s.run(s.now+4500*time.Millisecond, nil)
-	if disks != [2]uint64{leader.core.disk, a.core.disk} {
+	if disks != [2]uint64{leader.core.Disk, a.core.Disk} {
 		t.Error("a disk was given up within five seconds")
 	}
 	s.untilWorks(t, 30*time.Second)
-	if leader.core.disk == disks[0] || a.core.disk == disks[1] {
+	if leader.core.Disk == disks[0] || a.core.Disk == disks[1] {
 		t.Error("the disks of the earlier generation are still used")
 	}
 }
@@ -275,15 +278,15 @@ func TestAdmissionThatWasNeverFinished(t *testing.T) {
 		return from == joins && env.kind == kindRaft || to == joins && raftKind(env) == pb.MsgSnap
 	}
 	joins.start()
-	s.run(s.now+5*time.Second, func() bool { return joins.core.cluster != 0 })
-	disk := joins.core.disk
-	if joins.core.cluster == 0 || len(joins.core.log.conf.GetVoters()) > 0 {
+	s.run(s.now+5*time.Second, func() bool { return joins.core.Cluster != 0 })
+	disk := joins.core.Disk
+	if joins.core.Cluster == 0 || len(joins.core.Log.Conf.GetVoters()) > 0 {
 		t.Fatal("px1 has not joined, or more than that")
 	}
 	leader.crash()
 	s.drop = nil
 	s.run(s.now+15*time.Second, nil)
-	if joins.core.disk == disk || joins.core.cluster != 0 {
+	if joins.core.Disk == disk || joins.core.Cluster != 0 {
 		t.Error("it keeps a disk that is good for nothing")
 	}
 }

@@ -43,7 +43,7 @@ func TestRemoveADeadVoter(t *testing.T) {
 		if r := s.remove(h, "px2"); r == nil || !errors.Is(r.Err, ErrAlive) {
 			t.Fatalf("a living voter: %+v", r)
 		}
-		old := dead.core.disk
+		old := dead.core.Disk
 		dead.crash()
 		if r := s.remove(h, "px2"); r != nil && !errors.Is(r.Err, ErrAlive) {
 			t.Fatalf("one that the gossip still shows: %+v", r)
@@ -64,8 +64,8 @@ func TestRemoveADeadVoter(t *testing.T) {
 		}
 		dead.start()
 		s.run(s.now+20*time.Second, func() bool { return len(voterNames(h)) == 3 && s.works() })
-		if got := voterNames(h); len(got) != 3 || dead.core.disk == old {
-			t.Errorf("it came back: voters %v, disk %x, before %x", got, dead.core.disk, old)
+		if got := voterNames(h); len(got) != 3 || dead.core.Disk == old {
+			t.Errorf("it came back: voters %v, disk %x, before %x", got, dead.core.Disk, old)
 		}
 	}
 }
@@ -82,4 +82,25 @@ func TestRemoveWithoutAMajority(t *testing.T) {
 	if got := voterNames(s.hosts[0]); len(got) != 3 {
 		t.Errorf("voters %v", got)
 	}
+}
+
+// Remove is refused for a name that the gossip shows and for a disk that answers,
+// each without the other.
+func TestRemoveIsRefusedForTheLiving(t *testing.T) {
+	t.Run("the gossip shows it", func(t *testing.T) {
+		s, leader, _, b := three(t, 1)
+		s.drop = func(from, to *simHost, _ *envelope) bool { return from == b || to == b }
+		s.run(s.now+5*time.Second, nil)
+		if r := s.remove(leader, b.name); r == nil || !errors.Is(r.Err, ErrAlive) {
+			t.Errorf("%+v", r)
+		}
+	})
+	t.Run("its disk answers", func(t *testing.T) {
+		s, leader, _, b := three(t, 1)
+		b.hidden = true
+		s.run(s.now+3*time.Second, nil)
+		if r := s.remove(leader, b.name); r == nil || !errors.Is(r.Err, ErrAlive) {
+			t.Errorf("%+v", r)
+		}
+	})
 }

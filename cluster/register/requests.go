@@ -1,34 +1,31 @@
 package register
 
 import (
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"time"
 
-	"go.etcd.io/raft/v3"
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/state"
 )
 
-// maxWaiting bounds the commands and reads that a leader works on at once.
+// maxWaiting bounds the commands that a leader works on at once.
 const maxWaiting = 1024
 
-// requests are the requests of this member's own users (local) and, on the
-// leader, those that are being served.
+// requests are the requests of this member's own users, each until it is answered
+// or cancelled.
 type requests struct {
-	local   map[uint64]*localRequest
-	nextID  uint64
-	readSeq uint64
-	// waiters are who wants to know the outcome of a command, by its ID.
-	waiters map[string][]waiter
-	reads   []readWait
-	// leavers answered by the end of the next reset.
+	// local are the requests by the id that they have on the wire.
+	local  map[uint64]*localRequest
+	nextID uint64
+	// leavers are users who have left; they are told when the empty disk is written.
 	leavers []uint64
 }
 
 // localRequest is repeated until it is answered or cancelled.
 type localRequest struct {
 	request
-	user   uint64
+	user uint64
+	// sentAt is when it was last sent, 0 for never, sentTo to which disk.
 	sentAt time.Duration
 	sentTo uint64
 	// again says that it was sent once more because the leader asked for a stamp.
@@ -38,19 +35,73 @@ type localRequest struct {
 // waiter is a request at its sender.
 type waiter struct{ from, id uint64 }
 
-// readWait is a read that waits for raft to confirm the leader (index 0) or
-// for index to be applied.
-type readWait struct {
-	waiter
-	ctx   uint64
-	ready bool
-	index uint64
-	since time.Duration
+// waiters are, on the leader, who wants to know the outcome of a command, by its ID.
+type waiters map[string][]waiter
+
+// add takes a request of a user.
+func (r *requests) add(user uint64, req request) *localRequest {
+	r.nextID++
+	req.id = r.nextID
+	l := &localRequest{request: req, user: user}
+	r.local[l.id] = l
+	return l
 }
 
-func (r *requests) init(first uint64) {
-	r.local, r.waiters = make(map[uint64]*localRequest), make(map[string][]waiter)
-	r.nextID = first
+// cancel forgets the requests of a user; left says that leaving was one.
+func (r *requests) cancel(user uint64) (left bool) {
+	for id, l := range r.local {
+		if l.user == user {
+			delete(r.local, id)
+			left = left || l.op == opLeave
+		}
+	}
+	return left
+}
+
+// leave notes that whoever has no disk in the configuration has left.
+func (r *requests) leave() {
+	for _, id := range sortedKeys(r.local) {
+		if l := r.local[id]; l.op == opLeave {
+			r.leavers = append(r.leavers, l.user)
+			delete(r.local, id)
+		}
+	}
+}
+
+// due says that a request is to be sent now: it was not sent yet, or not answered in
+// time, or, where the leader has moved, went to another one.
+func (l *localRequest) due(now time.Duration, leader uint64, moved bool) bool {
+	return l.sentAt == 0 || moved && l.sentTo != leader || now-l.sentAt >= retryAfter
+}
+
+// outcome is what the answer to a request of a member says to its user.
+func (l *localRequest) outcome(r reply, member string) Result {
+	switch r.verdict {
+	case verdictRefused, verdictOpen:
+		return Result{ID: l.user, Err: &RefusedError{Expect: l.command.Expect, Current: r.record, Open: r.verdict == verdictOpen}}
+	case verdictAlive:
+		return Result{ID: l.user, Err: fmt.Errorf("%s: %w", l.name, ErrAlive)}
+	case verdictLastVoter:
+		return Result{ID: l.user, Err: fmt.Errorf("%s: %w", member, ErrLastVoter)}
+	}
+	return Result{ID: l.user, Record: r.record}
+}
+
+// join adds who wants to know the outcome of a command that is under way already;
+// false if it is not.
+func (ws waiters) join(id string, w waiter) bool {
+	have, ok := ws[id]
+	if ok && !slices.Contains(have, w) {
+		ws[id] = append(have, w)
+	}
+	return ok
+}
+
+// take returns who waits for a command, and forgets them.
+func (ws waiters) take(id string) []waiter {
+	have := ws[id]
+	delete(ws, id)
+	return have
 }
 
 // Propose asks for a command. The result comes under the caller's id, unless
@@ -64,16 +115,10 @@ func (c *Core) Propose(now time.Duration, id uint64, cmd Command) {
 	c.ask(id, request{op: opCommand, command: cmd})
 }
 
-// Read asks for a linearizable read.
-func (c *Core) Read(now time.Duration, id uint64) {
-	c.now = now
-	c.ask(id, request{op: opRead})
-}
-
 // Leave asks to be taken out of the voters.
 func (c *Core) Leave(now time.Duration, id uint64) {
 	c.now = now
-	if c.cluster == 0 || c.failed != nil {
+	if c.Cluster == 0 || c.failed != nil {
 		c.result(Result{ID: id})
 		return
 	}
@@ -85,23 +130,14 @@ func (c *Core) Leave(now time.Duration, id uint64) {
 // Cancel forgets a request. A command that was sent may still be applied.
 func (c *Core) Cancel(now time.Duration, id uint64) {
 	c.now = now
-	for wire, r := range c.local {
-		if r.user == id {
-			delete(c.local, wire)
-			if r.op == opLeave {
-				c.leaving = false
-				c.out.Changed = true
-			}
-		}
+	if c.requests.cancel(id) {
+		c.leaving = false
+		c.out.Changed = true
 	}
 }
 
 func (c *Core) ask(user uint64, req request) {
-	c.nextID++
-	req.id = c.nextID
-	r := &localRequest{request: req, user: user}
-	c.local[r.id] = r
-	c.attempt(r)
+	c.attempt(c.requests.add(user, req))
 	c.pump()
 }
 
@@ -124,11 +160,11 @@ func (c *Core) attempt(r *localRequest) {
 		return
 	}
 	r.sentAt, r.sentTo = c.now, to
-	if c.log != nil {
-		r.index = c.log.applied.index
+	if c.Log != nil {
+		r.index = c.Log.Applied.Index
 	}
-	if to == c.disk {
-		c.serve(c.disk, r.request)
+	if to == c.Disk {
+		c.serve(c.Disk, r.request)
 	} else {
 		c.send(to, kindRequest, r.encode())
 	}
@@ -137,12 +173,8 @@ func (c *Core) attempt(r *localRequest) {
 // sendRequests sends what was not sent yet or was not answered in time. moved
 // says that the leader has changed.
 func (c *Core) sendRequests(moved bool) {
-	if len(c.local) == 0 {
-		return
-	}
-	for _, id := range sortedKeys(c.local) {
-		r, ok := c.local[id]
-		if ok && (r.sentAt == 0 || moved && r.sentTo != c.leader() || c.now-r.sentAt >= c.timing.Retry) {
+	for _, id := range sortedKeys(c.requests.local) {
+		if r, ok := c.requests.local[id]; ok && r.due(c.now, c.leader(), moved) {
 			r.again = false
 			c.attempt(r)
 		}
@@ -172,24 +204,23 @@ func (c *Core) serve(from uint64, r request) {
 	switch r.op {
 	case opCommand:
 		c.serveCommand(w, r.command)
-	case opRead:
-		c.serveRead(w)
 	case opLeave:
 		c.serveLeave(w, r.index)
 	case opRemove:
 		c.serveRemove(w, r.name)
+	default:
+		if c.cfg.hooks.serve != nil {
+			c.cfg.hooks.serve(c, w)
+		}
 	}
 }
 
 func (c *Core) serveCommand(w waiter, cmd Command) {
-	if o, ok := c.machine.lookup(cmd); ok {
+	if o, ok := c.Machine.Lookup(cmd); ok {
 		c.replyOutcome(w, o)
 		return
 	}
-	if have, ok := c.waiters[cmd.ID]; ok {
-		if !slices.Contains(have, w) {
-			c.waiters[cmd.ID] = append(have, w)
-		}
+	if c.waiters.join(cmd.ID, w) {
 		return
 	}
 	if len(c.waiters) >= maxWaiting || cmd.Validate() != nil {
@@ -201,70 +232,34 @@ func (c *Core) serveCommand(w waiter, cmd Command) {
 		return
 	}
 	c.waiters[cmd.ID] = []waiter{w}
-	if err := c.node.Propose(encodeCommand(cmd)); err != nil {
+	if err := c.node.Propose(cmd.Encode()); err != nil {
 		// Leadership is being handed over: the sender asks again.
 		delete(c.waiters, cmd.ID)
 	}
 }
 
-func (c *Core) serveRead(w waiter) {
-	c.reads = slices.DeleteFunc(c.reads, func(r readWait) bool { return c.now-r.since > 5*time.Second })
-	if len(c.reads) >= maxWaiting || slices.ContainsFunc(c.reads, func(r readWait) bool { return r.waiter == w }) {
-		return
-	}
-	c.readSeq++
-	c.reads = append(c.reads, readWait{waiter: w, ctx: c.readSeq, since: c.now})
-	c.node.ReadIndex(binary.LittleEndian.AppendUint64(nil, c.readSeq))
-}
-
-// readReady notes that raft has confirmed the leader for a read.
-func (c *Core) readReady(rs raft.ReadState) {
-	if len(rs.RequestCtx) != 8 {
-		return
-	}
-	ctx := binary.LittleEndian.Uint64(rs.RequestCtx)
-	for i := range c.reads {
-		if c.reads[i].ctx == ctx {
-			c.reads[i].ready, c.reads[i].index = true, rs.Index
-		}
-	}
-}
-
-// serveReads answers the reads whose index was applied.
-func (c *Core) serveReads() {
-	c.reads = slices.DeleteFunc(c.reads, func(r readWait) bool {
-		if !r.ready || r.index > c.log.applied.index {
-			return false
-		}
-		c.reply(r.waiter, reply{verdict: verdictDone, record: c.machine.record})
-		return true
-	})
-}
-
 // commandDone answers those who wait for a command that was applied.
-func (c *Core) commandDone(cmd Command, o outcome) {
-	waiting := c.waiters[cmd.ID]
-	delete(c.waiters, cmd.ID)
-	for _, w := range waiting {
+func (c *Core) commandDone(cmd Command, o state.Outcome) {
+	for _, w := range c.waiters.take(cmd.ID) {
 		c.replyOutcome(w, o)
 	}
 }
 
-func (c *Core) replyOutcome(w waiter, o outcome) {
+func (c *Core) replyOutcome(w waiter, o state.Outcome) {
 	v := verdictDone
 	switch {
-	case o.open:
+	case o.Open:
 		v = verdictOpen
-	case o.refused:
+	case o.Refused:
 		v = verdictRefused
 	}
-	c.reply(w, reply{verdict: v, record: o.record})
+	c.reply(w, reply{verdict: v, record: o.Record})
 }
 
 func (c *Core) reply(w waiter, r reply) {
 	r.id = w.id
-	if w.from == c.disk {
-		c.taken(c.disk, r)
+	if w.from == c.Disk {
+		c.taken(c.Disk, r)
 		return
 	}
 	c.send(w.from, kindReply, r.encode())
@@ -273,9 +268,8 @@ func (c *Core) reply(w waiter, r reply) {
 // replied takes the leader's answer to a request of this member: from the
 // generation and the disk that was asked, which has proved itself.
 func (c *Core) replied(env *envelope, r reply, p proof) {
-	cluster, generation, origin := c.scope()
-	l, ok := c.local[r.id]
-	if !ok || env.cluster != cluster || env.generation != generation || env.origin != origin || !p.recent || l.sentTo != env.from {
+	l, ok := c.requests.local[r.id]
+	if !ok || env.scope != c.scope() || !p.recent || l.sentTo != env.from {
 		c.counters.DroppedOther++
 		return
 	}
@@ -290,45 +284,31 @@ func (c *Core) replied(env *envelope, r reply, p proof) {
 
 // taken acts on the answer to a request.
 func (c *Core) taken(from uint64, r reply) {
-	l, ok := c.local[r.id]
+	l, ok := c.requests.local[r.id]
 	if !ok {
 		return
 	}
-	switch r.verdict {
-	case verdictElsewhere:
+	switch {
+	case r.verdict == verdictElsewhere:
 		// The next tick asks whoever leads then.
 		if c.node == nil && c.view != nil && c.view.leader == from && r.leader != from {
 			c.askVotersNow()
 		}
-		return
-	case verdictDone:
-		if l.op == opLeave {
-			c.wantReset("left the voters", false)
-			return
-		}
-		delete(c.local, r.id)
-		c.result(Result{ID: l.user, Record: r.record})
-	case verdictRefused, verdictOpen:
-		delete(c.local, r.id)
-		c.result(Result{ID: l.user, Err: &RefusedError{
-			Expect: l.command.Expect, Current: r.record, Open: r.verdict == verdictOpen,
-		}})
-	case verdictAlive:
-		delete(c.local, r.id)
-		c.result(Result{ID: l.user, Err: fmt.Errorf("%s: %w", l.name, ErrAlive)})
-	case verdictLastVoter:
-		delete(c.local, r.id)
-		c.leaving = false
-		c.result(Result{ID: l.user, Err: fmt.Errorf("%s: %w", c.name, ErrLastVoter)})
+	case r.verdict == verdictDone && l.op == opLeave:
+		c.wantReset("left the voters", false)
+	default:
+		delete(c.requests.local, r.id)
+		c.leaving = c.leaving && r.verdict != verdictLastVoter
+		c.result(l.outcome(r, c.Name))
 	}
 }
 
 // left answers the Leave that a reset has completed.
 func (c *Core) left() {
-	for _, user := range c.leavers {
+	for _, user := range c.requests.leavers {
 		c.result(Result{ID: user})
 	}
-	c.leavers = nil
+	c.requests.leavers = nil
 }
 
 // dropWaiters forgets what was being served: this member leads no more.
@@ -340,15 +320,14 @@ func (c *Core) dropWaiters() {
 		}
 	}
 	clear(c.waiters)
-	for _, r := range c.reads {
-		c.dropped(r.waiter)
+	if c.cfg.hooks.deposed != nil {
+		c.cfg.hooks.deposed(c)
 	}
-	c.reads = nil
 }
 
 func (c *Core) dropped(w waiter) {
-	if w.from == c.disk {
-		if l, ok := c.local[w.id]; ok {
+	if w.from == c.Disk {
+		if l, ok := c.requests.local[w.id]; ok {
 			l.sentAt = 0
 		}
 		return

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/state"
 )
 
 // three is a quiet cluster of three: its leader and the two others.
@@ -63,9 +65,9 @@ func TestCopyThatNobodyCanKnowOf(t *testing.T) {
 	b.crash()
 	s.restore(b, old)
 	a.start()
-	im, err := decodeImage(mustOpen(t, old))
-	if err != nil || a.core.log.applied.index <= im.log.last().index {
-		t.Fatalf("a has applied %d, the copy ends at %d: not the case that is meant (%v)", a.core.log.applied.index, im.log.last().index, err)
+	im, err := state.DecodeImage(mustOpen(t, old))
+	if err != nil || a.core.Log.Applied.Index <= im.Log.Last().Index {
+		t.Fatalf("a has applied %d, the copy ends at %d: not the case that is meant (%v)", a.core.Log.Applied.Index, im.Log.Last().Index, err)
 	}
 	b.start()
 	if s.excused != 1 {
@@ -77,7 +79,7 @@ func TestCopyThatNobodyCanKnowOf(t *testing.T) {
 
 func mustOpen(t *testing.T, f simFile) []byte {
 	t.Helper()
-	body, err := openFile(f.data, f.birth)
+	body, err := state.Unseal(f.data, f.birth)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +118,7 @@ func TestRestoredCopyMakesNoPromiseBeforeItHasAsked(t *testing.T) {
 		if s.lostDisks != 1 {
 			t.Errorf("seed %d: %d disks were given up, want that of the copy", seed, s.lostDisks)
 		}
-		if id := s.leader().core.machine.record.CommandID; id != "of b and the leader" {
+		if id := s.leader().core.Machine.Record.CommandID; id != "of b and the leader" {
 			t.Errorf("seed %d: the record is by %q", seed, id)
 		}
 	}
@@ -148,7 +150,7 @@ func TestRestoredCopyWaitsForAMajority(t *testing.T) {
 		s.drop = nil
 		clear(s.cut)
 		s.untilWorks(t, 30*time.Second)
-		if id := s.leader().core.machine.record.CommandID; id != "of b, c and the leader" || s.lostDisks != 1 {
+		if id := s.leader().core.Machine.Record.CommandID; id != "of b, c and the leader" || s.lostDisks != 1 {
 			t.Errorf("seed %d: the record is by %q, %d disks were given up", seed, id, s.lostDisks)
 		}
 	}
@@ -185,7 +187,7 @@ func TestWhatIsPromisedIsKnownToAllOthers(t *testing.T) {
 	}
 	leader.start()
 	s.untilWorks(t, 30*time.Second)
-	if id := s.leader().core.machine.record.CommandID; id != "all know" {
+	if id := s.leader().core.Machine.Record.CommandID; id != "all know" {
 		t.Errorf("the record is by %q", id)
 	}
 }
@@ -203,7 +205,7 @@ func grown(t *testing.T) (s *sim, first, second *simHost, old simFile) {
 	second.start()
 	s.hosts[2].start()
 	s.run(s.now+10*time.Second, nil)
-	if n := len(first.core.log.conf.GetVoters()); n != 3 {
+	if n := len(first.core.Log.Conf.GetVoters()); n != 3 {
 		t.Fatalf("%d voters", n)
 	}
 	first.crash()
@@ -213,7 +215,7 @@ func grown(t *testing.T) (s *sim, first, second *simHost, old simFile) {
 
 // ledAlone says that a host has led a cluster in which nothing was decided yet.
 func ledAlone(h *simHost) func() bool {
-	return func() bool { return h.core.leading && h.core.machine.record.Revision == 0 }
+	return func() bool { return h.core.leading && h.core.Machine.Record.Revision == 0 }
 }
 
 // A copy from when a disk was the only voter gives those that the gossip shows the

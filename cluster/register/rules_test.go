@@ -6,6 +6,8 @@ import (
 
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/voters"
 )
 
 // Scenarios that chance plays too rarely: each is the case that one rule of
@@ -30,7 +32,7 @@ func TestOfferIsNotTakenInTouchWithTheMajority(t *testing.T) {
 		t.Errorf("%s has taken the offer of generation %d", a.name, g.generation)
 	}
 	s.untilWorks(t, 40*time.Second)
-	if r := s.leader().core.machine.record; r.CommandID != "second" || r.Recovery != 0 {
+	if r := s.leader().core.Machine.Record; r.CommandID != "second" || r.Recovery != 0 {
 		t.Errorf("the record is %s by %q", r.Version, r.CommandID)
 	}
 }
@@ -61,8 +63,8 @@ func TestSnapshotDuringTheWriteOfAChange(t *testing.T) {
 	// f gets the entry that admits px3, confirms it, and then hears nothing.
 	joins.start()
 	has := func() bool {
-		for _, e := range f.core.log.entries {
-			if isConfChange(e) && e.GetIndex() > f.core.log.applied.index {
+		for _, e := range f.core.Log.Tail {
+			if isConfChange(e) && e.GetIndex() > f.core.Log.Applied.Index {
 				return true
 			}
 		}
@@ -73,11 +75,11 @@ func TestSnapshotDuringTheWriteOfAChange(t *testing.T) {
 		t.Fatal("no change reached px2")
 	}
 	s.drop = func(from, to *simHost, _ *envelope) bool { return to == f }
-	for i := 0; i < 30 && (i < 8 || !isVoter(leader.core.log.conf, joins.core.disk)); i++ {
+	for i := 0; i < 30 && (i < 8 || !voters.Has(leader.core.Log.Conf, joins.core.Disk)); i++ {
 		s.decide(t, leader, time.Duration(i).String())
 		s.run(s.now+100*time.Millisecond, nil)
 	}
-	if !isVoter(leader.core.log.conf, joins.core.disk) || !has() {
+	if !voters.Has(leader.core.Log.Conf, joins.core.Disk) || !has() {
 		t.Fatal("px3 is no voter, or px2 knows")
 	}
 	// Appends reach f, so it asks for what it lacks, but no heartbeat tells it
@@ -111,8 +113,8 @@ func TestSnapshotDuringTheWriteOfAChange(t *testing.T) {
 	s.untilWorks(t, 20*time.Second)
 	s.run(s.now+5*time.Second, nil)
 	for _, h := range s.hosts {
-		if n := len(h.core.log.conf.GetVoters()); n != 4 || len(h.core.log.conf.GetLearners()) != 0 {
-			t.Errorf("%s knows %d voters and %d learners, want 4 and 0", h.name, n, len(h.core.log.conf.GetLearners()))
+		if n := len(h.core.Log.Conf.GetVoters()); n != 4 || len(h.core.Log.Conf.GetLearners()) != 0 {
+			t.Errorf("%s knows %d voters and %d learners, want 4 and 0", h.name, n, len(h.core.Log.Conf.GetLearners()))
 		}
 	}
 	s.checkConf()
@@ -126,7 +128,7 @@ func TestSnapshotDuringTheWriteOfAChange(t *testing.T) {
 func TestCommitIndexBeyondTheLog(t *testing.T) {
 	s, leader, a, _ := three(t, 1)
 	s.decide(t, leader, "first")
-	env := leader.core.envelopeTo(a.core.disk, kindRaft, nil)
+	env := leader.core.envelopeTo(a.core.Disk, kindRaft, nil)
 	raftLie(env, &pb.Message{Type: pb.MsgHeartbeat.Enum(), Term: new(leader.core.term), Commit: new(leader.core.lastIndex() + 5)})
 	a.do(a.life, func() { a.core.Step(a.clock(), env.encode()) })
 	s.run(s.now+50*time.Millisecond, nil)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand"
 	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/state"
 )
 
 // The simulation: cores, disks, a network and clients, driven by one event heap
@@ -61,9 +63,9 @@ type simHost struct {
 	// mine is its disk, forgetful one that it has loaded an old copy of.
 	mine, forgetful uint64
 	// copy is the exact copy that this life began with.
-	copy *image
+	copy *state.Image
 	// last is the identity for the mutation that keeps the id of a lost disk.
-	last image
+	last state.Image
 }
 
 type simOptions struct {
@@ -198,17 +200,17 @@ func (h *simHost) start() {
 	// Every process has a clock of its own.
 	h.epoch = s.now - s.between(time.Second, 100*time.Second)
 	cfg := CoreConfig{
-		Name: h.name, Initial: s.initial(), Willing: true, Random: s.rng.Uint64, hooks: s.opt.hooks,
-		Timing: Timing{DeadAfter: 6 * time.Second, LearnerPatience: 4 * time.Second},
+		Name: h.name, Initial: s.initial(), Random: s.rng.Uint64, hooks: withReads(s.opt.hooks),
 	}
 	if cfg.Expect = s.opt.expect; h.initial != nil {
 		cfg.Initial = h.initial
 	}
 	cfg.Body, cfg.Lost = h.load()
-	if cfg.Body == nil && s.opt.keepID && h.last.cluster != 0 {
+	if cfg.Body == nil && s.opt.keepID && h.last.Cluster != 0 {
 		im := h.last
 		cfg.hooks.keepLostDisk = &im
 	}
+	cfg.hooks.deadAfter, cfg.hooks.patience = 6*time.Second, 4*time.Second
 	cfg.hooks.applied, cfg.hooks.configured = s.applied, s.configured
 	h.old = s.opt.mixed && s.chance.Intn(2) == 0
 	core, err := NewCore(cfg, h.clock())
@@ -218,7 +220,7 @@ func (h *simHost) start() {
 	}
 	h.core = core
 	h.remember(true)
-	s.logf("%s starts as %x (cluster %x, lost %q)", h.name, core.disk, core.cluster, cfg.Lost)
+	s.logf("%s starts as %x (cluster %x, lost %q)", h.name, core.Disk, core.Cluster, cfg.Lost)
 	h.take()
 	h.tick(h.life)
 	h.gossip(h.life)
@@ -305,8 +307,8 @@ func (h *simHost) crash() {
 		return
 	}
 	s := h.s
-	if c := h.core; c.cluster != 0 {
-		h.last = image{name: c.name, disk: c.disk, cluster: c.cluster, generation: c.generation, origin: c.origin, seen: map[uint64]uint64{}}
+	if c := h.core; c.Cluster != 0 {
+		h.last = state.Image{Name: c.Name, Disk: c.Disk, Cluster: c.Cluster, Generation: c.Generation, Origin: c.Origin, Seen: map[uint64]uint64{}}
 	}
 	for _, w := range h.flight {
 		if s.rng.Intn(2) == 0 {

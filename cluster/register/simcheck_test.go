@@ -7,10 +7,11 @@ import (
 	"time"
 
 	"github.com/anishathalye/porcupine"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/state"
 )
 
 // scope is a generation of a cluster; each has a history of its own.
-type scope struct{ cluster, generation, origin uint64 }
 
 // simOp is a command or read of a client.
 type simOp struct {
@@ -85,7 +86,7 @@ func (s *sim) checkFresh(h *simHost) {
 	at, ok := c.freshTime(h.clock())
 	r, known := c.known()
 	age := h.clock() - at
-	if !ok || !known || age > c.timing.FreshFor {
+	if !ok || !known || age > freshFor {
 		return
 	}
 	s.freshChecks++
@@ -113,35 +114,35 @@ func (s *sim) fact(sc scope, v Version, id string) {
 }
 
 // applied hears of every command that any core applies.
-func (s *sim) applied(c *Core, cmd Command, o outcome) {
-	if o.refused {
+func (s *sim) applied(c *Core, cmd Command, o state.Outcome) {
+	if o.Refused {
 		return
 	}
-	sc := scope{c.cluster, c.generation, c.origin}
-	s.fact(sc, o.record.Version, cmd.ID)
-	s.fact(sc, Version{Revision: o.record.Revision}, cmd.ID)
+	sc := c.own()
+	s.fact(sc, o.Record.Version, cmd.ID)
+	s.fact(sc, Version{Revision: o.Record.Revision}, cmd.ID)
 	if cmd.NewEpoch {
 		if s.hist.epochs[sc] == nil {
 			s.hist.epochs[sc] = make(map[uint64]string)
 		}
-		if have, ok := s.hist.epochs[sc][o.record.Epoch]; ok && have != cmd.ID {
-			s.fail("epoch %d of generation %x was begun by %q and by %q", o.record.Epoch, sc, have, cmd.ID)
+		if have, ok := s.hist.epochs[sc][o.Record.Epoch]; ok && have != cmd.ID {
+			s.fail("epoch %d of generation %x was begun by %q and by %q", o.Record.Epoch, sc, have, cmd.ID)
 		}
-		s.hist.epochs[sc][o.record.Epoch] = cmd.ID
+		s.hist.epochs[sc][o.Record.Epoch] = cmd.ID
 	}
 	if s.hist.applied[cmd.ID] == nil {
 		s.hist.applied[cmd.ID] = make(map[scope]Version)
 	}
-	s.hist.applied[cmd.ID][sc] = o.record.Version
+	s.hist.applied[cmd.ID][sc] = o.Record.Version
 }
 
 // configured hears of every configuration that any core applies.
 func (s *sim) configured(c *Core, index uint64) {
-	sc := scope{c.cluster, c.generation, c.origin}
+	sc := c.own()
 	if s.hist.configs[sc] == nil {
 		s.hist.configs[sc] = make(map[uint64]string)
 	}
-	conf := c.log.conf
+	conf := c.Log.Conf
 	text := fmt.Sprint(slices.Sorted(slices.Values(conf.GetVoters())), slices.Sorted(slices.Values(conf.GetVotersOutgoing())),
 		slices.Sorted(slices.Values(conf.GetLearners())), slices.Sorted(slices.Values(conf.GetLearnersNext())))
 	if have, ok := s.hist.configs[sc][index]; ok && have != text {
@@ -163,7 +164,7 @@ func (s *sim) checkConf() {
 			voters = append(voters, id)
 		}
 		slices.Sort(voters)
-		want := slices.Concat(c.log.conf.GetVoters(), c.log.conf.GetVotersOutgoing())
+		want := slices.Concat(c.Log.Conf.GetVoters(), c.Log.Conf.GetVotersOutgoing())
 		slices.Sort(want)
 		if want = slices.Compact(want); !slices.Equal(voters, want) {
 			s.fail("raft of %s counts the voters %x, its configuration has %x", h.name, voters, want)
@@ -178,25 +179,25 @@ func (s *sim) observe(h *simHost) {
 	s.checkHonest(h)
 	h.remember(false)
 	c := h.core
-	if c.cluster == 0 || len(c.log.conf.GetVoters()) == 0 {
+	if c.Cluster == 0 || len(c.Log.Conf.GetVoters()) == 0 {
 		return
 	}
-	sc := scope{c.cluster, c.generation, c.origin}
-	if c.log.applied.index == 1 {
+	sc := c.own()
+	if c.Log.Applied.Index == 1 {
 		g, ok := s.hist.genesis[sc]
 		// With commands applied before their entries the index says nothing.
-		if ok && !s.opt.hooks.applyUncommitted && (g.Version != c.machine.record.Version || g.CommandID != c.machine.record.CommandID) {
+		if ok && !s.opt.hooks.applyUncommitted && (g.Version != c.Machine.Record.Version || g.CommandID != c.Machine.Record.CommandID) {
 			s.fail("generation %x has two beginnings", sc)
 		}
 		if !ok {
-			s.hist.genesis[sc] = c.machine.record
+			s.hist.genesis[sc] = c.Machine.Record
 		}
 	}
-	if v := c.machine.record.Version; v != s.hist.latest[h] {
+	if v := c.Machine.Record.Version; v != s.hist.latest[h] {
 		s.hist.latest[h] = v
-		s.fact(sc, v, c.machine.record.CommandID)
+		s.fact(sc, v, c.Machine.Record.CommandID)
 	}
-	if n := len(c.log.conf.GetVoters()); n > c.cfg.MaxVoters {
+	if n := len(c.Log.Conf.GetVoters()); n > c.cfg.MaxVoters {
 		s.fail("%d voters", n)
 	}
 }

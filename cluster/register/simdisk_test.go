@@ -8,6 +8,9 @@ import (
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/tracker"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/state"
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/voters"
 )
 
 // simDisk holds a state file as bytes. copies are older ones.
@@ -32,15 +35,15 @@ func (h *simHost) load() (body []byte, lost string) {
 	if h.disk.data == nil {
 		return nil, ""
 	}
-	body, err := openFile(h.disk.data, h.disk.birth)
-	var im *image
+	body, err := state.Unseal(h.disk.data, h.disk.birth)
+	var im *state.Image
 	if err == nil {
-		im, err = decodeImage(body)
+		im, err = state.DecodeImage(body)
 	}
 	if err == nil && h.disk.exact && !s.somebodyKnows(h, im) {
 		// The one case that is excused: no protocol between the rest can know.
 		s.excused++
-		err = errCopy
+		err = state.ErrCopy
 	}
 	if err == nil && h.disk.exact {
 		h.copy = im
@@ -48,7 +51,7 @@ func (h *simHost) load() (body []byte, lost string) {
 	h.disk.exact = false
 	if err != nil {
 		h.disk.data = nil
-		if errors.Is(err, errCopy) {
+		if errors.Is(err, state.ErrCopy) {
 			s.lostDisks++
 		}
 		return nil, err.Error()
@@ -62,11 +65,11 @@ func (h *simHost) load() (body []byte, lost string) {
 // of entries that the disk has confirmed to it. That a host has applied more than
 // the copy holds is no such knowledge elsewhere: a majority without this disk may
 // have committed it, and then a voter that was away looks the same.
-func (s *sim) somebodyKnows(h *simHost, im *image) bool {
-	return im.log != nil && slices.ContainsFunc(s.hosts, func(o *simHost) bool {
+func (s *sim) somebodyKnows(h *simHost, im *state.Image) bool {
+	return im.Log != nil && slices.ContainsFunc(s.hosts, func(o *simHost) bool {
 		c := o.core
 		return o != h && !o.down && !o.paused && !s.cut[[2]string{o.name, h.name}] && !s.cut[[2]string{h.name, o.name}] && c.knowsItself() &&
-			scope{c.cluster, c.generation, c.origin} == scope{im.cluster, im.generation, im.origin} && c.knowsMoreOf(im)
+			c.own() == scope{im.Cluster, im.Generation, im.Origin} && c.knowsMoreOf(im)
 	})
 }
 
@@ -84,32 +87,32 @@ func (h *simHost) excuse() {
 	h.s.excused++
 	h.s.lostDisks++
 	h.crash()
-	h.disk, h.last = simDisk{}, image{}
+	h.disk, h.last = simDisk{}, state.Image{}
 	h.start()
 }
 
 // knowsMoreOf says that this core knows of something that the image, a copy of a
 // disk of its generation, has forgotten.
-func (c *Core) knowsMoreOf(im *image) bool {
-	last := im.log.last().index
-	sole := majorityOf(im.log.conf, func(id uint64) bool { return id == im.disk })
+func (c *Core) knowsMoreOf(im *state.Image) bool {
+	last := im.Log.Last().Index
+	sole := voters.Majority(im.Log.Conf, func(id uint64) bool { return id == im.Disk })
 	confirmed := false
 	if c.leading {
 		c.node.WithProgress(func(id uint64, _ raft.ProgressType, pr tracker.Progress) {
-			confirmed = confirmed || id == im.disk && pr.Match > last
+			confirmed = confirmed || id == im.Disk && pr.Match > last
 		})
 	}
-	return c.seen[im.disk] > im.promises || sole && c.log.applied.index > last || confirmed
+	return c.Seen[im.Disk] > im.Promises || sole && c.Log.Applied.Index > last || confirmed
 }
 
 // remember notes what a disk has promised, and whether the one that was just
 // loaded has forgotten some of it.
 func (h *simHost) remember(loaded bool) {
 	c, p := h.core, h.s.promised
-	if loaded && c.promises < p[c.disk] {
-		h.forgetful = c.disk
+	if loaded && c.Promises < p[c.Disk] {
+		h.forgetful = c.Disk
 	}
-	p[c.disk], h.mine = max(p[c.disk], c.durable), c.disk
+	p[c.Disk], h.mine = max(p[c.Disk], c.durable), c.Disk
 }
 
 // revive does what the daemon does when writing works again after an error.
@@ -198,5 +201,5 @@ func (h *simHost) persist(body []byte) {
 	}
 	h.s.nextBirth++
 	h.disk.birth = h.s.nextBirth
-	h.disk.data = sealFile(body, h.disk.birth)
+	h.disk.data = state.Seal(body, h.disk.birth)
 }

@@ -3,6 +3,8 @@ package register
 import (
 	"slices"
 	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/voters"
 )
 
 // faults injects one fault after the other until the world is healed.
@@ -49,7 +51,7 @@ func (s *sim) faults() {
 func (s *sim) wounded() int {
 	n := 0
 	for _, h := range s.hosts {
-		if h.down && h.disk.data == nil || !h.down && (h.core.node == nil || !isVoter(h.core.log.conf, h.core.disk)) {
+		if h.down && h.disk.data == nil || !h.down && (h.core.node == nil || !voters.Has(h.core.Log.Conf, h.core.Disk)) {
 			n++
 		}
 	}
@@ -244,7 +246,7 @@ func (h *simHost) wake(life int) {
 	// for being in touch with the majority: unless it is the majority.
 	stale := func() {
 		conf, _ := h.core.knownConf()
-		if st := h.core.Status(h.clock()); st.Fresh && len(conf.GetVoters()) > 1 && h.s.now-h.pausedAt > h.core.timing.FreshFor {
+		if st := h.core.Status(h.clock()); st.Fresh && len(conf.GetVoters()) > 1 && h.s.now-h.pausedAt > freshFor {
 			h.s.fail("%s takes itself for fresh after having been stopped for %s", h.name, h.s.now-h.pausedAt)
 		}
 	}
@@ -297,14 +299,14 @@ func (s *sim) tryRecover(h *simHost) {
 	}
 	top := uint64(0)
 	for _, o := range s.hosts {
-		g := o.last.generation
+		g := o.last.Generation
 		if o.core != nil {
-			_, v, _ := o.core.scope()
+			v := o.core.scope().generation
 			g = max(g, v)
 		}
 		top = max(top, g)
 	}
-	if _, g, _ := h.core.scope(); g < top {
+	if g := h.core.scope().generation; g < top {
 		return
 	}
 	names := []string{h.name}

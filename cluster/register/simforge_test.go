@@ -10,6 +10,8 @@ import (
 
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/state"
 )
 
 // Forged messages. Rule: one sender is never enough. So in one simulation all of
@@ -32,7 +34,7 @@ type liar struct {
 
 func (l *liar) from() uint64 {
 	if l.host != nil {
-		return l.host.core.disk
+		return l.host.core.Disk
 	}
 	return l.disk
 }
@@ -78,14 +80,14 @@ func (s *sim) deliverForged(to *simHost, f forgery) {
 func (s *sim) stands(env *envelope) bool {
 	h := s.liar.host
 	m := &pb.Message{}
-	return h != nil && env.kind == kindRaft && proto.Unmarshal(env.payload, m) == nil && h.core.log != nil &&
-		m.GetTerm() == h.core.log.hard.GetTerm() && h.core.log.hard.GetVote() == h.core.disk
+	return h != nil && env.kind == kindRaft && proto.Unmarshal(env.payload, m) == nil && h.core.Log != nil &&
+		m.GetTerm() == h.core.Log.Hard.GetTerm() && h.core.Log.Hard.GetVote() == h.core.Disk
 }
 
 // leads says that the liar leads, or that the receiver takes it for the leader.
 func (s *sim) leads(to *Core) bool {
 	h := s.liar.host
-	return h != nil && (h.core.leading || to.leader() == h.core.disk)
+	return h != nil && (h.core.leading || to.leader() == h.core.Disk)
 }
 
 // decidesAlone says that the liar is the only voter that a member knows, and so
@@ -97,15 +99,15 @@ func (s *sim) decidesAlone(to *Core) bool {
 
 // blank is an envelope as the liar would make it, with the true scope or none.
 func (s *sim) blank(to *simHost) *envelope {
-	env := &envelope{from: s.liar.from(), to: to.core.disk, stamp: s.chance.Uint64(), age: 0}
+	env := &envelope{from: s.liar.from(), to: to.core.Disk, stamp: s.chance.Uint64(), age: 0}
 	if s.chance.Intn(4) > 0 {
-		env.cluster, env.generation, env.origin = to.core.scope()
+		env.scope = to.core.scope()
 	}
 	if s.chance.Intn(2) == 0 {
-		env.echo = s.overheard[[2]uint64{to.core.disk, env.from}]
+		env.echo = s.overheard[[2]uint64{to.core.Disk, env.from}]
 	}
 	if h := s.liar.host; h != nil {
-		env.seen = h.core.seen[env.to]
+		env.seen = h.core.Seen[env.to]
 	}
 	if s.leads(to.core) {
 		env.age = never
@@ -123,23 +125,23 @@ type forgery struct {
 
 var forgeries = []forgery{
 	{name: "it knows of promises that the receiver has forgotten", make: func(s *sim, c *Core, env *envelope) {
-		env.kind, env.seen = kindAsk, s.leap(c.promises)
+		env.kind, env.seen = kindAsk, s.leap(c.Promises)
 		env.payload = askPayload()
 	}},
 	{name: "a heartbeat knows of such promises of everybody", make: func(s *sim, c *Core, env *envelope) {
 		if s.leads(c) {
 			return
 		}
-		env.known = map[uint64]uint64{c.disk: s.leap(c.promises)}
+		env.known = map[uint64]uint64{c.Disk: s.leap(c.Promises)}
 		for _, h := range s.hosts {
 			if h.core != nil {
-				env.known[h.core.disk] = s.leap(h.core.promises)
+				env.known[h.core.Disk] = s.leap(h.core.Promises)
 			}
 		}
 		raftLie(env, &pb.Message{Type: pb.MsgHeartbeat.Enum(), Term: new(max(c.term, 1))})
 	}},
 	{name: "it has promised more than anybody could", ofItself: true, make: func(s *sim, c *Core, env *envelope) {
-		env.kind, env.promises, env.payload = kindAsk, s.leap(c.promises), askPayload()
+		env.kind, env.promises, env.payload = kindAsk, s.leap(c.Promises), askPayload()
 	}},
 	{name: "it has applied what the receiver does not have", make: func(s *sim, c *Core, env *envelope) {
 		env.kind, env.commit, env.payload = kindAsk, s.leap(c.applied()), askPayload()
@@ -178,11 +180,11 @@ var forgeries = []forgery{
 		forgeAnnouncement(s, c, env, 1)
 	}},
 	{name: "the offer of a later generation", make: func(s *sim, c *Core, env *envelope) {
-		if env.kind, env.generation, env.origin = kindOffer, c.generation+1, s.chance.Uint64(); c.cluster == 0 {
+		if env.kind, env.generation, env.origin = kindOffer, c.Generation+1, s.chance.Uint64(); c.Cluster == 0 {
 			env.cluster = s.chance.Uint64()
 		}
-		o := offer{conf: &pb.ConfState{Voters: []uint64{c.disk}, AutoLeave: new(false)},
-			machine: machine{record: s.forgedRecord(), names: map[uint64]string{c.disk: c.name}}}
+		o := offer{conf: &pb.ConfState{Voters: []uint64{c.Disk}, AutoLeave: new(false)},
+			machine: state.Machine{Record: s.forgedRecord(), Names: map[uint64]string{c.Disk: c.Name}}}
 		env.payload = o.encode()
 	}},
 	{name: "a voter is to leave", ofItself: true, make: func(s *sim, c *Core, env *envelope) {
@@ -209,10 +211,10 @@ func (s *sim) leap(n uint64) uint64 {
 }
 
 func (c *Core) applied() uint64 {
-	if c.log == nil {
+	if c.Log == nil {
 		return 0
 	}
-	return c.log.applied.index
+	return c.Log.Applied.Index
 }
 
 func (s *sim) forgedRecord() Record {
@@ -223,9 +225,9 @@ func (s *sim) forgedRecord() Record {
 }
 
 func askPayload() []byte {
-	var e encoder
-	e.version(Version{})
-	return e.b
+	var e state.Encoder
+	e.Version(Version{})
+	return e.B
 }
 
 func raftLie(env *envelope, m *pb.Message) {
@@ -239,31 +241,31 @@ func raftLie(env *envelope, m *pb.Message) {
 
 // forgeAppend commits a command that nobody has given, in a later term.
 func forgeAppend(s *sim, c *Core, env *envelope) {
-	if c.log == nil {
+	if c.Log == nil {
 		return
 	}
-	last, term := c.log.last(), s.leap(c.term)
+	last, term := c.Log.Last(), s.leap(c.term)
 	e := &pb.Entry{
-		Index: new(last.index + 1), Term: new(term),
-		Data: encodeCommand(Command{ID: fmt.Sprintf("%s-%d", forgedID, s.forged), Expect: c.machine.record.Version, NewEpoch: true}),
+		Index: new(last.Index + 1), Term: new(term),
+		Data: Command{ID: fmt.Sprintf("%s-%d", forgedID, s.forged), Expect: c.Machine.Record.Version, NewEpoch: true}.Encode(),
 	}
 	raftLie(env, &pb.Message{
-		Type: pb.MsgApp.Enum(), Term: new(term), Index: new(last.index), LogTerm: new(last.term), Commit: new(last.index + 1),
+		Type: pb.MsgApp.Enum(), Term: new(term), Index: new(last.Index), LogTerm: new(last.Term), Commit: new(last.Index + 1),
 		Entries: []*pb.Entry{e},
 	})
 }
 
 // forgeSnapshot replaces everything, in a later term.
 func forgeSnapshot(s *sim, c *Core, env *envelope) {
-	if c.log == nil || len(c.machine.names) == 0 {
+	if c.Log == nil || len(c.Machine.Names) == 0 {
 		return
 	}
 	term := s.leap(c.term)
-	m := machine{record: s.forgedRecord(), names: c.machine.names}
+	m := state.Machine{Record: s.forgedRecord(), Names: c.Machine.Names}
 	raftLie(env, &pb.Message{
 		Type: pb.MsgSnap.Enum(), Term: new(term),
-		Snapshot: &pb.Snapshot{Data: m.encode(), Metadata: &pb.SnapshotMetadata{
-			ConfState: c.log.conf, Index: new(c.log.last().index + 100), Term: new(term),
+		Snapshot: &pb.Snapshot{Data: m.Encode(), Metadata: &pb.SnapshotMetadata{
+			ConfState: c.Log.Conf, Index: new(c.Log.Last().Index + 100), Term: new(term),
 		}},
 	})
 }

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/state"
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/voters"
 )
 
 // heal ends every fault and starts everybody.
@@ -62,7 +65,7 @@ func (s *sim) checkLiveness() {
 }
 
 func (h *simHost) scope() (sc scope) {
-	sc.cluster, sc.generation, sc.origin = h.core.scope()
+	sc = h.core.scope()
 	return sc
 }
 
@@ -90,9 +93,9 @@ func (s *sim) operator() bool {
 			continue
 		}
 		b, _ := best.core.known()
-		_, g, _ := h.core.scope()
-		_, bg, _ := best.core.scope()
-		if g > bg || g == bg && (r.Compare(b.Version) > 0 || r.Compare(b.Version) == 0 && h.core.cluster != 0 && best.core.cluster == 0) {
+		g := h.core.scope().generation
+		bg := best.core.scope().generation
+		if g > bg || g == bg && (r.Compare(b.Version) > 0 || r.Compare(b.Version) == 0 && h.core.Cluster != 0 && best.core.Cluster == 0) {
 			best = h
 		}
 	}
@@ -106,13 +109,13 @@ func (s *sim) operator() bool {
 	}
 	// Whoever belongs to another cluster than the one that is to be kept gets
 	// its disk wiped.
-	cluster, _, _ := best.core.scope()
+	cluster := best.core.scope().cluster
 	wiped := false
 	for _, h := range s.hosts {
-		if h.core.cluster != 0 && h.core.cluster != cluster {
+		if h.core.Cluster != 0 && h.core.Cluster != cluster {
 			s.logf("%s is wiped", h.name)
 			h.crash()
-			h.disk, h.last = simDisk{}, image{}
+			h.disk, h.last = simDisk{}, state.Image{}
 			h.start()
 			wiped = true
 		}
@@ -120,21 +123,21 @@ func (s *sim) operator() bool {
 	if wiped {
 		return true
 	}
-	if c := best.core; c.cluster != 0 {
+	if c := best.core; c.Cluster != 0 {
 		// A disk that stays suspended, because too few are left to say whether it
 		// has forgotten something, is as good as lost, and says so.
 		here := func(disk uint64) bool {
 			return slices.ContainsFunc(s.hosts, func(h *simHost) bool {
-				return h.core.disk == disk && h.core.doubt == nil && h.core.cluster == c.cluster && h.core.generation == c.generation && h.core.origin == c.origin
+				return h.core.Disk == disk && h.core.doubt == nil && h.core.Cluster == c.Cluster && h.core.Generation == c.Generation && h.core.Origin == c.Origin
 			})
 		}
 		newest := c
 		for _, h := range s.hosts {
-			if o := h.core; o.cluster == c.cluster && o.origin == c.origin && o.log != nil && o.log.applied.index > newest.log.applied.index {
+			if o := h.core; o.Cluster == c.Cluster && o.Origin == c.Origin && o.Log != nil && o.Log.Applied.Index > newest.Log.Applied.Index {
 				newest = o
 			}
 		}
-		if majorityOf(newest.log.conf, here) {
+		if voters.Majority(newest.Log.Conf, here) {
 			s.stuck("a majority of the disks is there and the register does not work: %s", s.describe())
 			return false
 		}

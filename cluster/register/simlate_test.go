@@ -49,7 +49,7 @@ func TestHourOldMessagesChangeNothing(t *testing.T) {
 	look := func() (all []state) {
 		for _, h := range s.hosts {
 			c := h.core
-			all = append(all, state{c.disk, c.term, c.lead, c.machine.record.Version, c.log.conf.String(), c.counters.LostDisks, c.counters.Campaigns})
+			all = append(all, state{c.Disk, c.term, c.lead, c.Machine.Record.Version, c.Log.Conf.String(), c.counters.LostDisks, c.counters.Campaigns})
 		}
 		return all
 	}

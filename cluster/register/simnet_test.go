@@ -99,7 +99,7 @@ func replyScope(data []byte) *scope {
 	if err != nil {
 		return nil
 	}
-	return &scope{env.cluster, env.generation, env.origin}
+	return &env.scope
 }
 
 func (s *sim) dropped(l letter) bool {

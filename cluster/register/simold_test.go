@@ -5,6 +5,8 @@ import (
 
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/state"
 )
 
 // Members of 7535bfe in the simulation. They run today's rules, for there is one
@@ -46,25 +48,25 @@ func (s *sim) mustBeOld(l letter) {
 
 // encodeOld writes an envelope as 7535bfe did.
 func encodeOld(v *envelope, payload []byte) []byte {
-	e := encoder{}
-	e.u8(1)
-	e.u8(uint8(v.kind))
-	e.u64(v.cluster)
-	e.uvarint(v.generation)
-	e.u64(v.origin)
-	e.u64(v.from)
-	e.u64(v.to)
-	e.str(v.sender)
-	e.uvarint(v.promises)
-	e.uvarint(v.seen)
-	e.sortedMap(v.known)
-	e.u64(v.stamp)
-	e.u64(v.echo)
-	e.u64(v.age)
-	e.uvarint(v.commit)
-	e.bytes(payload)
-	sum := checksum(e.b)
-	return append(e.b, byte(sum), byte(sum>>8), byte(sum>>16), byte(sum>>24))
+	e := state.Encoder{}
+	e.U8(1)
+	e.U8(uint8(v.kind))
+	e.U64(v.cluster)
+	e.Uvarint(v.generation)
+	e.U64(v.origin)
+	e.U64(v.from)
+	e.U64(v.to)
+	e.Str(v.sender)
+	e.Uvarint(v.promises)
+	e.Uvarint(v.seen)
+	e.Counts(v.known)
+	e.U64(v.stamp)
+	e.U64(v.echo)
+	e.U64(v.age)
+	e.Uvarint(v.commit)
+	e.Bytes(payload)
+	sum := checksum(e.B)
+	return append(e.B, byte(sum), byte(sum>>8), byte(sum>>16), byte(sum>>24))
 }
 
 // readsAsOld says why 7535bfe would drop a message as newer or as garbage.
@@ -75,19 +77,19 @@ func readsAsOld(b []byte) error {
 	if b[0] != 1 {
 		return fmt.Errorf("protocol %d", b[0])
 	}
-	d := decoder{b: b[1 : len(b)-4]}
-	k := kind(d.u8())
-	d.u64()
-	d.uvarint()
-	d.take(3 * 8)
-	d.str()
-	d.uvarint()
-	d.uvarint()
-	d.sortedMap()
-	d.take(3 * 8)
-	d.uvarint()
-	payload := d.bytes()
-	if err := d.done(); err != nil {
+	d := state.Decoder{B: b[1 : len(b)-4]}
+	k := kind(d.U8())
+	d.U64()
+	d.Uvarint()
+	d.Take(3 * 8)
+	d.Str()
+	d.Uvarint()
+	d.Uvarint()
+	d.Counts()
+	d.Take(3 * 8)
+	d.Uvarint()
+	payload := d.Bytes()
+	if err := d.Done(); err != nil {
 		return fmt.Errorf("the envelope: %w", err)
 	}
 	n, err := oldPayload(k, payload)
@@ -100,68 +102,68 @@ func readsAsOld(b []byte) error {
 // oldPayload returns how many bytes of a payload 7535bfe would have written, from
 // its beginning.
 func oldPayload(k kind, payload []byte) (int, error) {
-	d := decoder{b: payload}
+	d := state.Decoder{B: payload}
 	switch k {
 	case 1: // a raft message
-		d.b = nil
+		d.B = nil
 		if proto.Unmarshal(payload, &pb.Message{}) != nil {
-			d.fail()
+			d.Fail()
 		}
 	case 2: // a question
-		d.version()
+		d.Version()
 	case 3, 4: // an answer, an announcement
-		d.u64()
-		d.uvarint()
-		d.message(&pb.ConfState{})
-		decodeNames(&d)
-		if d.bool() {
-			d.version()
+		d.U64()
+		d.Uvarint()
+		d.Message(&pb.ConfState{})
+		d.Names()
+		if d.Bool() {
+			d.Version()
 		} else {
-			d.record()
+			d.Record()
 		}
 	case 5: // an offer
-		d.message(&pb.ConfState{})
+		d.Message(&pb.ConfState{})
 		oldMachine(&d)
 	case 6: // a request
-		d.u64()
-		op := d.u8()
-		d.uvarint()
-		d.bytes()
+		d.U64()
+		op := d.U8()
+		d.Uvarint()
+		d.Bytes()
 		if op == 4 { // a removal
-			d.str()
+			d.Str()
 		}
 		if op < 1 || op > 4 {
-			d.fail()
+			d.Fail()
 		}
 	case 7: // a reply
-		d.u64()
-		if v := d.u8(); v < 1 || v > 6 {
-			d.fail()
+		d.U64()
+		if v := d.U8(); v < 1 || v > 6 {
+			d.Fail()
 		}
-		d.u64()
-		d.record()
+		d.U64()
+		d.Record()
 	default:
 		return 0, fmt.Errorf("kind %d", k)
 	}
-	if d.err != nil {
-		return 0, fmt.Errorf("a payload of kind %d: %w", k, d.err)
+	if d.Err != nil {
+		return 0, fmt.Errorf("a payload of kind %d: %w", k, d.Err)
 	}
-	return len(payload) - len(d.b), nil
+	return len(payload) - len(d.B), nil
 }
 
 // oldMachine reads the state machine of an offer.
-func oldMachine(d *decoder) {
-	m := decoder{b: d.bytes()}
-	if m.u8() != 1 {
-		m.fail()
+func oldMachine(d *state.Decoder) {
+	m := state.Decoder{B: d.Bytes()}
+	if m.U8() != 1 {
+		m.Fail()
 	}
-	m.record()
-	for range m.count() {
-		m.str()
-		m.version()
+	m.Record()
+	for range m.Count() {
+		m.Str()
+		m.Version()
 	}
-	decodeNames(&m)
-	if m.done() != nil {
-		d.fail()
+	m.Names()
+	if m.Done() != nil {
+		d.Fail()
 	}
 }

@@ -22,7 +22,7 @@ func (s *sim) traceState(h *simHost) {
 		return t
 	}
 	conf, _ := c.knownConf()
-	text := fmt.Sprintf("%s/%04x cluster %04x gen %d: voters%s", h.name, c.disk>>48, c.cluster>>48, c.generation, list(conf.GetVoters()))
+	text := fmt.Sprintf("%s/%04x cluster %04x gen %d: voters%s", h.name, c.Disk>>48, c.Cluster>>48, c.Generation, list(conf.GetVoters()))
 	if len(conf.GetVotersOutgoing()) > 0 {
 		text += " from" + list(conf.GetVotersOutgoing())
 	}
@@ -31,7 +31,7 @@ func (s *sim) traceState(h *simHost) {
 	}
 	if c.node != nil {
 		text += fmt.Sprintf("; term %d vote %s lead %s applied %d last %d/%d promises %d of %d confirmed %v %s", c.term, short(c.vote),
-			short(c.lead), c.log.applied.index, c.log.last().index, c.log.last().term, c.durable, c.promises, c.confirmed, c.machine.record.Version)
+			short(c.lead), c.Log.Applied.Index, c.Log.Last().Index, c.Log.Last().Term, c.durable, c.Promises, c.confirmed, c.Machine.Record.Version)
 	}
 	if text != h.traced {
 		h.traced = text

@@ -1,38 +1,41 @@
 package register
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/voters"
 )
 
 // Status computes what is known at the time now, which may be later than the
 // last input: a process that was stopped and goes on sees itself stale.
 func (c *Core) Status(now time.Duration) Status {
 	s := Status{
-		Name: c.name, Disk: c.disk, FreshAge: -1, Leader: c.nameOf(c.leader()), LeaderDisk: c.leader(),
+		Name: c.Name, Disk: c.Disk, FreshAge: -1, Leader: c.nameOf(c.leader()), LeaderDisk: c.leader(),
 		Counters: c.counters, LastConflict: c.conflict, IsLeader: c.leading,
 	}
 	s.Record, s.Known = c.known()
-	cluster, generation, _ := c.scope()
-	s.Generation = generation
-	if cluster != 0 {
-		s.Cluster = fmt.Sprintf("%016x", cluster)
+	of := c.scope()
+	s.Generation = of.generation
+	if of.cluster != 0 {
+		s.Cluster = fmt.Sprintf("%016x", of.cluster)
 	}
 	switch {
 	case c.leading:
-		s.Membership = c.planned
+		s.Membership = c.membership.planned
 	case c.Revivable():
-		s.Membership = fmt.Sprintf("out of the vote: %v; tried again every %s, without a restart", c.failed, c.timing.Probe)
+		s.Membership = fmt.Sprintf("out of the vote: %v; tried again every %s, without a restart", c.failed, cmp.Or(c.cfg.hooks.probe, probeEvery))
 	}
 	switch {
 	case c.failed != nil:
 		s.State = StateStopped
-	case c.cluster != 0:
+	case c.Cluster != 0:
 		s.State = StateVoter
-		s.Voting = c.trusted() && c.node != nil && isVoter(c.log.conf, c.disk)
-		s.Term, s.Index = c.term, c.log.applied.index
+		s.Voting = c.trusted() && c.node != nil && voters.Has(c.Log.Conf, c.Disk)
+		s.Term, s.Index = c.term, c.Log.Applied.Index
 	case c.view != nil:
 		s.State, s.Index = StateFollower, c.view.index
 	default:
@@ -45,16 +48,16 @@ func (c *Core) Status(now time.Duration) Status {
 
 func (c *Core) statusVoters(s *Status, now time.Duration) {
 	conf, names := c.knownConf()
-	for _, id := range confIDs(conf) {
-		v := VoterStatus{Name: names[id], Disk: id, Heard: -1, Learner: !isVoter(conf, id)}
-		v.Live = id == c.disk || slices.ContainsFunc(c.members, func(m Member) bool { return m.Disk == id })
-		switch at, ok := c.heard[id]; {
-		case id == c.disk:
+	for _, id := range voters.IDs(conf) {
+		v := VoterStatus{Name: names[id], Disk: id, Heard: -1, Learner: !voters.Has(conf, id)}
+		v.Live = id == c.Disk || slices.ContainsFunc(c.members, func(m Member) bool { return m.Disk == id })
+		switch at, ok := c.fresh.heard[id]; {
+		case id == c.Disk:
 			v.Heard = 0
 		case c.leading && ok:
 			v.Heard = now - at
-		case !c.leading && id == c.leader() && c.freshAt > 0:
-			v.Heard = now - c.freshAt
+		case !c.leading && id == c.leader() && c.fresh.at > 0:
+			v.Heard = now - c.fresh.at
 		}
 		s.Voters = append(s.Voters, v)
 	}
@@ -66,7 +69,7 @@ func (c *Core) statusFresh(s *Status, now time.Duration) {
 	if ok {
 		s.FreshAge = now - at
 	}
-	if s.Fresh = s.Known && ok && s.FreshAge <= c.timing.FreshFor; s.Fresh {
+	if s.Fresh = s.Known && ok && s.FreshAge <= freshFor; s.Fresh {
 		s.Reason = "a majority of the voters stands behind this record"
 		return
 	}
@@ -89,7 +92,7 @@ func (c *Core) statusFresh(s *Status, now time.Duration) {
 		s.Reason = "no answer of a majority yet" + c.missing()
 	default:
 		s.Reason = fmt.Sprintf("a majority of the voters was last heard %s ago, more than %s%s",
-			s.FreshAge.Round(10*time.Millisecond), c.timing.FreshFor, c.missing())
+			s.FreshAge.Round(10*time.Millisecond), freshFor, c.missing())
 	}
 }
 
@@ -97,17 +100,17 @@ func (c *Core) statusFresh(s *Status, now time.Duration) {
 // majority, and what to do if they never are again. "" for a majority.
 func (c *Core) missing() string {
 	conf, names := c.knownConf()
-	here, who := map[uint64]bool{c.disk: true}, map[string]bool{c.name: true}
+	here, who := map[uint64]bool{c.Disk: true}, map[string]bool{c.Name: true}
 	for _, m := range c.members {
 		here[m.Disk], who[m.Name] = true, true
 	}
-	if majorityOf(conf, func(id uint64) bool { return here[id] }) {
+	if voters.Majority(conf, func(id uint64) bool { return here[id] }) {
 		return ""
 	}
 	var gone, lost []string
-	for _, id := range confIDs(conf) {
+	for _, id := range voters.IDs(conf) {
 		switch name := names[id]; {
-		case here[id] || !isVoter(conf, id):
+		case here[id] || !voters.Has(conf, id):
 		case who[name]:
 			lost = append(lost, name)
 		default:
@@ -124,7 +127,7 @@ func (c *Core) missing() string {
 		text += "; " + isAre(lost) + " here with new disks"
 	}
 	// Who is not here may come back with its disk.
-	if !majorityOf(conf, func(id uint64) bool { return !slices.Contains(lost, names[id]) }) {
+	if !voters.Majority(conf, func(id uint64) bool { return !slices.Contains(lost, names[id]) }) {
 		text += ", so the majority's disks are gone: haproxyctl register recover --voters NAME,... begins a new generation"
 	}
 	return text

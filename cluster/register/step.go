@@ -9,6 +9,8 @@ import (
 
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/voters"
 )
 
 // Step handles a message of another member. Whatever is wrong with it, it is
@@ -21,9 +23,9 @@ func (c *Core) Step(now time.Duration, data []byte) {
 		c.counters.DroppedNewer++
 	case err != nil:
 		c.counters.DroppedGarbage++
-	case env.from == c.disk:
+	case env.from == c.Disk:
 		c.counters.DroppedOther++
-	case env.to != c.disk && env.kind != kindAnnounce:
+	case env.to != c.Disk && env.kind != kindAnnounce:
 		c.counters.DroppedDisk++
 	default:
 		m := c.handle(&env)
@@ -36,10 +38,10 @@ func (c *Core) Step(now time.Duration, data []byte) {
 
 // same says that a message comes from this disk's own cluster and generation.
 func (c *Core) same(env *envelope) bool {
-	if c.cluster == 0 || env.cluster != c.cluster {
+	if c.Cluster == 0 || env.cluster != c.Cluster {
 		return false
 	}
-	return env.generation == c.generation && env.origin == c.origin || c.cfg.hooks.obeyGeneration
+	return env.scope == c.own() || c.cfg.hooks.obeyGeneration
 }
 
 // handle returns the raft message of this generation that env carried and that
@@ -54,16 +56,16 @@ func (c *Core) handle(env *envelope) *pb.Message {
 	c.hear(env, p)
 	switch {
 	case p.same && p.proven:
-		if slices.Contains(confIDs(c.log.conf), env.from) {
-			c.joined[env.from] = true
+		if slices.Contains(voters.IDs(c.Log.Conf), env.from) {
+			c.founding.joined[env.from] = true
 		}
 		c.learnPromises(env, p)
 		c.weigh(env, p)
 	case p.same && env.kind != kindAnnounce:
 		c.challenge(env.from)
 	}
-	if c.cluster != 0 && env.cluster == c.cluster && later(env.generation, env.origin, c.generation, c.origin) &&
-		env.kind != kindAnswer && c.failed == nil && c.due(&c.newerAskedAt, c.timing.Ask) {
+	if c.Cluster != 0 && env.cluster == c.Cluster && env.later(c.own()) &&
+		env.kind != kindAnswer && c.failed == nil && c.due(&c.newerAskedAt, askEvery) {
 		c.sendAsk(env.from)
 	}
 	m := c.open(env, p)
@@ -85,7 +87,7 @@ func (c *Core) open(env *envelope, p proof) *pb.Message {
 			return m
 		case p.same:
 			c.counters.DroppedOther++
-		case c.cluster == 0 && fromLeader(m.GetType()):
+		case c.Cluster == 0 && fromLeader(m.GetType()):
 			c.join(env, p)
 		default:
 			c.foreign(env)
@@ -99,7 +101,7 @@ func (c *Core) open(env *envelope, p proof) *pb.Message {
 			c.counters.DroppedGarbage++
 		}
 	case kindOffer:
-		if o, err := decodeOffer(env.payload); err == nil && o.machine.record.Recovery == env.generation && isVoter(o.conf, env.from) {
+		if o, err := decodeOffer(env.payload); err == nil && o.machine.Record.Recovery == env.generation && voters.Has(o.conf, env.from) {
 			c.offered(env, o, p)
 		} else {
 			c.counters.DroppedGarbage++
@@ -130,16 +132,16 @@ func (c *Core) open(env *envelope, p proof) *pb.Message {
 // obeyed, and remembers it for the operator.
 func (c *Core) foreign(env *envelope) {
 	switch {
-	case c.cluster == 0:
+	case c.Cluster == 0:
 		c.counters.DroppedOther++
 		return
-	case env.cluster != c.cluster:
+	case env.cluster != c.Cluster:
 		c.counters.DroppedCluster++
-		c.reportConflict(fmt.Sprintf("disk %016x speaks for cluster %016x, this one is %016x", env.from, env.cluster, c.cluster))
+		c.reportConflict(fmt.Sprintf("disk %016x speaks for cluster %016x, this one is %016x", env.from, env.cluster, c.Cluster))
 	default:
 		c.counters.DroppedGeneration++
 		c.reportConflict(fmt.Sprintf("disk %016x is in recovery generation %d (%016x), this one in %d (%016x)",
-			env.from, env.generation, env.origin, c.generation, c.origin))
+			env.from, env.generation, env.origin, c.Generation, c.Origin))
 	}
 }
 
@@ -168,8 +170,8 @@ type hearsay struct {
 func (c *Core) learnPromises(env *envelope, p proof) {
 	c.notePromises(env.from, env.promises)
 	if env.from == c.lead && !c.leading && len(env.known) > 0 {
-		for disk := range c.machine.names {
-			if disk != env.from && disk != c.disk {
+		for disk := range c.Machine.Names {
+			if disk != env.from && disk != c.Disk {
 				c.hearOf(disk, env.known[disk], env.from, p)
 			}
 		}
@@ -187,7 +189,7 @@ func (c *Core) hearOf(disk, n, leader uint64, p proof) {
 		}
 	}
 	delete(c.hearsay, disk)
-	if n > c.seen[disk] {
+	if n > c.Seen[disk] {
 		if len(c.hearsay) > maxStrangers {
 			clear(c.hearsay)
 		}
@@ -197,12 +199,12 @@ func (c *Core) hearOf(disk, n, leader uint64, p proof) {
 
 // notePromises does not believe a count that leaps.
 func (c *Core) notePromises(disk, n uint64) {
-	have := c.seen[disk]
-	if disk == c.disk || n <= have || c.log == nil || n-have > countLeap && have > 0 || n > largest {
+	have := c.Seen[disk]
+	if disk == c.Disk || n <= have || c.Log == nil || n-have > countLeap && have > 0 || n > largest {
 		return
 	}
-	if _, ok := c.machine.names[disk]; ok {
-		c.seen[disk] = n
+	if _, ok := c.Machine.Names[disk]; ok {
+		c.Seen[disk] = n
 		c.lazily()
 	}
 }
@@ -210,11 +212,11 @@ func (c *Core) notePromises(disk, n uint64) {
 // counts is what this leader says of the others' promises: not what it has
 // written down about its own disk (see rememberDoubt).
 func (c *Core) counts() map[uint64]uint64 {
-	if _, ok := c.seen[c.disk]; !ok {
-		return c.seen
+	if _, ok := c.Seen[c.Disk]; !ok {
+		return c.Seen
 	}
-	m := maps.Clone(c.seen)
-	delete(m, c.disk)
+	m := maps.Clone(c.Seen)
+	delete(m, c.Disk)
 	return m
 }
 
@@ -228,8 +230,8 @@ func (c *Core) tellPromises() {
 	c.told = c.durable
 	a := c.announce()
 	a.bare = true
-	for _, id := range c.log.conf.GetVoters() {
-		if id != c.lead && id != c.disk {
+	for _, id := range c.Log.Conf.GetVoters() {
+		if id != c.lead && id != c.Disk {
 			c.send(id, kindAnswer, a.encode())
 		}
 	}
@@ -238,12 +240,11 @@ func (c *Core) tellPromises() {
 // envelopeTo begins a message. Its counts speak of what is durable.
 func (c *Core) envelopeTo(disk uint64, k kind, payload []byte) *envelope {
 	env := &envelope{
-		kind: k, from: c.disk, to: disk, promises: c.durable, seen: c.seen[disk],
+		kind: k, scope: c.scope(), from: c.Disk, to: disk, promises: c.durable, seen: c.Seen[disk],
 		stamp: c.stampFor(disk), echo: c.stamps[disk], age: c.age(), payload: payload,
 	}
-	env.cluster, env.generation, env.origin = c.scope()
-	if c.log != nil && c.failed == nil {
-		env.commit = c.log.applied.index
+	if c.Log != nil && c.failed == nil {
+		env.commit = c.Log.Applied.Index
 	}
 	switch {
 	case k == kindAnswer:
@@ -252,21 +253,24 @@ func (c *Core) envelopeTo(disk uint64, k kind, payload []byte) *envelope {
 		env.known = c.counts()
 	}
 	if k == kindAsk || k == kindRequest {
-		env.sender = c.name
+		env.sender = c.Name
 	}
 	return env
 }
 
 // scope is the cluster and generation that this member belongs to or follows.
-func (c *Core) scope() (cluster, generation, origin uint64) {
-	if (c.cluster == 0 || c.failed != nil) && c.view != nil {
-		return c.view.cluster, c.view.generation, c.view.origin
+func (c *Core) scope() scope {
+	if (c.Cluster == 0 || c.failed != nil) && c.view != nil {
+		return c.view.scope
 	}
-	return c.cluster, c.generation, c.origin
+	return c.own()
 }
 
+// own is the cluster and generation that this disk belongs to.
+func (c *Core) own() scope { return scope{c.Cluster, c.Generation, c.Origin} }
+
 func (c *Core) send(disk uint64, k kind, payload []byte) {
-	if disk == 0 || disk == c.disk {
+	if disk == 0 || disk == c.Disk {
 		return
 	}
 	c.sendEnvelope(c.envelopeTo(disk, k, payload))
@@ -291,7 +295,7 @@ func (c *Core) sendRaft(m *pb.Message) {
 // nameOf finds the name of a disk in the configuration, what was announced or
 // the gossip.
 func (c *Core) nameOf(disk uint64) string {
-	if n, ok := c.machine.names[disk]; ok {
+	if n, ok := c.Machine.Names[disk]; ok {
 		return n
 	}
 	if c.view != nil {

@@ -69,11 +69,11 @@ func TestReturningMajorityFollowsTheRecovery(t *testing.T) {
 		t.Error("the conflict was not reported before anything was given up")
 	}
 	t.Logf("one generation %s later", s.untilWorks(t, 30*time.Second))
-	if _, g, _ := c.core.scope(); g != 1 {
+	if g := c.core.scope().generation; g != 1 {
 		t.Errorf("generation %d is left, want 1", g)
 	}
 	s.run(s.now+5*time.Second, nil)
-	if n := len(c.core.log.conf.GetVoters()); n != 3 {
+	if n := len(c.core.Log.Conf.GetVoters()); n != 3 {
 		t.Errorf("%d voters, want 3", n)
 	}
 	if r := s.propose(a, "after"); r == nil || r.Err != nil {
@@ -163,7 +163,7 @@ func TestSoleVoterAsksBeforeItVotes(t *testing.T) {
 	b.start()
 	c.start()
 	s.run(s.now+10*time.Second, nil)
-	if n := len(a.core.log.conf.GetVoters()); n != 3 {
+	if n := len(a.core.Log.Conf.GetVoters()); n != 3 {
 		t.Fatalf("%d voters", n)
 	}
 	if r := s.propose(a, "second"); r == nil || r.Err != nil {
@@ -175,7 +175,7 @@ func TestSoleVoterAsksBeforeItVotes(t *testing.T) {
 	lost := s.lostDisks
 	a.start()
 	s.run(s.now+2*time.Second, func() bool {
-		if a.core.leading && a.core.machine.record.Revision == 0 {
+		if a.core.leading && a.core.Machine.Record.Revision == 0 {
 			t.Fatal("the old copy leads a cluster of its own")
 		}
 		return false

@@ -24,17 +24,17 @@ func TestOneSenderIsNeverEnough(t *testing.T) {
 				s.run(s.now+time.Second, nil)
 				term := s.leader().core.term
 				disks := map[string]uint64{}
-				leader := s.leader().core.disk
+				leader := s.leader().core.Disk
 				for _, h := range s.hosts {
-					disks[h.name] = h.core.disk
+					disks[h.name] = h.core.Disk
 				}
 				for i, h := range s.hosts {
-					from := s.hosts[(i+1)%3].core.disk
+					from := s.hosts[(i+1)%3].core.Disk
 					switch who {
 					case "a stranger":
 						from = 0xbad
 					case "the leader":
-						if from = leader; from == h.core.disk {
+						if from = leader; from == h.core.Disk {
 							continue
 						}
 					}
@@ -53,14 +53,14 @@ func TestOneSenderIsNeverEnough(t *testing.T) {
 					t.Helper()
 					for _, h := range s.hosts {
 						c := h.core
-						if c.disk != disks[h.name] || c.counters.LostDisks > 0 {
+						if c.Disk != disks[h.name] || c.counters.LostDisks > 0 {
 							t.Errorf("%s %s: its disk is given up: %s", when, h.name, c.Status(h.clock()).Reason)
 						}
 						r, _ := c.known()
 						if r.CommandID != "decision" || string(r.Value) != "decision" {
 							t.Errorf("%s %s: knows %s %q by %q", when, h.name, r.Version, r.Value, r.CommandID)
 						}
-						if c.term > term+10 || c.failed != nil || c.log.hard.GetTerm() > term+10 {
+						if c.term > term+10 || c.failed != nil || c.Log.Hard.GetTerm() > term+10 {
 							t.Errorf("%s %s: term %d after %d, failed %v", when, h.name, c.term, term, c.failed)
 						}
 					}
@@ -90,7 +90,7 @@ func TestOneWitnessOnlySuspends(t *testing.T) {
 	if h == s.leader() {
 		h = s.hosts[1]
 	}
-	from, disk := s.leader().core.disk, h.core.disk
+	from, disk := s.leader().core.Disk, h.core.Disk
 	began := s.now
 	suspended := 0
 	for s.now-began < 20*time.Second {
@@ -106,8 +106,8 @@ func TestOneWitnessOnlySuspends(t *testing.T) {
 			t.Fatalf("%s after the word of one: still suspended: %s", s.now-began, h.core.Status(h.clock()).Reason)
 		}
 	}
-	if h.core.disk != disk || !s.works() {
-		t.Errorf("disk %x, was %x: %s", h.core.disk, disk, s.describe())
+	if h.core.Disk != disk || !s.works() {
+		t.Errorf("disk %x, was %x: %s", h.core.Disk, disk, s.describe())
 	}
 	if suspended == 0 || suspended > 3 {
 		t.Errorf("suspended %d times in 20 s by one witness that nobody confirms", suspended)
@@ -121,15 +121,15 @@ func TestAMajorityMakesItGiveUpItsDisk(t *testing.T) {
 	if h == s.leader() {
 		h = s.hosts[1]
 	}
-	disk := h.core.disk
+	disk := h.core.Disk
 	h.forgetful = disk // for the judge: what it is told is true
 	for _, o := range s.hosts {
 		if o != h {
-			o.core.seen[disk] = h.core.promises + 1
+			o.core.Seen[disk] = h.core.Promises + 1
 		}
 	}
-	s.run(s.now+5*time.Second, func() bool { return h.core.disk != disk })
-	if h.core.disk == disk || h.core.counters.LostDisks != 1 {
+	s.run(s.now+5*time.Second, func() bool { return h.core.Disk != disk })
+	if h.core.Disk == disk || h.core.counters.LostDisks != 1 {
 		t.Fatalf("kept: %s", h.core.Status(h.clock()).Reason)
 	}
 	s.untilWorks(t, 10*time.Second)
@@ -149,8 +149,8 @@ func TestUndecidedStaysSuspended(t *testing.T) {
 			o.crash()
 		}
 	}
-	disk := h.core.disk
-	witness.core.seen[disk] = h.core.promises + 1
+	disk := h.core.Disk
+	witness.core.Seen[disk] = h.core.Promises + 1
 	s.run(s.now+20*time.Second, nil)
 	for range 2 {
 		st := h.core.Status(h.clock())
@@ -193,7 +193,7 @@ func testOldRequests(t *testing.T, later time.Duration) {
 			h = s.hosts[0]
 		}
 		var captured []byte
-		h.do(h.life, func() { captured = h.core.envelopeTo(lead.core.disk, kindRequest, req.encode()).encode() })
+		h.do(h.life, func() { captured = h.core.envelopeTo(lead.core.Disk, kindRequest, req.encode()).encode() })
 		s.run(s.now+later, nil)
 		if s.leader() != lead {
 			t.Fatal("another leader")
@@ -205,8 +205,8 @@ func testOldRequests(t *testing.T, later time.Duration) {
 			s.run(s.now+300*time.Millisecond, nil)
 		}
 		s.run(s.now+5*time.Second, nil)
-		if got := voterNames(lead); len(got) != 3 || lead.core.machine.record.Revision != 0 {
-			t.Errorf("op %d: voters %v, record %s", req.op, got, lead.core.machine.record.Version)
+		if got := voterNames(lead); len(got) != 3 || lead.core.Machine.Record.Revision != 0 {
+			t.Errorf("op %d: voters %v, record %s", req.op, got, lead.core.Machine.Record.Version)
 		}
 	}
 }
@@ -221,10 +221,10 @@ func TestStaleEchoCostsARoundTrip(t *testing.T) {
 	}
 	s.run(5*time.Second, nil)
 	h := s.hosts[3]
-	if h.core.cluster != 0 {
+	if h.core.Cluster != 0 {
 		h = s.hosts[1]
 	}
-	h.core.stamps[s.leader().core.disk] -= uint64(time.Hour / time.Microsecond)
+	h.core.stamps[s.leader().core.Disk] -= uint64(time.Hour / time.Microsecond)
 	began := s.now
 	if r := s.propose(h, "one"); r == nil || r.Err != nil {
 		t.Fatalf("%+v", r)
@@ -239,7 +239,7 @@ func TestStaleEchoCostsARoundTrip(t *testing.T) {
 func TestAnUnreadableCommandStopsTheVoter(t *testing.T) {
 	s := quietSim(t, 1, 3)
 	lead := s.leader()
-	newer := append([]byte{2}, encodeCommand(Command{ID: "x", Value: []byte("v")})[1:]...)
+	newer := append([]byte{2}, Command{ID: "x", Value: []byte("v")}.Encode()[1:]...)
 	lead.do(lead.life, func() {
 		if err := lead.core.node.Propose(newer); err != nil {
 			t.Fatal(err)
@@ -289,12 +289,12 @@ func TestStrangersTakeNoMemory(t *testing.T) {
 			env.known = map[uint64]uint64{5000 + i: 1}
 		}))
 		h.receive(forged(h, 50_000+i, true, kindRaft, raftPayload(&pb.Message{
-			Type: pb.MsgHeartbeat.Enum(), From: new(50_000 + i), To: new(c.disk), Term: new(c.term + 1),
+			Type: pb.MsgHeartbeat.Enum(), From: new(50_000 + i), To: new(c.Disk), Term: new(c.term + 1),
 		}), nil))
 	}
 	for what, n := range map[string]int{
-		"stamps": len(c.stamps), "callers": len(c.callers), "proofs": len(c.provenAt), "challenges": len(c.challengedAt), "joined": len(c.joined),
-		"words": len(c.words), "claims": len(c.claims), "counts": len(c.seen), "confirmations": len(c.confirmedBy), "dismissed": len(c.dismissed),
+		"stamps": len(c.stamps), "callers": len(c.callers), "proofs": len(c.provenAt), "challenges": len(c.challengedAt), "joined": len(c.founding.joined),
+		"words": len(c.words), "claims": len(c.claims), "counts": len(c.Seen), "confirmations": len(c.confirmedBy), "dismissed": len(c.dismissed),
 	} {
 		if n > 2*maxStrangers {
 			t.Errorf("%d %s", n, what)

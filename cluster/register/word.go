@@ -6,6 +6,8 @@ import (
 	"time"
 
 	pb "go.etcd.io/raft/v3/raftpb"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/voters"
 )
 
 const (
@@ -45,15 +47,15 @@ type word struct {
 	disk uint64
 	at   time.Duration
 	// scope is the cluster and generation that it speaks of.
-	cluster, generation, origin uint64
+	scope
 	// forgotten says that it knows of more promises of this disk than the file,
 	// applied what it had applied itself.
 	forgotten bool
 	applied   uint64
 	// term is the highest that it has shown.
 	term uint64
-	// laterGen and laterOrig are the later generation that it has found, if any.
-	laterGen, laterOrig uint64
+	// found is the later generation that it has found, if any.
+	found scope
 	// told is when the message was sent that it last answered with an
 	// announcement: said, with the term that it named (0 for none) and how long
 	// ago, in microseconds, it was in touch with its majority.
@@ -74,11 +76,11 @@ func (c *Core) wordOf(disk uint64) *word {
 	if len(c.words) >= maxWords {
 		// Those whose word counts are never crowded out.
 		conf := c.authority()
-		if !isVoter(conf, disk) {
+		if !voters.Has(conf, disk) {
 			return nil
 		}
 		for _, id := range sortedKeys(c.words) {
-			if !isVoter(conf, id) {
+			if !voters.Has(conf, id) {
 				delete(c.words, id)
 				break
 			}
@@ -99,13 +101,13 @@ func (c *Core) hear(env *envelope, p proof) {
 		return
 	}
 	w.at = p.at
-	if w.cluster != env.cluster || w.generation != env.generation || w.origin != env.origin {
+	if w.scope != env.scope {
 		w.told, w.term, w.said = 0, 0, announcement{}
 	}
-	w.cluster, w.generation, w.origin = env.cluster, env.generation, env.origin
+	w.scope = env.scope
 	w.applied = env.commit
-	w.forgotten = p.same && (env.seen > c.promises || env.known[c.disk] > c.promises)
-	w.laterGen, w.laterOrig = env.known[factLaterGeneration], env.known[factLaterOrigin]
+	w.forgotten = p.same && (env.seen > c.Promises || env.known[c.Disk] > c.Promises)
+	w.found = scope{env.cluster, env.known[factLaterGeneration], env.known[factLaterOrigin]}
 }
 
 // hearTerm notes the term of a raft message that proved its sender.
@@ -130,7 +132,7 @@ func (c *Core) hearTerm(m *pb.Message) {
 // nil for one that was overtaken by a later one.
 func (c *Core) hearAnswer(env *envelope, a announcement, p proof) *word {
 	w := c.words[env.from]
-	if w == nil || p.at < w.told || w.cluster != env.cluster || w.generation != env.generation || w.origin != env.origin {
+	if w == nil || p.at < w.told || w.scope != env.scope {
 		return nil
 	}
 	w.told, w.said, w.touchedAge = p.at, a, env.age
@@ -144,23 +146,18 @@ func (c *Core) current(w *word) bool { return w != nil && c.now-w.at <= wordFor 
 
 func (c *Core) spoke(w *word) bool { return w != nil && w.told > 0 && c.now-w.told <= wordFor }
 
-// sameScope says that two words speak of one generation.
-func (w *word) sameScope(o *word) bool {
-	return w.cluster == o.cluster && w.generation == o.generation && w.origin == o.origin
-}
-
 // ownWord says that a word speaks of this disk's own generation.
 func (c *Core) ownWord(w *word) bool {
-	return w.cluster == c.cluster && (w.generation == c.generation && w.origin == c.origin || c.cfg.hooks.obeyGeneration)
+	return w.cluster == c.Cluster && (w.scope == c.own() || c.cfg.hooks.obeyGeneration)
 }
 
 // authority is the configuration whose majority this member believes: its own
 // or, while it has none yet, the one that it follows.
 func (c *Core) authority() *pb.ConfState {
-	if c.log != nil && len(c.log.conf.GetVoters()) > 0 {
-		return c.log.conf
+	if c.Log != nil && len(c.Log.Conf.GetVoters()) > 0 {
+		return c.Log.Conf
 	}
-	if c.view != nil && (c.cluster == 0 || c.view.cluster == c.cluster && c.view.generation == c.generation && c.view.origin == c.origin) {
+	if c.view != nil && (c.Cluster == 0 || c.view.scope == c.own()) {
 		return c.view.conf
 	}
 	for _, id := range sortedKeys(c.words) {
@@ -174,10 +171,21 @@ func (c *Core) authority() *pb.ConfState {
 // most says that yes holds for a majority of the voters of a configuration, this
 // disk not counted: one that has no voters has no majority.
 func (c *Core) most(conf *pb.ConfState, yes func(w *word) bool) bool {
-	return len(conf.GetVoters()) > 0 && majorityOf(conf, func(id uint64) bool {
+	return len(conf.GetVoters()) > 0 && voters.Majority(conf, func(id uint64) bool {
 		w := c.words[id]
-		return id != c.disk && c.current(w) && yes(w)
+		return id != c.Disk && c.current(w) && yes(w)
 	})
+}
+
+// count is of how many voters of a configuration yes holds, this disk not counted.
+func (c *Core) count(conf *pb.ConfState, yes func(w *word) bool) int {
+	n := 0
+	for _, id := range voters.IDs(conf) {
+		if w := c.words[id]; voters.Has(conf, id) && id != c.Disk && c.current(w) && yes(w) {
+			n++
+		}
+	}
+	return n
 }
 
 // supported says that what a word announces is what a majority of the voters
@@ -189,7 +197,7 @@ func (c *Core) supported(w *word) bool {
 // confirmedBy says that o confirms what w announces: it has applied as much, and
 // where it is at the same version it names the same command.
 func (w *word) confirmedBy(o *word) bool {
-	if !o.sameScope(w) || o.said.index < w.said.index {
+	if o.scope != w.scope || o.said.index < w.said.index {
 		return false
 	}
 	n := o.said.record.Version.Compare(w.said.record.Version)
@@ -200,8 +208,8 @@ func (w *word) confirmedBy(o *word) bool {
 func (c *Core) knownTerm() uint64 {
 	conf := c.authority()
 	var terms []uint64
-	for _, id := range confIDs(conf) {
-		if w := c.words[id]; id != c.disk && c.current(w) {
+	for _, id := range voters.IDs(conf) {
+		if w := c.words[id]; id != c.Disk && c.current(w) {
 			terms = append(terms, w.term)
 		}
 	}
@@ -230,7 +238,7 @@ func (c *Core) repeatsTerm(from, term uint64) bool {
 
 // facts are what an answer of this member says beside its counts.
 func (c *Core) facts() map[uint64]uint64 {
-	m := make(map[uint64]uint64, 3+len(c.seen))
+	m := make(map[uint64]uint64, 3+len(c.Seen))
 	if c.leading {
 		maps.Copy(m, c.counts())
 	}

@@ -49,7 +49,7 @@ func TestWriteErrorsEverywherePass(t *testing.T) {
 // A member whose directory fails goes on following and, when writing works
 // again, votes again with its disk, in the same process.
 func TestWriteErrorPasses(t *testing.T) {
-	tn := &testNet{nodes: make(map[string]*Node), timing: Timing{Probe: 100 * time.Millisecond}}
+	tn := &testNet{nodes: make(map[string]*Node), hooks: hooks{probe: 100 * time.Millisecond}}
 	names := []string{"px0", "px1", "px2"}
 	nodes := make(map[string]*testNode)
 	dir := filepath.Join(t.TempDir(), "px2")

@@ -1,6 +1,9 @@
 package register
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // writeResult is the end of a write or, with seq 0, of a probe.
 type writeResult struct {
@@ -11,8 +14,8 @@ type writeResult struct {
 	lost string
 }
 
-// ended takes the end of a write or of a probe.
-func (n *Node) ended(w writeResult) {
+// endedLocked takes the end of a write or of a probe.
+func (n *Node) endedLocked(w writeResult) {
 	if w.seq != 0 {
 		n.seq, n.probed = 0, n.now()
 		n.core.Written(n.now(), w.seq, w.err)
@@ -28,12 +31,12 @@ func (n *Node) ended(w writeResult) {
 		return
 	}
 	n.core = core
-	n.log.Info("the state file can be written again: back as after a restart", "disk", core.disk, "lost", w.lost)
+	n.log.Info("the state file can be written again: back as after a restart", "disk", core.Disk, "lost", w.lost)
 }
 
 // probe asks the writer whether writing works again, if the last write failed.
 func (n *Node) probe(writes chan<- *Write) {
-	if n.core.Revivable() && n.seq == 0 && !n.probing && n.now()-n.probed >= n.core.timing.Probe {
+	if n.core.Revivable() && n.seq == 0 && !n.probing && n.now()-n.probed >= cmp.Or(n.core.cfg.hooks.probe, probeEvery) {
 		n.probing = true
 		writes <- nil
 	}
@@ -44,7 +47,7 @@ func (n *Node) probe(writes chan<- *Write) {
 func (n *Node) writeAll(writes <-chan *Write) {
 	for w := range writes {
 		if w == nil {
-			body, lost, err := n.disk.probe(n.cfg.Name)
+			body, lost, err := n.disk.Probe(n.cfg.Name)
 			n.written <- writeResult{err: err, body: body, lost: lost}
 			continue
 		}
@@ -52,7 +55,7 @@ func (n *Node) writeAll(writes <-chan *Write) {
 			n.log.Error("this disk is given up and a new one joins in its place", "reason", w.Aside)
 		}
 		began := time.Now()
-		err := n.disk.write(w.Body, w.Aside != "")
+		err := n.disk.Write(w.Body, w.Aside != "")
 		took := time.Since(began)
 		if n.cfg.OnFsync != nil {
 			n.cfg.OnFsync(took, err)

@@ -1,4 +1,4 @@
-package register
+package state
 
 import (
 	"errors"
@@ -12,21 +12,23 @@ import (
 )
 
 const (
-	stateFile = "register.state"
-	lostInfix = ".lost-"
+	// FileName is the name of the state file in its directory.
+	FileName = "register.state"
+	// LostInfix follows it in the names of those that were given up.
+	LostInfix = ".lost-"
 	// keptLost is how many state files that were given up are kept for a look,
 	// beside those that are never removed: see prune.
 	keptLost = 3
 )
 
-// disk is the state file in its directory.
-type disk struct {
+// File is the state file in its directory.
+type File struct {
 	dir  string
 	lock *os.File
 }
 
-// openDisk makes sure that dir can be used, and by this process alone.
-func openDisk(dir string) (*disk, error) {
+// Open makes sure that dir can be used, and by this process alone.
+func Open(dir string) (*File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
@@ -38,19 +40,21 @@ func openDisk(dir string) (*disk, error) {
 		lock.Close()
 		return nil, fmt.Errorf("data directory %s is used by another process: %w", dir, err)
 	}
-	return &disk{dir: dir, lock: lock}, nil
+	return &File{dir: dir, lock: lock}, nil
 }
 
-func (d *disk) close() error { return d.lock.Close() }
+// Close lets another process use the directory.
+func (d *File) Close() error { return d.lock.Close() }
 
-func (d *disk) path() string { return filepath.Join(d.dir, stateFile) }
+// Path is where the file is.
+func (d *File) Path() string { return filepath.Join(d.dir, FileName) }
 
-// load reads the state file. Without one body is nil. lost says why a file that
+// Load reads the state file. Without one body is nil. lost says why a file that
 // was there cannot be used; it was moved aside. The error means that it is not
 // known what is on the disk, so nothing may be done.
-func (d *disk) load(name string) (body []byte, lost string, err error) {
+func (d *File) Load(name string) (body []byte, lost string, err error) {
 	d.removeTemporary()
-	f, err := os.Open(d.path())
+	f, err := os.Open(d.Path())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, "", nil
 	}
@@ -60,22 +64,22 @@ func (d *disk) load(name string) (body []byte, lost string, err error) {
 	defer f.Close()
 	id, err := identity(f)
 	if err != nil {
-		return nil, "", fmt.Errorf("%s: %w", d.path(), err)
+		return nil, "", fmt.Errorf("%s: %w", d.Path(), err)
 	}
-	data, err := os.ReadFile(d.path())
+	data, err := os.ReadFile(d.Path())
 	if err != nil {
 		return nil, "", err
 	}
-	body, err = openFile(data, id)
+	body, err = Unseal(data, id)
 	if err == nil {
-		var im *image
-		if im, err = decodeImage(body); err == nil && im.name != name {
-			err = fmt.Errorf("it belongs to %q, this member is %q", im.name, name)
+		var im *Image
+		if im, err = DecodeImage(body); err == nil && im.Name != name {
+			err = fmt.Errorf("it belongs to %q, this member is %q", im.Name, name)
 		}
 	}
 	switch {
 	case errors.Is(err, errNewerFile):
-		return nil, "", fmt.Errorf("%s: %w", d.path(), err)
+		return nil, "", fmt.Errorf("%s: %w", d.Path(), err)
 	case err != nil:
 		if aside := d.setAside(); aside != nil {
 			return nil, "", aside
@@ -85,10 +89,10 @@ func (d *disk) load(name string) (body []byte, lost string, err error) {
 	return body, "", nil
 }
 
-// write replaces the state file. When it returns without an error the new
+// Write replaces the state file. When it returns without an error the new
 // contents survive a power failure; after an error either may be there.
-func (d *disk) write(body []byte, aside bool) (err error) {
-	f, err := os.CreateTemp(d.dir, stateFile+".new-*")
+func (d *File) Write(body []byte, aside bool) (err error) {
+	f, err := os.CreateTemp(d.dir, FileName+".new-*")
 	if err != nil {
 		return err
 	}
@@ -102,7 +106,7 @@ func (d *disk) write(body []byte, aside bool) (err error) {
 	if err != nil {
 		return err
 	}
-	if _, err = f.Write(sealFile(body, id)); err != nil {
+	if _, err = f.Write(Seal(body, id)); err != nil {
 		return err
 	}
 	if err = f.Sync(); err != nil {
@@ -116,24 +120,24 @@ func (d *disk) write(body []byte, aside bool) (err error) {
 			return err
 		}
 	}
-	if err = os.Rename(f.Name(), d.path()); err != nil {
+	if err = os.Rename(f.Name(), d.Path()); err != nil {
 		return err
 	}
 	return d.syncDir()
 }
 
-// probe finds out whether writing works again after a failure, and loads the
+// Probe finds out whether writing works again after a failure, and loads the
 // state file, which may be the one from before or after the write that failed.
 // It is written once more: after a failure what is read may be in a cache alone.
-func (d *disk) probe(name string) (body []byte, lost string, err error) {
-	if body, lost, err = d.load(name); err != nil {
+func (d *File) Probe(name string) (body []byte, lost string, err error) {
+	if body, lost, err = d.Load(name); err != nil {
 		return nil, "", err
 	}
 	if body != nil {
-		return body, lost, d.write(body, false)
+		return body, lost, d.Write(body, false)
 	}
 	// The new, empty disk is written by the core.
-	f, err := os.CreateTemp(d.dir, stateFile+".new-*")
+	f, err := os.CreateTemp(d.dir, FileName+".new-*")
 	if err != nil {
 		return nil, "", err
 	}
@@ -141,7 +145,7 @@ func (d *disk) probe(name string) (body []byte, lost string, err error) {
 	return nil, lost, errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()))
 }
 
-func (d *disk) syncDir() error {
+func (d *File) syncDir() error {
 	f, err := os.Open(d.dir)
 	if err != nil {
 		return err
@@ -150,13 +154,13 @@ func (d *disk) syncDir() error {
 }
 
 // removeTemporary removes what a crash left behind.
-func (d *disk) removeTemporary() {
+func (d *File) removeTemporary() {
 	entries, err := os.ReadDir(d.dir)
 	if err != nil {
 		return
 	}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), stateFile+".new-") {
+		if strings.HasPrefix(e.Name(), FileName+".new-") {
 			os.Remove(filepath.Join(d.dir, e.Name()))
 		}
 	}

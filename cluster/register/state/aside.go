@@ -1,4 +1,4 @@
-package register
+package state
 
 import (
 	"cmp"
@@ -15,7 +15,7 @@ import (
 // setAside renames the state file, so that what was on a disk that is given up
 // can be looked at, and may be the last copy of the record. The names are
 // numbered: a clock that was set back must not make the newest one look oldest.
-func (d *disk) setAside() error {
+func (d *File) setAside() error {
 	old, err := d.asides()
 	if err != nil {
 		return err
@@ -24,8 +24,8 @@ func (d *disk) setAside() error {
 	for _, a := range old {
 		next = max(next, a.number+1)
 	}
-	to := fmt.Sprintf("%s%s%08d", d.path(), lostInfix, next)
-	if err := os.Rename(d.path(), to); err != nil {
+	to := fmt.Sprintf("%s%s%08d", d.Path(), LostInfix, next)
+	if err := os.Rename(d.Path(), to); err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -46,14 +46,14 @@ type aside struct {
 }
 
 // asides lists them, oldest first.
-func (d *disk) asides() ([]aside, error) {
-	paths, err := filepath.Glob(d.path() + lostInfix + "*")
+func (d *File) asides() ([]aside, error) {
+	paths, err := filepath.Glob(d.Path() + LostInfix + "*")
 	if err != nil {
 		return nil, err
 	}
 	var found []aside
 	for _, p := range paths {
-		n, err := strconv.ParseUint(strings.TrimPrefix(p, d.path()+lostInfix), 10, 32)
+		n, err := strconv.ParseUint(strings.TrimPrefix(p, d.Path()+LostInfix), 10, 32)
 		if err != nil {
 			n = 0 // a date
 		}
@@ -72,9 +72,9 @@ func prune(old []aside) error {
 	cluster, record := false, false
 	for i, a := range slices.Backward(old) {
 		im := a.image()
-		last := im != nil && im.cluster != 0 && (!cluster || !record && im.machine.record.Revision > 0)
+		last := im != nil && im.Cluster != 0 && (!cluster || !record && im.Machine.Record.Revision > 0)
 		if last {
-			cluster, record = true, im.machine.record.Revision > 0
+			cluster, record = true, im.Machine.Record.Revision > 0
 		}
 		if last || i >= len(old)-keptLost {
 			continue
@@ -87,17 +87,17 @@ func prune(old []aside) error {
 }
 
 // image is what a file that was set aside holds, nil if it cannot be read.
-func (a aside) image() *image {
+func (a aside) image() *Image {
 	data, err := os.ReadFile(a.path)
 	if err != nil {
 		return nil
 	}
 	// Whether it is a copy of another file does not matter here.
-	body, err := openFile(data, 0)
+	body, err := Unseal(data, 0)
 	if err != nil {
 		return nil
 	}
-	im, err := decodeImage(body)
+	im, err := DecodeImage(body)
 	if err != nil {
 		return nil
 	}
