@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster/gossip"
+	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
 	"github.com/haproxy-peers/haproxy-peers/cluster/register"
 )
 
@@ -44,9 +46,7 @@ func New(cfg Config) (*Cluster, error) {
 		cfg: cfg, log: cfg.Logger, metrics: newMetrics(),
 		changed: make(chan struct{}, 1), wake: make(chan struct{}, 1),
 	}
-	if c.log == nil {
-		c.log = slog.New(slog.DiscardHandler)
-	}
+	c.log = cmp.Or(c.log, slog.New(slog.DiscardHandler))
 	var err error
 	c.register, err = register.New(register.Config{
 		Name: cfg.Name, Dir: cfg.DataDir, InitialVoters: cfg.InitialVoters,
@@ -70,7 +70,7 @@ func New(cfg Config) (*Cluster, error) {
 }
 
 // Run takes part until ctx is done, which to the others looks like a crash; call
-// Leave first for a clean stop. It returns a *NameTakenError when another live
+// Leave first for a clean stop. It returns a *gossip.NameTakenError when another live
 // process has this one's name.
 func (c *Cluster) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
@@ -127,7 +127,7 @@ func (c *Cluster) loop(ctx context.Context) {
 				c.gossip.PublishRecord(gossip.Record{Cluster: now.cluster, Order: now.order, Data: data})
 			}
 		}
-		nudge(c.changed)
+		nudge.Send(c.changed)
 		select {
 		case <-ctx.Done():
 			return
@@ -155,7 +155,7 @@ func (c *Cluster) describe(m *gossip.Meta, self register.Member) {
 // and reports what failed. The last voter stays one.
 func (c *Cluster) Leave(ctx context.Context) error {
 	c.leaving.Store(true)
-	nudge(c.wake)
+	nudge.Send(c.wake)
 	var err error
 	select {
 	case <-c.gossip.Settled():
@@ -177,7 +177,7 @@ func (c *Cluster) Leave(ctx context.Context) error {
 	if err != nil {
 		// Whoever decides to go on is a member like any other.
 		c.leaving.Store(false)
-		nudge(c.wake)
+		nudge.Send(c.wake)
 	}
 	return err
 }
@@ -273,21 +273,14 @@ func (c *Cluster) Recover(ctx context.Context, voters []string) error {
 // processes of one name a live one's, and of those the one heard last.
 func (c *Cluster) Views() []View {
 	now := time.Now()
-	addresses := map[string]string{}
-	for _, m := range c.gossip.Members() {
-		if m.Live {
-			addresses[m.Process] = m.Address
-		}
-	}
 	var out []View
 	for _, v := range c.gossip.Views() {
 		if v.Published.IsZero() {
 			continue // only headers came so far
 		}
 		w := View{
-			Name: v.Name, Process: v.Process, Self: v.Self, Voter: v.Voter, Live: v.Live,
-			Address: addresses[v.Process], Data: v.Data, Age: max(now.Sub(v.Published), 0),
-			Version: version(v.Order), Quorum: v.Quorum,
+			Name: v.Name, Self: v.Self, Voter: v.Voter, Live: v.Live,
+			Data: v.Data, Age: max(now.Sub(v.Published), 0),
 		}
 		if w.Self {
 			w.Age = 0
@@ -321,8 +314,8 @@ func (c *Cluster) Members() []Member {
 	var out []Member
 	for _, m := range c.gossip.Members() {
 		w := Member{
-			Name: m.Name, Process: m.Process, Address: m.Address, Version: m.Version, Disk: m.Disk,
-			Witness: m.Witness, Observe: m.Observer, Self: m.Self, State: MemberAlive, Reads: m.Reads,
+			Name: m.Name, Address: m.Address, Version: m.Version, Disk: m.Disk,
+			Witness: m.Witness, Self: m.Self, State: MemberAlive, Reads: m.Reads,
 			Voter: slices.ContainsFunc(voters, func(v register.VoterStatus) bool {
 				return v.Name == m.Name && v.Disk == m.Disk && !v.Learner
 			}),
@@ -348,7 +341,7 @@ func (c *Cluster) deliver(m gossip.Message) {
 }
 
 // gossipChanged is called by the gossip, sometimes under its lock.
-func (c *Cluster) gossipChanged() { nudge(c.wake) }
+func (c *Cluster) gossipChanged() { nudge.Send(c.wake) }
 
 // viewStatus is what goes with every publication of this member's view.
 func (c *Cluster) viewStatus() gossip.Status {
@@ -375,14 +368,6 @@ func clusterID(s string) uint64 {
 	return id
 }
 
-func order(v Version) gossip.Order { return gossip.Order{v.Recovery, v.Epoch, v.Revision} }
-
 func version(o gossip.Order) Version { return Version{Recovery: o[0], Epoch: o[1], Revision: o[2]} }
 
-// nudge sends on a channel of size 1 unless it is full already.
-func nudge(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}
+func order(v Version) gossip.Order { return gossip.Order{v.Recovery, v.Epoch, v.Revision} }

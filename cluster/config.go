@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,7 +34,7 @@ type Config struct {
 	GossipAdvertise string
 	// KeyFile holds the encryption keys, one base64 or hex key per line, the
 	// first being the primary one. Read again when it changes. Empty: none, which
-	// is refused (*SecurityError) unless GossipBind is a loopback address or
+	// is refused (*gossip.SecurityError) unless GossipBind is a loopback address or
 	// Insecure is set.
 	KeyFile string
 	// Encrypt says what the gossip sends and takes where there is a KeyFile;
@@ -67,8 +68,6 @@ type Config struct {
 	// Registerer receives the metrics; nil keeps them private.
 	Registerer prometheus.Registerer
 
-	// Resolver resolves the hosts of Join; nil is the system's.
-	Resolver gossip.Resolver
 	// Transport replaces the gossip's sockets (tests).
 	Transport memberlist.NodeAwareTransport
 }
@@ -99,14 +98,10 @@ func (c Config) Validate() error {
 // gossip returns the gossip's part of the configuration. A nil cluster gives
 // one that can be validated, not run.
 func (c Config) gossip(meta gossip.Meta, of *Cluster) gossip.Config {
-	label := c.Label
-	if label == "" {
-		label = DefaultLabel
-	}
 	return gossip.Config{
-		Meta: meta, Label: label, Bind: c.GossipBind, Advertise: c.GossipAdvertise,
+		Meta: meta, Label: cmp.Or(c.Label, DefaultLabel), Bind: c.GossipBind, Advertise: c.GossipAdvertise,
 		KeyFile: c.KeyFile, Encrypt: c.Encrypt, Insecure: c.Insecure, Join: c.Join,
 		Deliver: of.deliver, Changed: of.gossipChanged, Status: of.viewStatus, Offered: of.offered, Confirm: of.confirm,
-		Logger: c.Logger, Registerer: c.Registerer, Resolver: c.Resolver, Transport: c.Transport,
+		Logger: c.Logger, Registerer: c.Registerer, Transport: c.Transport,
 	}
 }

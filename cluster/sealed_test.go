@@ -100,7 +100,7 @@ func dropped(t *testing.T, r *prometheus.Registry, reason string) (n float64) {
 func TestOpenGossipIsRefused(t *testing.T) {
 	cfg := Config{Name: "px0", DataDir: t.TempDir(), GossipBind: "0.0.0.0:7946"}
 	_, err := New(cfg)
-	var refused *SecurityError
+	var refused *gossip.SecurityError
 	if !errors.As(err, &refused) || strings.Contains(err.Error(), "\n") {
 		t.Errorf("%v", err)
 	}

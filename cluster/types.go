@@ -20,29 +20,15 @@ type (
 	RefusedError = register.RefusedError
 	// RegisterStatus is the whole of what the register knows, for `register status`.
 	RegisterStatus = register.Status
-	// NameTakenError is what Run returns in the second of two live processes of
-	// one name; it carries the address of the first.
-	NameTakenError = gossip.NameTakenError
-	// SecurityError is what New returns for a configuration that would leave the
-	// gossip open.
-	SecurityError = gossip.SecurityError
 	// Security is how safe the gossip is, for `status`.
 	Security = gossip.Security
 )
 
 // Errors of the register; see there.
 var (
-	ErrNoMajority    = register.ErrNoMajority
-	ErrStopped       = register.ErrStopped
-	ErrLastVoter     = register.ErrLastVoter
-	ErrNotEmpty      = register.ErrNotEmpty
-	ErrMajorityAlive = register.ErrMajorityAlive
-	ErrUnknownVoter  = register.ErrUnknownVoter
-	ErrNothingKnown  = register.ErrNothingKnown
-	ErrBadCommand    = register.ErrBadCommand
-	ErrBehind        = register.ErrBehind
-	ErrTooEarly      = register.ErrTooEarly
-	ErrAlive         = register.ErrAlive
+	ErrNoMajority = register.ErrNoMajority
+	ErrLastVoter  = register.ErrLastVoter
+	ErrAlive      = register.ErrAlive
 )
 
 // Agreement is what this member knows of the agreement at the moment of the call.
@@ -89,23 +75,17 @@ type VoterInfo struct {
 
 // View is the view that a member published last.
 type View struct {
-	// Name and Process are the member's stable and unique names.
-	Name, Process string
+	// Name is the member's stable name.
+	Name string
 	// Self marks this member's own view; Voter a voter's, as the sender said.
 	Self, Voter bool
 	// Live says that the process is a member of the gossip.
 	Live bool
-	// Address is the ADDR:PORT of its gossip, "" if it is no member any more.
-	Address string
 	// Data is what was given to Publish. It must not be modified.
 	Data []byte
 	// Age is how long ago the member last said that Data is its view. Voters
 	// say so every 500 ms, others only every 4 s and on change.
 	Age time.Duration
-	// Version is the newest record that the member knew then, and Quorum
-	// whether it heard a majority of the voters.
-	Version Version
-	Quorum  bool
 }
 
 // The states of a Member.
@@ -122,8 +102,8 @@ const (
 
 // Member is a process in the gossip.
 type Member struct {
-	// Name and Process are its stable and unique names.
-	Name, Process string
+	// Name is its stable name.
+	Name string
 	// Address is the ADDR:PORT of its gossip.
 	Address string
 	// Version is its daemon's version.
@@ -132,8 +112,8 @@ type Member struct {
 	Disk uint64
 	// Voter says that it is a voter of the configuration known here.
 	Voter bool
-	// Witness and Observe are its own words on itself.
-	Witness, Observe bool
+	// Witness is its own word on itself.
+	Witness bool
 	// Self marks this process.
 	Self bool
 	// State is one of the Member constants.

@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 
@@ -111,12 +112,9 @@ func (b *builder) sockets(s *section) {
 				level = d.words[i+1]
 			}
 		}
-		if level == "" {
-			level = "operator"
-		}
 		b.variables(d)
 		host, port, unix := b.address(d, address)
-		socket := Socket{Path: host, Level: level, Unix: unix, Pos: d.pos}
+		socket := Socket{Path: host, Level: cmp.Or(level, "operator"), Unix: unix, Pos: d.pos}
 		if port != 0 {
 			socket.Path = host + ":" + strconv.Itoa(port)
 		} else if !strings.Contains(address, "@") {

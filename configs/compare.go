@@ -21,23 +21,8 @@ type ObservedTable struct {
 	Size       int
 }
 
-// DifferenceKind says what differs between the file and the running HAProxy.
-type DifferenceKind string
-
-// The kinds of difference.
-const (
-	ServerNotRunning  DifferenceKind = "server-not-running"
-	ServerNotInFile   DifferenceKind = "server-not-in-file"
-	ServerIDDiffers   DifferenceKind = "server-id-differs"
-	ServerAddrDiffers DifferenceKind = "server-address-differs"
-	TableNotRunning   DifferenceKind = "table-not-running"
-	TableTypeDiffers  DifferenceKind = "table-type-differs"
-	TableSizeDiffers  DifferenceKind = "table-size-differs"
-)
-
 // Difference is one thing that the file and the running HAProxy do not agree on.
 type Difference struct {
-	Kind DifferenceKind
 	// Where is the place in the file that the running HAProxy contradicts.
 	Where Position
 	// What is a sentence.
@@ -87,8 +72,8 @@ type comparison struct {
 	out     []Difference
 }
 
-func (c *comparison) add(kind DifferenceKind, where Position, blocking bool, what string, args ...any) {
-	c.out = append(c.out, Difference{Kind: kind, Where: where, Blocking: blocking, What: fmt.Sprintf(what, args...)})
+func (c *comparison) add(where Position, blocking bool, what string, args ...any) {
+	c.out = append(c.out, Difference{Where: where, Blocking: blocking, What: fmt.Sprintf(what, args...)})
 }
 
 func (c *comparison) backend(name string, pos Position, want []Server, running []ObservedServer) {
@@ -99,7 +84,7 @@ func (c *comparison) backend(name string, pos Position, want []Server, running [
 	}
 	for _, o := range running {
 		if o.Backend == name && !declared[o.Name] {
-			c.add(ServerNotInFile, pos, true, "the running HAProxy has server %s (id %d) in backend %s, which the file does not name; reload HAProxy with this file", o.Name, o.ID, name)
+			c.add(pos, true, "the running HAProxy has server %s (id %d) in backend %s, which the file does not name; reload HAProxy with this file", o.Name, o.ID, name)
 		}
 	}
 }
@@ -108,15 +93,15 @@ func (c *comparison) server(backend string, s Server) {
 	o, ok := c.running[[2]string{backend, s.Name}]
 	switch {
 	case !ok:
-		c.add(ServerNotRunning, s.Pos, true, "server %s/%s is in the file and not in the running HAProxy; reload HAProxy with this file", backend, s.Name)
+		c.add(s.Pos, true, "server %s/%s is in the file and not in the running HAProxy; reload HAProxy with this file", backend, s.Name)
 		return
 	case o.ID != s.ID:
-		c.add(ServerIDDiffers, s.Pos, true, "server %s/%s has id %d here and %d in the running HAProxy; give it an explicit id and reload", backend, s.Name, s.ID, o.ID)
+		c.add(s.Pos, true, "server %s/%s has id %d here and %d in the running HAProxy; give it an explicit id and reload", backend, s.Name, s.ID, o.ID)
 	}
 	want, err1 := netip.ParseAddr(s.Host)
 	have, err2 := netip.ParseAddr(o.Addr)
 	if err1 == nil && err2 == nil && want.Unmap() != have.Unmap() || s.Port != 0 && o.Port != 0 && s.Port != o.Port {
-		c.add(ServerAddrDiffers, s.Pos, false, "server %s/%s is %s here and %s in the running HAProxy; reload HAProxy with this file", backend, s.Name, s.Address(), observedAddress(o))
+		c.add(s.Pos, false, "server %s/%s is %s here and %s in the running HAProxy; reload HAProxy with this file", backend, s.Name, s.Address(), observedAddress(o))
 	}
 }
 
@@ -137,13 +122,13 @@ func (c *comparison) one(t *Topology, backend, server string) {
 func (c *comparison) table(t StickTable) {
 	o, ok := c.tables[t.Name]
 	if !ok {
-		c.add(TableNotRunning, t.Pos, true, "stick-table %s is in the file and not in the running HAProxy; reload HAProxy with this file", t.Name)
+		c.add(t.Pos, true, "stick-table %s is in the file and not in the running HAProxy; reload HAProxy with this file", t.Name)
 		return
 	}
 	if o.Type != t.Type {
-		c.add(TableTypeDiffers, t.Pos, true, "stick-table %s has type %s here and %s in the running HAProxy; reload HAProxy with this file", t.Name, t.Type, o.Type)
+		c.add(t.Pos, true, "stick-table %s has type %s here and %s in the running HAProxy; reload HAProxy with this file", t.Name, t.Type, o.Type)
 	}
 	if o.Size != t.Size {
-		c.add(TableSizeDiffers, t.Pos, false, "stick-table %s has size %s here and %s in the running HAProxy; reload HAProxy with this file", t.Name, strconv.Itoa(t.Size), strconv.Itoa(o.Size))
+		c.add(t.Pos, false, "stick-table %s has size %s here and %s in the running HAProxy; reload HAProxy with this file", t.Name, strconv.Itoa(t.Size), strconv.Itoa(o.Size))
 	}
 }

@@ -37,7 +37,6 @@ func TestCompare(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		change   func(s []ObservedServer, tb []ObservedTable) ([]ObservedServer, []ObservedTable)
-		kind     DifferenceKind
 		line     int
 		what     string
 		blocking bool
@@ -57,46 +56,46 @@ func TestCompare(t *testing.T) {
 		"id": {func(s []ObservedServer, tb []ObservedTable) ([]ObservedServer, []ObservedTable) {
 			server(s, "galera-nodes", "pxc-2").ID = 2
 			return s, tb
-		}, ServerIDDiffers, 40, "server galera-nodes/pxc-2 has id 3 here and 2 in the running HAProxy", true},
+		}, 40, "server galera-nodes/pxc-2 has id 3 here and 2 in the running HAProxy", true},
 		"missing": {func(s []ObservedServer, tb []ObservedTable) ([]ObservedServer, []ObservedTable) {
 			server(s, "galera-nodes", "pxc-2").Backend = "x"
 			return s, tb
-		}, ServerNotRunning, 40, "server galera-nodes/pxc-2 is in the file and not in the running HAProxy", true},
+		}, 40, "server galera-nodes/pxc-2 is in the file and not in the running HAProxy", true},
 		"extra": {func(s []ObservedServer, tb []ObservedTable) ([]ObservedServer, []ObservedTable) {
 			return append(s, ObservedServer{Backend: "galera-nodes", Name: "pxc-9", ID: 9}), tb
-		}, ServerNotInFile, 37, "the running HAProxy has server pxc-9 (id 9) in backend galera-nodes", true},
+		}, 37, "the running HAProxy has server pxc-9 (id 9) in backend galera-nodes", true},
 		"address": {func(s []ObservedServer, tb []ObservedTable) ([]ObservedServer, []ObservedTable) {
 			server(s, "galera-nodes", "pxc-2").Addr = "10.0.1.99"
 			return s, tb
-		}, ServerAddrDiffers, 40, "server galera-nodes/pxc-2 is 10.0.1.12:3306 here and 10.0.1.99:3306 in the running HAProxy", false},
+		}, 40, "server galera-nodes/pxc-2 is 10.0.1.12:3306 here and 10.0.1.99:3306 in the running HAProxy", false},
 		"port": {func(s []ObservedServer, tb []ObservedTable) ([]ObservedServer, []ObservedTable) {
 			server(s, "galera-nodes", "pxc-2").Port = 3307
 			return s, tb
-		}, ServerAddrDiffers, 40, "10.0.1.12:3307", false},
+		}, 40, "10.0.1.12:3307", false},
 		"beacon": {func(s []ObservedServer, tb []ObservedTable) ([]ObservedServer, []ObservedTable) {
 			server(s, "haproxyd", "local").Name = "x"
 			return s, tb
-		}, ServerNotRunning, 24, "server haproxyd/local", true},
+		}, 24, "server haproxyd/local", true},
 		"alive": {func(s []ObservedServer, tb []ObservedTable) ([]ObservedServer, []ObservedTable) {
 			server(s, "haproxyd-alive", "local").Name = "x"
 			return s, tb
-		}, ServerNotRunning, 28, "server haproxyd-alive/local", true},
+		}, 28, "server haproxyd-alive/local", true},
 		"table": {func(s []ObservedServer, tb []ObservedTable) ([]ObservedServer, []ObservedTable) {
 			table(tb, "galera-nodes").Name = "x"
 			return s, tb
-		}, TableNotRunning, 35, "stick-table galera-nodes is in the file", true},
+		}, 35, "stick-table galera-nodes is in the file", true},
 		"private table": {func(s []ObservedServer, tb []ObservedTable) ([]ObservedServer, []ObservedTable) {
 			table(tb, "haproxyd-steer").Name = "x"
 			return s, tb
-		}, TableNotRunning, 30, "stick-table haproxyd-steer is in the file", true},
+		}, 30, "stick-table haproxyd-steer is in the file", true},
 		"type": {func(s []ObservedServer, tb []ObservedTable) ([]ObservedServer, []ObservedTable) {
 			table(tb, "galera-nodes").Type = "string"
 			return s, tb
-		}, TableTypeDiffers, 35, "has type integer here and string in the running HAProxy", true},
+		}, 35, "has type integer here and string in the running HAProxy", true},
 		"size": {func(s []ObservedServer, tb []ObservedTable) ([]ObservedServer, []ObservedTable) {
 			table(tb, "galera-nodes").Size = 1
 			return s, tb
-		}, TableSizeDiffers, 35, "has size 102400 here and 1 in the running HAProxy", false},
+		}, 35, "has size 102400 here and 1 in the running HAProxy", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			servers, tables := asRunning(top)
@@ -104,13 +103,13 @@ func TestCompare(t *testing.T) {
 				servers, tables = c.change(servers, tables)
 			}
 			got := Compare(top, servers, tables)
-			if c.kind == "" {
+			if c.what == "" {
 				if len(got) > 0 {
 					t.Error(got)
 				}
 				return
 			}
-			if len(got) != 1 || got[0].Kind != c.kind || got[0].Where != (Position{"testdata/design.cfg", c.line}) || got[0].Blocking != c.blocking || !strings.Contains(got[0].What, c.what) {
+			if len(got) != 1 || got[0].Where != (Position{"testdata/design.cfg", c.line}) || got[0].Blocking != c.blocking || !strings.Contains(got[0].What, c.what) {
 				t.Errorf("%+v, want %+v", got, c)
 			}
 			if s := got[0].String(); !strings.HasPrefix(s, "testdata/design.cfg:") || strings.Contains(s, "\n") {

@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,9 +16,6 @@ const checkTimeout = 30 * time.Second
 // CheckWithHAProxy runs `haproxy -c` on the files, as one configuration. Its error is the first ALERT line of HAProxy,
 // or why HAProxy could not be run. An empty binary means haproxy of the PATH. Warnings are no error.
 func CheckWithHAProxy(ctx context.Context, binary string, files ...string) error {
-	if binary == "" {
-		binary = "haproxy"
-	}
 	if len(files) == 0 {
 		return errors.New("haproxy -c: no file was given")
 	}
@@ -27,7 +25,7 @@ func CheckWithHAProxy(ctx context.Context, binary string, files ...string) error
 	for _, f := range files {
 		args = append(args, "-f", f)
 	}
-	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd := exec.CommandContext(ctx, cmp.Or(binary, "haproxy"), args...)
 	// A child that keeps the pipe open must not keep us waiting after the deadline.
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()
@@ -39,7 +37,7 @@ func CheckWithHAProxy(ctx context.Context, binary string, files ...string) error
 	}
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) {
-		return fmt.Errorf("haproxy -c: %s cannot be run: %w", binary, err)
+		return fmt.Errorf("haproxy -c: %s cannot be run: %w", cmp.Or(binary, "haproxy"), err)
 	}
 	return fmt.Errorf("haproxy -c: %s", firstAlert(string(out), err))
 }

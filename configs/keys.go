@@ -25,23 +25,6 @@ const (
 	KeyDst
 )
 
-// String names the kind by its HAProxy expression.
-func (k KeyKind) String() string {
-	switch k {
-	case KeyInt:
-		return "int"
-	case KeyStr:
-		return "str"
-	case KeyFrontendName:
-		return "fe_name"
-	case KeyFrontendID:
-		return "fe_id"
-	case KeyDst:
-		return "dst"
-	}
-	return "other"
-}
-
 // KeyExpr is the expression of a stick rule.
 type KeyExpr struct {
 	// Text is the expression as written, Arg what is between the parentheses of int() and str().

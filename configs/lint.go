@@ -15,8 +15,6 @@ const (
 	SeverityError Severity = "error"
 	// SeverityWarning means that it works, and a fault or an operator's action will hurt more than it must.
 	SeverityWarning Severity = "warning"
-	// SeverityInfo is worth knowing.
-	SeverityInfo Severity = "info"
 )
 
 // The rules of the linter.
@@ -70,11 +68,9 @@ const (
 	minPrivateSize = 16
 )
 
-// Lint reads the files as one configuration and says what in it makes an active node unsafe. The findings are in file
-// order. A file that cannot be read is an error; one that cannot be understood is a finding.
-func Lint(files ...string) ([]Finding, error) { return LintAs("", files...) }
-
-// LintAs is Lint for a HAProxy that is started with -L localPeer.
+// LintAs reads the files as one configuration, for a HAProxy that is started with -L localPeer ("" for none), and says
+// what in it makes an active node unsafe. The findings are in file order. A file that cannot be read is an error; one
+// that cannot be understood is a finding.
 func LintAs(localPeer string, files ...string) ([]Finding, error) {
 	inputs, err := readInputs(files)
 	if err != nil {

@@ -37,7 +37,7 @@ func TestLintRules(t *testing.T) {
 					spoke[rule] = true
 				}
 			}
-			findings, err := Lint(file)
+			findings, err := LintAs("", file)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -147,10 +147,10 @@ func TestLintField(t *testing.T) {
 }
 
 func TestLintUnreadable(t *testing.T) {
-	if _, err := Lint("testdata/none.cfg"); err == nil || !strings.Contains(err.Error(), "testdata/none.cfg: cannot be read") {
+	if _, err := LintAs("", "testdata/none.cfg"); err == nil || !strings.Contains(err.Error(), "testdata/none.cfg: cannot be read") {
 		t.Errorf("error %v", err)
 	}
-	if _, err := Lint(); err == nil {
+	if _, err := LintAs(""); err == nil {
 		t.Error("no error without a file")
 	}
 }

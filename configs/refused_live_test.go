@@ -1,7 +1,6 @@
 package configs
 
 import (
-	"strings"
 	"testing"
 	"time"
 
@@ -21,26 +20,26 @@ func TestRenderedRefused(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			look := func() (s runtimeapi.ServerStat) {
-				stats, err := client.Stats(t.Context())
+			look := func() (s runtimeapi.ServerStat, up bool) {
+				snap, err := client.Snapshot(t.Context(), runtimeapi.SnapshotQuery{Servers: true, Stats: true})
 				if err != nil {
 					t.Fatal(err)
 				}
-				for _, s := range stats {
+				for i, s := range snap.Stats {
 					if s.Backend == heldBackend && s.Server == "pxc-1" {
-						return s
+						return s, snap.Servers[i].Sticks()
 					}
 				}
 				t.Fatal("no such server")
-				return s
+				return s, false
 			}
 			// watch looks until ok says so, and counts the looks at which it was refused and up, and refused and down.
 			watch := func(what string, ok func(s *runtimeapi.ServerStat) bool) (up, down int) {
 				t.Helper()
 				l.until(what, 5*time.Second, func() bool {
-					s := look()
+					s, isUp := look()
 					switch {
-					case s.Refused() && strings.HasPrefix(s.Status, "UP"):
+					case s.Refused() && isUp:
 						up++
 					case s.Refused():
 						down++

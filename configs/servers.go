@@ -70,7 +70,6 @@ func (b *builder) servers(s *section) []Server {
 	}
 	seen := map[string]Position{}
 	for i := range list {
-		list[i].Order = i
 		if at, twice := seen[list[i].Name]; twice {
 			b.fail(list[i].Pos, "give each server of a backend a name of its own", "server %s was already declared at %s", list[i].Name, at)
 		}
@@ -126,7 +125,7 @@ func (b *builder) finish(d directive, name, address string, rest []string, base 
 	own, _ := serverOptions(rest)
 	opts := maps.Clone(base)
 	opts.apply(own)
-	srv := Server{Name: name, Backup: opts.has("backup"), Disabled: opts.has("disabled"), SendProxy: opts.sendsProxy(), Pos: d.pos, opts: opts}
+	srv := Server{Name: name, Backup: opts.has("backup"), SendProxy: opts.sendsProxy(), Pos: d.pos, opts: opts}
 	if n, err := strconv.Atoi(opts["maxconn"]); err == nil {
 		srv.MaxConn = n
 	}

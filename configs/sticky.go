@@ -75,7 +75,7 @@ func (b *builder) stickyBackend(be Backend, rules []stickRule, steered bool) Sti
 	main := rules[0]
 	table, _ := b.t.table(main.table)
 	s := StickyBackend{
-		Name: be.Name, Table: table.Name, TableType: table.Type, TableSize: table.Size, NoPurge: table.NoPurge,
+		Name: be.Name, Table: table.Name,
 		PeersSection: table.PeersSection, Key: main.key, Servers: be.Servers, Steered: steered, Pos: main.pos,
 		Mode: MatchStore, Keys: b.t.keysOf(main.key, table, be.Name), Redispatch: b.redispatch(be.section),
 	}

@@ -139,17 +139,13 @@ type Server struct {
 	Host   string
 	Port   int
 	Backup bool
-	// Disabled tells that the server starts in maint.
-	Disabled bool
 	// SendProxy tells that connections to it begin with a PROXY protocol header, of version 1 or 2: a database that
 	// reads it shows the client's address in its process list, not HAProxy's.
 	SendProxy bool
 	// MaxConn is its configured maxconn, 0 for no limit: what `set maxconn server` must be given to restore it. That
 	// command sets minconn as well, so that a configured minconn is lost until the next reload.
 	MaxConn int
-	// Order counts from 0 in file order.
-	Order int
-	Pos   Position
+	Pos     Position
 
 	opts options
 }
@@ -184,22 +180,11 @@ const (
 	MatchStore
 )
 
-// String gives "on" or "match".
-func (m StickMode) String() string {
-	if m == MatchStore {
-		return "match"
-	}
-	return "on"
-}
-
 // StickyBackend is a backend whose connections follow a stick-table.
 type StickyBackend struct {
 	Name string
 	// Table is the native table, which may belong to another section.
 	Table        string
-	TableType    string
-	TableSize    int
-	NoPurge      bool
 	PeersSection string
 	Key          KeyExpr
 	// Keys are the keys that connections can have, as `show table` prints them, sorted; nil if that cannot be known

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,7 +12,9 @@ import (
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
 	"github.com/haproxy-peers/haproxy-peers/control/api"
+	"github.com/haproxy-peers/haproxy-peers/control/decide"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 )
 
@@ -48,12 +51,8 @@ func (d *Daemon) adminHandler() http.Handler {
 	mux.HandleFunc("POST "+api.PathUnfreeze, handle(func(ctx context.Context, r api.FreezeRequest) (any, error) {
 		return d.freeze(ctx, false, r.Reason)
 	}))
-	mux.HandleFunc("POST "+api.PathRegisterInit, handle(func(ctx context.Context, r api.InitRequest) (any, error) {
-		return d.registerInit(ctx, r)
-	}))
-	mux.HandleFunc("POST "+api.PathRegisterRecover, handle(func(ctx context.Context, r api.RecoverRequest) (any, error) {
-		return d.registerRecover(ctx, r)
-	}))
+	mux.HandleFunc("POST "+api.PathRegisterInit, handle(d.registerInit))
+	mux.HandleFunc("POST "+api.PathRegisterRecover, handle(d.registerRecover))
 	mux.HandleFunc("POST "+api.PathRegisterLower, handle(d.lowerVersion))
 	mux.HandleFunc("POST "+api.PathRegisterRaise, handle(d.raiseVersion))
 	mux.HandleFunc("POST "+api.PathMembersRemove, handle(d.removeMember))
@@ -101,7 +100,7 @@ func refused(format string, args ...any) *api.Error {
 func (d *Daemon) present() (*started, *cluster.Agreement, *model.Record, *api.Error) {
 	s := d.started.Load()
 	if s == nil {
-		return nil, nil, nil, &api.Error{Code: api.CodeUnavailable, Message: "the daemon has not started: " + orElse(d.files.problemNow(), "haproxy.cfg is not read yet")}
+		return nil, nil, nil, &api.Error{Code: api.CodeUnavailable, Message: "the daemon has not started: " + cmp.Or(d.files.problemNow(), "haproxy.cfg is not read yet")}
 	}
 	ag := s.cluster.Agreement()
 	if !ag.Fresh {
@@ -120,17 +119,18 @@ func (d *Daemon) present() (*started, *cluster.Agreement, *model.Record, *api.Er
 // change proposes what make returns, again when the record changed meanwhile
 // without a new epoch (somebody froze or excluded), never over another decision.
 func (d *Daemon) change(ctx context.Context, build func(s *started, ag *cluster.Agreement, rec *model.Record) (*model.Record, bool, error)) error {
-	var epoch *cluster.Version
+	var epoch *model.Epoch
 	for {
 		s, ag, rec, apiErr := d.present()
 		if apiErr != nil {
 			return apiErr
 		}
-		if epoch != nil && (ag.Record.Epoch != epoch.Epoch || ag.Record.Recovery != epoch.Recovery) {
+		if epoch != nil && epochOf(ag.Record.Version) != *epoch {
 			return d.lost(ag, rec)
 		}
 		v := ag.Record.Version
-		epoch = &v
+		of := epochOf(v)
+		epoch = &of
 		next, newEpoch, err := build(s, ag, rec)
 		if err != nil || next == nil {
 			return err
@@ -144,11 +144,11 @@ func (d *Daemon) change(ctx context.Context, build func(s *started, ag *cluster.
 		switch {
 		case err == nil:
 			d.m.proposals.WithLabelValues(kind, "committed").Inc()
-			wake(d.wakeV)
+			nudge.Send(d.wakeV)
 			return d.caughtUp(ctx, s, done.Version) // the answer tells of it
 		case errors.As(err, &ref):
 			d.m.proposals.WithLabelValues(kind, "refused").Inc()
-			if cur := ref.Current; cur.Epoch != v.Epoch || cur.Recovery != v.Recovery {
+			if cur := ref.Current; epochOf(cur.Version) != of {
 				winner, derr := model.DecodeRecord(cur.Value)
 				if derr != nil {
 					return derr
@@ -204,13 +204,11 @@ func (d *Daemon) exclude(ctx context.Context, node string, excluded bool) (any, 
 		return nil, refused("%q is not a node of this configuration", node)
 	}
 	err := d.changeBy(ctx, d.order(ctx, kind, node), func(rec *model.Record) (*model.Record, error) {
-		if rec.IsExcluded(node) == excluded {
-			return nil, nil
+		next, err := decide.Exclude(rec, node, excluded)
+		if err != nil {
+			return nil, refused("%v", err)
 		}
-		if excluded && rec.Active == node {
-			return nil, refused("%s is the active: move the writers first (haproxyctl active set NODE)", node)
-		}
-		return rec.WithExcluded(node, excluded), nil
+		return next, nil
 	})
 	if err != nil {
 		return nil, err
@@ -226,17 +224,7 @@ func (d *Daemon) freeze(ctx context.Context, frozen bool, reason string) (any, e
 		kind = model.OrderFreeze
 	}
 	err := d.changeBy(ctx, d.order(ctx, kind, ""), func(rec *model.Record) (*model.Record, error) {
-		if rec.Frozen == frozen && (!frozen || reason == "" || reason == rec.FrozenWhy) {
-			return nil, nil
-		}
-		next := rec.Clone()
-		next.Frozen, next.FrozenWhy = frozen, ""
-		if frozen {
-			next.FrozenWhy = orElse(reason, "by an operator through "+d.cfg.Name)
-		} else {
-			next.AutoMoves = nil // somebody has looked: count from here
-		}
-		return next, nil
+		return decide.Freeze(rec, frozen, reason, "by an operator through "+d.cfg.Name), nil
 	})
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,14 +29,8 @@ func moveRequest(req *api.SetRequest) (decide.Request, *api.Error) {
 		return decide.Request{}, &api.Error{Code: api.CodeBadRequest, Message: fmt.Sprintf(format, args...)}
 	}
 	r := decide.Request{
-		Node: req.Node, Force: req.Force, Drain: orElse(req.Drain, model.DrainImmediate), Hold: req.Hold, Keep: req.Keep,
-		Timeout: time.Duration(req.TimeoutMS) * time.Millisecond, MaxHold: time.Duration(req.MaxHoldMS) * time.Millisecond,
-	}
-	if r.Timeout == 0 {
-		r.Timeout = defaultDrain
-	}
-	if r.MaxHold == 0 {
-		r.MaxHold = defaultMaxHold
+		Node: req.Node, Force: req.Force, Drain: cmp.Or(req.Drain, model.DrainImmediate), Hold: req.Hold, Keep: req.Keep,
+		Timeout: cmp.Or(time.Duration(req.TimeoutMS)*time.Millisecond, defaultDrain), MaxHold: cmp.Or(time.Duration(req.MaxHoldMS)*time.Millisecond, defaultMaxHold),
 	}
 	switch {
 	case !slices.Contains(model.Drains, r.Drain):
@@ -91,7 +86,7 @@ func (d *Daemon) setActive(ctx context.Context, req api.SetRequest) (any, error)
 		if out.Propose == nil {
 			return nil, false, nil
 		}
-		if not := notFollowing(ag, in, req.Node); len(not) > 0 {
+		if not := decide.NotFollowing(in, req.Node); len(not) > 0 {
 			if !req.Force {
 				return nil, false, refused("not every proxy could follow, so the move could leave two writers: %s; --force moves all the same", join(not))
 			}
@@ -118,34 +113,4 @@ func (d *Daemon) setActive(ctx context.Context, req api.SetRequest) (any, error)
 		res.Move = &m
 	}
 	return res, nil
-}
-
-// notFollowing names the expected proxies that could not follow a move to node
-// at once: the voters and the live members that have a HAProxy, where its daemon
-// does not steer or the HAProxy itself calls the node down.
-func notFollowing(ag *cluster.Agreement, in *decide.Input, node string) []string {
-	var out []string
-	heard := map[string]bool{}
-	for _, v := range in.Voices {
-		heard[v.Member] = true
-		p := v.View.Proxy
-		switch {
-		case p == nil:
-		case v.View.Observe:
-			out = append(out, v.Member+" only observes")
-		case !p.Steering:
-			out = append(out, v.Member+" does not steer ("+orElse(p.Problem, "settling")+")")
-		default:
-			if state := v.View.Node(node).Server; state == model.ServerDown || state == model.ServerMaint {
-				out = append(out, fmt.Sprintf("the HAProxy of %s calls %s %s", v.Member, node, state))
-			}
-		}
-	}
-	for _, v := range ag.Voters {
-		if !heard[v.Name] && !slices.Contains(in.Witnesses, v.Name) {
-			out = append(out, v.Name+" is not heard")
-		}
-	}
-	slices.Sort(out)
-	return out
 }

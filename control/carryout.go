@@ -42,7 +42,7 @@ func (p *proxy) carryOut(ctx context.Context, now time.Time, want desired, l *lo
 func (p *proxy) stands(now time.Time, want desired) bool {
 	again := p.want()
 	return again.mayWrite && again.version == want.version && again.fresh.After(p.late) &&
-		again.heard(p.now()) && p.now().Sub(now) <= p.cfg.VerifiedWithin
+		again.heard(p.now()) && p.now().Sub(now) <= verifiedWithin
 }
 
 // fenceStands is stands for what a proxy without a majority may do: its own fence.

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -20,6 +21,17 @@ func (c clock) now() time.Time {
 		return time.Now()
 	}
 	return c()
+}
+
+// loop calls turn until ctx is done; each turn says in how long the next one is.
+func loop(ctx context.Context, turn func() time.Duration) {
+	for ctx.Err() == nil {
+		next := turn()
+		select {
+		case <-ctx.Done():
+		case <-time.After(next):
+		}
+	}
 }
 
 // autoMovesOld is from when on an automatic move counts no more.

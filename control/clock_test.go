@@ -207,11 +207,11 @@ func info(t *testing.T, pid int, uptime time.Duration, start string) runtimeapi.
 	if err != nil {
 		t.Fatal(err)
 	}
-	i, err := c.Info(t.Context())
+	snap, err := c.Snapshot(t.Context(), runtimeapi.SnapshotQuery{Info: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return i
+	return snap.Info
 }
 
 // A step of the clock is no restart of HAProxy: it drops no hold, and the failed

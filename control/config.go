@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +13,40 @@ import (
 
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
+)
+
+// The loops' times.
+const (
+	// lookInterval is the time between looks at the HAProxy.
+	lookInterval = 100 * time.Millisecond
+	// voteInterval is the time between turns of the vote loop when nothing is heard;
+	// what is heard turns it at once.
+	voteInterval = 250 * time.Millisecond
+	// fullEvery is the pause between full looks at a HAProxy that does what was
+	// agreed; the looks between read its tables and server states only.
+	fullEvery = 500 * time.Millisecond
+	// closeInterval is the time between looks while something is being put right, and
+	// for watchFor after HAProxy restarted.
+	closeInterval = 20 * time.Millisecond
+	// watchFor is how long a restarted or reloaded HAProxy is watched closely:
+	// HAProxy's own peers resync takes up to 7 s.
+	watchFor = 10 * time.Second
+	// nativePace is the pause between corrections of the native tables while the
+	// private table steers.
+	nativePace = 500 * time.Millisecond
+	// beaconAfter is how long everything must be right before the beacon comes on again.
+	beaconAfter = 2 * time.Second
+	// verifiedWithin is how old a verification may be while the beacon is on.
+	verifiedWithin = time.Second
+	// viewWithin is how old another member's view may be to count.
+	viewWithin = 1500 * time.Millisecond
+	// publishEvery is the pause between views when nothing changes.
+	publishEvery = 500 * time.Millisecond
+	// reviewWait is how long a new leader waits for the voters' views before it looks
+	// at what HAProxies did meanwhile.
+	reviewWait = time.Second
+	// noMajorityAlert is how long without a majority until the alert.
+	noMajorityAlert = 10 * time.Second
 )
 
 // Config is what a daemon needs to know. Every duration has a default; zero
@@ -64,39 +99,6 @@ type Config struct {
 	// leaves them alone, ReadersExcludeActive drains it there.
 	Readers string
 
-	// Interval between looks at the HAProxy (default 100 ms).
-	Interval time.Duration
-	// VoteInterval between turns of the vote loop when nothing is heard; what is
-	// heard turns it at once (default 250 ms).
-	VoteInterval time.Duration
-	// FullEvery is the pause between full looks at a HAProxy that does what was
-	// agreed; the looks between read its tables and server states only (500 ms).
-	FullEvery time.Duration
-	// CloseInterval between looks while something is being put right, and for
-	// WatchFor after HAProxy restarted (default 20 ms).
-	CloseInterval time.Duration
-	// WatchFor is how long a restarted or reloaded HAProxy is watched closely
-	// (default 10 s: HAProxy's own peers resync takes up to 7).
-	WatchFor time.Duration
-	// NativePace is the pause between corrections of the native tables while
-	// the private table steers (default 500 ms).
-	NativePace time.Duration
-	// BeaconAfter is how long everything must be right before the beacon comes
-	// on again (default 2 s).
-	BeaconAfter time.Duration
-	// VerifiedWithin is how old a verification may be while the beacon is on
-	// (default 1 s).
-	VerifiedWithin time.Duration
-	// ViewWithin is how old another member's view may be to count (default 1.5 s).
-	ViewWithin time.Duration
-	// PublishEvery is the pause between views when nothing changes (default 500 ms).
-	PublishEvery time.Duration
-	// ReviewWait is how long a new leader waits for the voters' views before it
-	// looks at what HAProxies did meanwhile (default 1 s).
-	ReviewWait time.Duration
-	// NoMajorityAlert is how long without a majority until the alert (10 s).
-	NoMajorityAlert time.Duration
-
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 	Gatherer   prometheus.Gatherer
@@ -104,34 +106,15 @@ type Config struct {
 
 // withDefaults fills what is zero.
 func (c Config) withDefaults() Config {
-	set := func(d *time.Duration, v time.Duration) {
-		if *d == 0 {
-			*d = v
-		}
-	}
-	set(&c.Interval, 100*time.Millisecond)
-	set(&c.VoteInterval, 250*time.Millisecond)
-	set(&c.FullEvery, 500*time.Millisecond)
-	set(&c.CloseInterval, 20*time.Millisecond)
-	set(&c.WatchFor, 10*time.Second)
-	set(&c.NativePace, 500*time.Millisecond)
-	set(&c.BeaconAfter, 2*time.Second)
-	set(&c.VerifiedWithin, time.Second)
-	set(&c.ViewWithin, 1500*time.Millisecond)
-	set(&c.PublishEvery, 500*time.Millisecond)
-	set(&c.ReviewWait, time.Second)
-	set(&c.NoMajorityAlert, 10*time.Second)
-	set(&c.FenceAfter, 3*time.Second)
-	c.OnBlind = orElse(c.OnBlind, BlindFence)
-	c.OnNoMajority = orElse(c.OnNoMajority, NoMajorityNative)
-	c.Readers = orElse(c.Readers, ReadersAll)
+	c.FenceAfter = cmp.Or(c.FenceAfter, 3*time.Second)
+	c.OnBlind = cmp.Or(c.OnBlind, BlindFence)
+	c.OnNoMajority = cmp.Or(c.OnNoMajority, NoMajorityNative)
+	c.Readers = cmp.Or(c.Readers, ReadersAll)
 	c.Policy.Follow = c.OnBlind == BlindFollow
 	if c.OnNoMajority == NoMajorityFence {
 		c.Policy.FenceAfter = c.FenceAfter
 	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	return c
 }
 
@@ -158,9 +141,6 @@ func (c *Config) Validate() error {
 	}
 	if c.Observe && c.Witness {
 		errs = append(errs, errors.New("observe and witness: a witness has no HAProxy to observe; give one of them"))
-	}
-	if c.CloseInterval > c.Interval && c.Interval > 0 {
-		errs = append(errs, fmt.Errorf("close interval %v is longer than interval %v", c.CloseInterval, c.Interval))
 	}
 	oneOf := func(flag, value string, known ...string) {
 		if value != "" && !slices.Contains(known, value) {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
 	"github.com/haproxy-peers/haproxy-peers/configs"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
@@ -122,7 +123,7 @@ func New(cfg Config, deps Deps) (*Daemon, error) {
 	d.local.dropped = func(node string) {
 		d.log.Warn("a majority is back: the order for this proxy alone is dropped", "node", node)
 		d.events.add(d.clock.now(), "a majority is back: the order for "+node+" on this proxy alone is dropped")
-		wake(d.wakeP)
+		nudge.Send(d.wakeP)
 	}
 	d.files = &configFiles{
 		paths: cfg.Files, local: cfg.Name, log: cfg.Logger, every: 2 * time.Second,
@@ -133,20 +134,13 @@ func New(cfg Config, deps Deps) (*Daemon, error) {
 		d.proxy = &proxy{
 			undo: undo, hold: hold{undo: undo}, inspect: d.inspectorOf,
 			cfg: cfg, log: cfg.Logger, now: time.Now, dial: deps.HAProxy, want: d.desired, m: d.m,
-			events: d.events, notify: func() { wake(d.wakeV) }, pause: func() { d.paused(d.clock.now()) }, files: d.files,
+			events: d.events, notify: func() { nudge.Send(d.wakeV) }, pause: func() { d.paused(d.clock.now()) }, files: d.files,
 			memory: newMemory(filepath.Join(cfg.DataDir, "haproxy-seen.json"), cfg.Logger),
-			beacon: beacon{after: cfg.BeaconAfter, within: cfg.VerifiedWithin},
-			pace:   pace{urgent: 2 * time.Second, calm: cfg.NativePace},
+			beacon: beacon{after: beaconAfter, within: verifiedWithin},
+			pace:   pace{urgent: 2 * time.Second, calm: nativePace},
 		}
 	}
 	return d, nil
-}
-
-func wake(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
 }
 
 // Run serves and turns until ctx is done. A haproxy.cfg that cannot be used is
@@ -185,8 +179,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 func (d *Daemon) Reread() {
 	d.log.Info("rereading the files")
 	d.files.reread.Store(true)
-	wake(d.wakeP)
-	wake(d.wakeV)
+	nudge.Send(d.wakeP)
+	nudge.Send(d.wakeV)
 }
 
 // start waits for a usable haproxy.cfg, then starts the rest.
@@ -284,11 +278,4 @@ func (d *Daemon) stateUUID() string {
 		return *uuid
 	}
 	return ""
-}
-
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }

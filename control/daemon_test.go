@@ -336,7 +336,7 @@ func TestPausedLeaderReviewsAgain(t *testing.T) {
 	if d.desired().mayWrite {
 		t.Error("it looked at views that may have waited in its socket")
 	}
-	d.voteTurn(context.Background(), s, later.Add(d.cfg.ReviewWait+100*time.Millisecond))
+	d.voteTurn(context.Background(), s, later.Add(reviewWait+100*time.Millisecond))
 	if !d.desired().mayWrite {
 		t.Error("it never goes on")
 	}

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"sync"
 	"time"
 
@@ -64,7 +65,7 @@ func (d *Daemon) desired() desired {
 	}
 	cut := d.touch.cut(d.cutOff(&ag))
 	if rec == nil {
-		return desired{why: orElse(ag.Reason, "nothing is decided yet"), cut: cut, keepFence: d.keepsFence(&ag)}
+		return desired{why: cmp.Or(ag.Reason, "nothing is decided yet"), cut: cut, keepFence: d.keepsFence(&ag)}
 	}
 	fresh := d.clock.now().Add(-ag.FreshAge)
 	want := desired{
@@ -179,11 +180,11 @@ func (t *touch) since(born time.Time) time.Duration {
 type moveClock struct {
 	mu    sync.Mutex
 	clock clock
-	of    cluster.Version
+	of    model.Epoch
 	since time.Time
 }
 
-func (c *moveClock) age(epoch cluster.Version) time.Duration {
+func (c *moveClock) age(epoch model.Epoch) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.of != epoch {

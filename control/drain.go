@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -18,7 +19,7 @@ const doneRuns = 2
 // and what its drainer does. Its view stays as the report when the move is over.
 type progress struct {
 	mu    sync.Mutex
-	of    cluster.Version
+	of    model.Epoch
 	move  model.Move
 	view  *model.MoveView
 	began time.Time
@@ -31,9 +32,7 @@ type progress struct {
 }
 
 // epochOf is a version without its revision: which decision.
-func epochOf(v cluster.Version) cluster.Version {
-	return cluster.Version{Recovery: v.Recovery, Epoch: v.Epoch}
-}
+func epochOf(v cluster.Version) model.Epoch { return model.Epoch{Recovery: v.Recovery, N: v.Epoch} }
 
 // drainGrace is how long after its bound a proxy goes on draining where nobody
 // ends the move: more than an election takes. A leader of a version that knows of
@@ -80,11 +79,11 @@ func (g *progress) look(now time.Time, want desired, l *plan.Layout, obs *plan.O
 	if fresh {
 		g.stop()
 		g.of, g.began, g.clear, g.counted, g.trouble = epoch, now, 0, 0, ""
-		g.view = &model.MoveView{Recovery: epoch.Recovery, Epoch: epoch.Epoch}
+		g.view = &model.MoveView{Recovery: epoch.Recovery, Epoch: epoch.N}
 	}
 	g.move = *want.move
 	v := g.view
-	v.Held, v.Problem = held, orElse(problem, g.trouble)
+	v.Held, v.Problem = held, cmp.Or(problem, g.trouble)
 	before := v.Left
 	v.Left = sessionsOn(l, obs, g.move.From)
 	if fresh {
@@ -160,7 +159,7 @@ func (g *progress) report() *model.MoveView {
 }
 
 // drained counts a session that was closed between transactions.
-func (g *progress) drained(epoch cluster.Version) {
+func (g *progress) drained(epoch model.Epoch) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.view != nil && g.of == epoch {
@@ -169,7 +168,7 @@ func (g *progress) drained(epoch cluster.Version) {
 }
 
 // found notes what the drainer's last pass saw.
-func (g *progress) found(epoch cluster.Version, inTrx, unmatched int, longest time.Duration) {
+func (g *progress) found(epoch model.Epoch, inTrx, unmatched int, longest time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.view != nil && g.of == epoch && !g.view.Done {
@@ -178,7 +177,7 @@ func (g *progress) found(epoch cluster.Version, inTrx, unmatched int, longest ti
 }
 
 // problem notes what keeps the drainer from its work, "" for nothing.
-func (g *progress) problem(epoch cluster.Version, text string) {
+func (g *progress) problem(epoch model.Epoch, text string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.view != nil && g.of == epoch {
@@ -191,5 +190,5 @@ func movesOn(a, b *model.MoveView) bool {
 	if a == nil || b == nil {
 		return a != b
 	}
-	return a.Epoch != b.Epoch || a.Recovery != b.Recovery || a.Held != b.Held || a.Done != b.Done || a.Problem != b.Problem
+	return a.At() != b.At() || a.Held != b.Held || a.Done != b.Done || a.Problem != b.Problem
 }

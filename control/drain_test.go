@@ -45,7 +45,7 @@ func (d *draining) look(n int, converged, held bool) *model.MoveView {
 
 func TestProgressCounts(t *testing.T) {
 	d := newDraining()
-	epoch := cluster.Version{Epoch: 7}
+	epoch := model.Epoch{N: 7}
 	if v := d.look(10, false, false); v.Began != 10 || d.started != 0 {
 		t.Errorf("drained before new connections go elsewhere: %+v, %d", v, d.started)
 	}
@@ -53,7 +53,7 @@ func TestProgressCounts(t *testing.T) {
 	for range 4 {
 		d.g.drained(epoch)
 	}
-	d.g.drained(cluster.Version{Epoch: 6}) // a drainer of another move
+	d.g.drained(model.Epoch{N: 6}) // a drainer of another move
 	if v := d.look(5, true, false); v.Drained != 4 || v.Finished != 1 || v.Killed != 0 || v.Left != 5 || v.Done {
 		t.Errorf("4 drained, 1 ended by itself, 5 left: %+v", v)
 	}

@@ -7,8 +7,8 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/step"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
 )
@@ -31,7 +31,7 @@ const (
 // host. Nothing shorter can be had from outside: neither HAProxy nor the
 // database can close a session only if it is idle.
 type drainer struct {
-	epoch     cluster.Version
+	epoch     model.Epoch
 	from      string
 	backends  map[string]bool // the sticky ones
 	proxied   func(*runtimeapi.Session) bool
@@ -50,18 +50,11 @@ type drainer struct {
 // run passes over the sessions until ctx is done.
 func (d *drainer) run(ctx context.Context) {
 	d.known = map[string]runtimeapi.Session{}
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-		}
+	loop(ctx, func() time.Duration {
 		step.At(ctx, "draining")
 		err := d.pass(ctx)
 		if ctx.Err() != nil {
-			return
+			return 0
 		}
 		text := ""
 		if err != nil {
@@ -69,8 +62,8 @@ func (d *drainer) run(ctx context.Context) {
 			d.log.Warn("draining", "node", d.from, "error", err)
 		}
 		d.problem(text)
-		timer.Reset(drainPause)
-	}
+		return drainPause
+	})
 }
 
 // pass looks at every session once and closes those that are between transactions.

@@ -11,7 +11,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
@@ -158,9 +157,9 @@ func TestDrainerCloses(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			h := &drainHAProxy{list: []runtimeapi.Session{session(1), session(2)}}
 			i := &fakeInspector{list: []galera.ClientSession{client(1, false), client(2, false)}}
-			g := &progress{of: cluster.Version{Epoch: 7}, view: &model.MoveView{Epoch: 7}}
+			g := &progress{of: model.Epoch{N: 7}, view: &model.MoveView{Epoch: 7}}
 			d := &drainer{
-				epoch: cluster.Version{Epoch: 7}, from: "pxc-0", backends: map[string]bool{"w": true}, haproxy: h, inspector: i, progress: g,
+				epoch: model.Epoch{N: 7}, from: "pxc-0", backends: map[string]bool{"w": true}, haproxy: h, inspector: i, progress: g,
 				proxied: func(*runtimeapi.Session) bool { return false }, may: func() bool { return true },
 				log: slog.New(slog.DiscardHandler), known: map[string]runtimeapi.Session{},
 			}

@@ -18,7 +18,7 @@ const endWithin = 2 * time.Second
 // that were in a transaction when its end, or the end of its time, came. Only the vote
 // loop has one.
 type ending struct {
-	epoch cluster.Version
+	epoch model.Epoch
 	node  string
 	// inTrx sessions were in a transaction when any was last seen, at seen; drained
 	// had been closed between transactions until then.
@@ -30,11 +30,11 @@ type ending struct {
 // look takes the sums of the pending move, or with pending false of the last one,
 // and whether its old node is down. It returns a sentence, once a move at most,
 // if transactions were cut. gone says what has ended its sessions, "" for nothing.
-func (e *ending) look(now time.Time, epoch cluster.Version, m *api.Move, departure, pending, closing bool, gone string) string {
+func (e *ending) look(now time.Time, epoch model.Epoch, m *api.Move, departure, pending, closing bool, gone string) string {
 	if pending && departure && e.epoch != epoch {
 		*e = ending{epoch: epoch, node: m.From}
 	}
-	if e.node == "" || e.told || m.Epoch != e.epoch.Epoch || m.Recovery != e.epoch.Recovery {
+	if e.node == "" || e.told || m.At() != e.epoch {
 		return ""
 	}
 	if closing && !e.closing {

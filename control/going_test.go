@@ -10,7 +10,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/configs"
 	"github.com/haproxy-peers/haproxy-peers/control/api"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
@@ -120,7 +119,7 @@ func TestShutdownInTheView(t *testing.T) {
 
 // What a node's end takes with it is told once, and only that.
 func TestEnding(t *testing.T) {
-	epoch := cluster.Version{Epoch: 5}
+	epoch := model.Epoch{N: 5}
 	start := time.Unix(1000, 0)
 	type turn struct {
 		after                        time.Duration

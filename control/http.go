@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -111,7 +112,7 @@ func (d *Daemon) ready() (bool, string) {
 	l := d.proxy.latest()
 	switch {
 	case l == nil:
-		return false, orElse(d.files.problemNow(), "HAProxy was not looked at yet")
+		return false, cmp.Or(d.files.problemNow(), "HAProxy was not looked at yet")
 	case !l.reachable:
 		return false, l.problem
 	case l.fenced != "":
@@ -140,12 +141,10 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 func writeError(w http.ResponseWriter, e *api.Error) {
 	status := map[string]int{
 		api.CodeBadRequest: http.StatusBadRequest, api.CodeRefused: http.StatusConflict,
-		api.CodeNoMajority: http.StatusServiceUnavailable, api.CodeNotYet: http.StatusNotImplemented,
+		api.CodeNoMajority:  http.StatusServiceUnavailable,
 		api.CodeUnavailable: http.StatusServiceUnavailable, api.CodeNotFound: http.StatusNotFound,
 		api.CodeUnknown: http.StatusGatewayTimeout,
 	}[e.Code]
-	if status == 0 {
-		status = http.StatusInternalServerError
-	}
+	status = cmp.Or(status, http.StatusInternalServerError)
 	writeJSON(w, status, e)
 }

@@ -7,8 +7,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/step"
 )
 
@@ -89,14 +90,7 @@ func (l *sessionLooks) lacks(node string) (string, bool) {
 // before it begins, and the GRANT that is missing is named.
 func (l *sessionLooks) run(ctx context.Context, d *Daemon) error {
 	defer l.close()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-timer.C:
-		}
+	loop(ctx, func() time.Duration {
 		next := privilegesEvery
 		if topo := d.files.topology(); topo != nil {
 			for _, t := range Targets(topo) {
@@ -104,10 +98,11 @@ func (l *sessionLooks) run(ctx context.Context, d *Daemon) error {
 					next = privilegesAgain
 				}
 			}
-			wake(d.wakeV)
+			nudge.Send(d.wakeV)
 		}
-		timer.Reset(next)
-	}
+		return next
+	})
+	return nil
 }
 
 func (l *sessionLooks) look(ctx context.Context, t galera.Target, dial func(galera.Target) (Inspector, error)) bool {
@@ -138,13 +133,13 @@ func (l *sessionLooks) close() {
 // begins again when that ceases to be so.
 type applied struct {
 	mu     sync.Mutex
-	of     cluster.Version
+	of     model.Epoch
 	cancel context.CancelFunc
 	done   bool
 }
 
 // yes tells whether it is so for that decision.
-func (a *applied) yes(epoch cluster.Version) bool {
+func (a *applied) yes(epoch model.Epoch) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.done && a.of == epoch
@@ -162,7 +157,7 @@ func (a *applied) drop() {
 }
 
 // ask starts or ends the question, as drained says.
-func (a *applied) ask(ctx context.Context, d *Daemon, epoch cluster.Version, from, to string, drained bool) {
+func (a *applied) ask(ctx context.Context, d *Daemon, epoch model.Epoch, from, to string, drained bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.cancel != nil && (!drained || a.of != epoch) {
@@ -186,7 +181,7 @@ func (a *applied) ask(ctx context.Context, d *Daemon, epoch cluster.Version, fro
 			d.log.Warn("cannot tell whether the new node has applied everything", "from", from, "to", to, "error", err)
 		default:
 			a.done = true
-			wake(d.wakeV)
+			nudge.Send(d.wakeV)
 		}
 	}()
 }

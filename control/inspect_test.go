@@ -76,7 +76,7 @@ func TestHoldEndsWhenApplied(t *testing.T) {
 // was committed on the old node since, nobody has looked at.
 func TestAppliedIsForgottenByWhoDoesNotLead(t *testing.T) {
 	d, f := heldMove(t, func(string) int64 { return 100 })
-	epoch := cluster.Version{Epoch: 4}
+	epoch := model.Epoch{N: 4}
 	f.propose = func(cluster.Command) error { return context.DeadlineExceeded } // the move stays
 	wait(t, d, "never applied", func() bool { return d.applied.yes(epoch) })
 	f.set(func(ag *cluster.Agreement) { ag.IsLeader, ag.Leader = false, "px1" })
@@ -89,7 +89,7 @@ func TestAppliedIsForgottenByWhoDoesNotLead(t *testing.T) {
 // The same where a proxy has a session to the old node again.
 func TestAppliedIsForgottenWithANewSession(t *testing.T) {
 	d, f := heldMove(t, func(string) int64 { return 100 })
-	epoch := cluster.Version{Epoch: 4}
+	epoch := model.Epoch{N: 4}
 	f.propose = func(cluster.Command) error { return context.DeadlineExceeded }
 	wait(t, d, "never applied", func() bool { return d.applied.yes(epoch) })
 	word := healthyView()

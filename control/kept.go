@@ -71,14 +71,17 @@ func letGoWhy(cfg *Config, want *desired, h *keptNow) string {
 // letsGo tells whether an action takes away the key that keeps connections: what may
 // always be done, and before a hold must be.
 func letsGo(a *plan.Action, layout *plan.Layout) bool {
-	s := layout.Steer
-	return s != nil && s.KeepKey != "" && a.Op == plan.OpClear && a.Table == s.Table && a.Key == s.KeepKey
+	return a.Op == plan.OpClear && onKeepKey(a, layout)
 }
 
 // keeps tells whether an action sets it.
 func keeps(a *plan.Action, layout *plan.Layout) bool {
+	return a.Op == plan.OpSet && onKeepKey(a, layout)
+}
+
+func onKeepKey(a *plan.Action, layout *plan.Layout) bool {
 	s := layout.Steer
-	return s != nil && s.KeepKey != "" && a.Op == plan.OpSet && a.Table == s.Table && a.Key == s.KeepKey
+	return s != nil && s.KeepKey != "" && a.Table == s.Table && a.Key == s.KeepKey
 }
 
 // everywhere is the active's state for all of its ports: state says that it is up where
@@ -115,7 +118,7 @@ func (d *Daemon) unserved(s *started, ag *cluster.Agreement, rec *model.Record) 
 	}
 	voices, _ := d.voices(s.cluster.Views())
 	in := &decide.Input{Record: rec, Voters: voterNames(ag), Voices: voices}
-	if t := decide.Count(in, rec.Active); t.Healthy < decide.Majority(len(in.Voters)) {
+	if t := decide.Count(in, rec.Active); t.Healthy < in.Majority() {
 		return fmt.Sprintf("%d of %d voters' probes find %s serving, no majority", t.Healthy, len(in.Voters), rec.Active)
 	}
 	return ""

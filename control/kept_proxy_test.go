@@ -205,7 +205,7 @@ func TestFenceWaitsForTheVote(t *testing.T) {
 	turns(d, verifyRuns)
 	h.down = true
 	for at := time.Duration(0); at < voteWithin; at += 20 * time.Millisecond {
-		if next := d.proxy.turn(t.Context()); next != d.cfg.CloseInterval {
+		if next := d.proxy.turn(t.Context()); next != closeInterval {
 			t.Errorf("looks again in %v", next)
 		}
 		if l := d.proxy.latest(); l.fenced != "" || l.effective != "pxc-1" || !l.result.Converged || len(h.commands()) > 0 {

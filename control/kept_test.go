@@ -117,8 +117,8 @@ func TestUnserved(t *testing.T) {
 			f.say("px2", 0, says(model.Unknown))
 		}, "1 of 3"},
 		{"the others were not heard lately", func(d *Daemon, f *fakeCluster, _ *started) {
-			f.say("px1", d.cfg.ViewWithin+1, healthyView())
-			f.say("px2", d.cfg.ViewWithin+1, healthyView())
+			f.say("px1", viewWithin+1, healthyView())
+			f.say("px2", viewWithin+1, healthyView())
 		}, "1 of 3"},
 		{"all unknown", func(d *Daemon, f *fakeCluster, s *started) {
 			f.say("px1", 0, says(model.Unknown))

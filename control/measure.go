@@ -29,18 +29,11 @@ func (d *Daemon) measure(ctx context.Context, s *started) error {
 	if err != nil {
 		return err
 	}
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 	last := map[string]galera.NodeStatus{}
 	moved := map[string]time.Time{} // when a node's counter last grew
 	heard := map[string]bool{}
 	var sampled time.Time
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-timer.C:
-		}
+	loop(ctx, func() time.Duration {
 		now := time.Now()
 		for _, n := range s.prober.Status() {
 			before := last[n.Node]
@@ -66,8 +59,9 @@ func (d *Daemon) measure(ctx context.Context, s *started) error {
 		if two := m.Advance(now); two > 0 {
 			d.m.twoWriterMS.Add(float64(two) / float64(time.Millisecond))
 		}
-		timer.Reset(onGrid(time.Now(), measureEvery))
-	}
+		return onGrid(time.Now(), measureEvery)
+	})
+	return nil
 }
 
 // sessionMeter is *writers.Meter.
@@ -88,24 +82,18 @@ func (d *Daemon) sampleSessions(m sessionMeter, s *started, now time.Time, heard
 		m.Sessions(now, d.cfg.Name, by)
 	}
 	quiet := d.quiet(s)
-	for _, v := range s.cluster.Views() {
-		if v.Self || !d.fresh(&v) {
+	voices, _ := d.others(s.cluster.Views())
+	for _, v := range voices {
+		delete(quiet, v.Member)
+		if v.View.Proxy == nil {
 			continue
 		}
-		view, err := d.decoded.view(&v)
-		if err != nil {
-			continue
-		}
-		delete(quiet, v.Name)
-		if view.Proxy == nil {
-			continue
-		}
-		by := make(map[string]int, len(view.Nodes))
-		for _, n := range view.Nodes {
+		by := make(map[string]int, len(v.View.Nodes))
+		for _, n := range v.View.Nodes {
 			by[n.Name] = n.Sessions
 		}
-		m.Sessions(now, v.Name, by)
-		heard[v.Name] = true
+		m.Sessions(now, v.Member, by)
+		heard[v.Member] = true
 	}
 	gone := maps.Clone(heard)
 	for _, member := range s.cluster.Members() {

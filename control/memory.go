@@ -3,6 +3,7 @@ package control
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -121,10 +122,5 @@ func (m *memory) save() {
 func (m *memory) wentDown() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	out := make([]string, 0, len(m.down))
-	for n := range m.down {
-		out = append(out, n)
-	}
-	slices.Sort(out)
-	return out
+	return slices.Sorted(maps.Keys(m.down))
 }

@@ -43,26 +43,27 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	gauge := func(name, help string) prometheus.Gauge {
 		return f.NewGauge(prometheus.GaugeOpts{Namespace: "haproxyd", Name: name, Help: help})
 	}
+	gauges := func(name, help string) *prometheus.GaugeVec {
+		return f.NewGaugeVec(prometheus.GaugeOpts{Namespace: "haproxyd", Name: name, Help: help}, []string{"node"})
+	}
 	counter := func(name, help string) prometheus.Counter {
 		return f.NewCounter(prometheus.CounterOpts{Namespace: "haproxyd", Name: name, Help: help})
 	}
+	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return f.NewCounterVec(prometheus.CounterOpts{Namespace: "haproxyd", Name: name, Help: help}, labels)
+	}
 	return &metrics{
-		turns: f.NewCounterVec(prometheus.CounterOpts{Namespace: "haproxyd", Name: "turns_total",
-			Help: "Turns of the daemon's loops."}, []string{"loop"}),
-		actions: f.NewCounterVec(prometheus.CounterOpts{Namespace: "haproxyd", Name: "actions_total",
-			Help: "Runtime API commands that put this HAProxy right."}, []string{"op"}),
+		turns:         counters("turns_total", "Turns of the daemon's loops.", "loop"),
+		actions:       counters("actions_total", "Runtime API commands that put this HAProxy right.", "op"),
 		runtimeErrors: counter("runtime_errors_total", "Runtime API exchanges that failed."),
 		restarts:      counter("haproxy_restarts_total", "Restarts and reloads of this HAProxy that were noticed."),
-		proposals: f.NewCounterVec(prometheus.CounterOpts{Namespace: "haproxyd", Name: "proposals_total",
-			Help: "Changes of the record that this member proposed, by kind and result."}, []string{"kind", "result"}),
-		twoWriterMS: counter("two_writer_milliseconds_total", "Time in which two or more nodes took commits through the proxies, from the nodes' wsrep_replicated and all proxies' sessions; the same figure on every member."),
+		proposals:     counters("proposals_total", "Changes of the record that this member proposed, by kind and result.", "kind", "result"),
+		twoWriterMS:   counter("two_writer_milliseconds_total", "Time in which two or more nodes took commits through the proxies, from the nodes' wsrep_replicated and all proxies' sessions; the same figure on every member."),
 		lookSeconds: f.NewHistogram(prometheus.HistogramOpts{Namespace: "haproxyd", Name: "look_seconds",
 			Help: "Duration of one look at this HAProxy.", Buckets: prometheus.ExponentialBuckets(0.0001, 4, 8)}),
-		badViews: counter("views_bad_total", "Views of other members that could not be understood."),
-		active: f.NewGaugeVec(prometheus.GaugeOpts{Namespace: "haproxyd", Name: "active",
-			Help: "1 for the decided active node."}, []string{"node"}),
-		sessions: f.NewGaugeVec(prometheus.GaugeOpts{Namespace: "haproxyd", Name: "sessions",
-			Help: "Open sessions of this HAProxy in sticky backends, by node; none while its Runtime API does not answer."}, []string{"node"}),
+		badViews:  counter("views_bad_total", "Views of other members that could not be understood."),
+		active:    gauges("active", "1 for the decided active node."),
+		sessions:  gauges("sessions", "Open sessions of this HAProxy in sticky backends, by node; none while its Runtime API does not answer."),
 		epoch:     gauge("epoch", "Number of the present decision."),
 		agreed:    gauge("agreed", "1 while a majority of the voters is heard."),
 		frozen:    gauge("frozen", "1 while automatic changes are frozen."),
@@ -74,28 +75,20 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		fenced:    gauge("fenced", "1 while this proxy must serve nobody and refuses new connections."),
 		held:      gauge("held", "1 while new connections wait for the end of a planned move."),
 		move:      gauge("move", "1 while a planned move is under way, by the record that this member knows."),
-		going: f.NewGaugeVec(prometheus.GaugeOpts{Namespace: "haproxyd", Name: "node_going",
-			Help: "1 while a node is about to end: its pod is being deleted, or it shuts down."}, []string{"node"}),
-		cut:    counter("departures_cut_total", "Nodes that ended, or whose time was over, while sessions were in a transaction on them."),
-		lowest: gauge("record_lowest_version", "The version whose formats may be written: what every voter reads."),
-		alert:  gauge("alert", "1 while there is something that an operator must see."),
+		going:     gauges("node_going", "1 while a node is about to end: its pod is being deleted, or it shuts down."),
+		cut:       counter("departures_cut_total", "Nodes that ended, or whose time was over, while sessions were in a transaction on them."),
+		lowest:    gauge("record_lowest_version", "The version whose formats may be written: what every voter reads."),
+		alert:     gauge("alert", "1 while there is something that an operator must see."),
 	}
 }
 
 func (m *metrics) observe(l *look) {
-	set := func(g prometheus.Gauge, b bool) {
-		if b {
-			g.Set(1)
-		} else {
-			g.Set(0)
-		}
-	}
-	set(m.steering, l.steering)
-	set(m.converged, l.want.known && l.result.Converged)
-	set(m.beacon, l.beacon)
-	set(m.reachable, l.reachable)
-	set(m.fenced, l.result.Fenced)
-	set(m.held, l.move != nil && l.move.Held)
+	m.steering.Set(boolGauge(l.steering))
+	m.converged.Set(boolGauge(l.want.known && l.result.Converged))
+	m.beacon.Set(boolGauge(l.beacon))
+	m.reachable.Set(boolGauge(l.reachable))
+	m.fenced.Set(boolGauge(l.result.Fenced))
+	m.held.Set(boolGauge(l.move != nil && l.move.Held))
 	m.elsewhere.Set(float64(l.result.Elsewhere))
 	m.countSessions(l)
 }

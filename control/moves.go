@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
 	"github.com/haproxy-peers/haproxy-peers/control/api"
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
@@ -27,11 +29,11 @@ func (l *moveLog) note(ag *cluster.Agreement, rec *model.Record, age time.Durati
 	defer l.mu.Unlock()
 	v := ag.Record.Version
 	last := &l.last
-	mine := last.Epoch == v.Epoch && last.Recovery == v.Recovery
+	mine := last.At() == epochOf(v)
 	switch m := rec.Move; {
 	case m != nil:
 		// The move that a rollback undoes is the one whose report is wanted.
-		if m.Rollback && last.Epoch+1 == v.Epoch && last.Recovery == v.Recovery && last.State != "" {
+		if m.Rollback && last.At().Next() == epochOf(v) && last.State != "" {
 			l.end(api.MoveRolledBack, rec.Last().Reason)
 			return
 		}
@@ -70,7 +72,7 @@ func (l *moveLog) end(state, reason string) {
 func (l *moveLog) keep(m api.Move) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.last.Epoch == m.Epoch && l.last.Recovery == m.Recovery {
+	if l.last.At() == m.At() {
 		state, reason, cut := l.last.State, l.last.Reason, l.last.Cut
 		l.last = m
 		l.last.State, l.last.Reason, l.last.Cut = state, reason, cut
@@ -119,7 +121,7 @@ func sum(m *api.Move, in *decide.Input) api.Move {
 	fresh.Proxies = []api.MoveProxy{}
 	for _, v := range in.Voices {
 		p := v.View.Proxy
-		if p == nil || p.Move == nil || p.Move.Epoch != m.Epoch || p.Move.Recovery != m.Recovery {
+		if p == nil || p.Move == nil || p.Move.At() != m.At() {
 			continue
 		}
 		w := p.Move
@@ -171,7 +173,7 @@ func (d *Daemon) setLocal(ctx context.Context, req *api.SetRequest) (any, error)
 	topo := d.files.topology()
 	switch {
 	case s == nil || topo == nil:
-		return nil, &api.Error{Code: api.CodeUnavailable, Message: "the daemon has not started: " + orElse(d.files.problemNow(), "haproxy.cfg is not read yet")}
+		return nil, &api.Error{Code: api.CodeUnavailable, Message: "the daemon has not started: " + cmp.Or(d.files.problemNow(), "haproxy.cfg is not read yet")}
 	case d.proxy == nil:
 		return nil, refused("a witness has no proxy to force")
 	case d.cfg.Observe:
@@ -205,7 +207,7 @@ func (d *Daemon) setLocal(ctx context.Context, req *api.SetRequest) (any, error)
 		o := d.order(ctx, "set --local-only", req.Node)
 		d.log.Warn("an operator forced this proxy, without a majority", "node", req.Node, "ordered_by", o.OrderedBy, "reason", o.Reason)
 		d.events.add(d.clock.now(), "an operator forced "+req.Node+" on this proxy alone, without a majority"+said(&o))
-		wake(d.wakeP)
+		nudge.Send(d.wakeP)
 		res.Changed = true
 	}
 	res.Active = d.active()
@@ -228,11 +230,11 @@ func (d *Daemon) untilTurn(s *started) time.Duration {
 	ag := s.cluster.Agreement()
 	rec, err := d.record(&ag)
 	if err != nil || rec == nil || rec.Move == nil {
-		return d.cfg.VoteInterval
+		return voteInterval
 	}
 	due := decide.Due(rec.Move, d.moveClock.age(epochOf(ag.Record.Version)))
 	if due == 0 {
-		return d.cfg.VoteInterval
+		return voteInterval
 	}
-	return min(d.cfg.VoteInterval, due+time.Millisecond)
+	return min(voteInterval, due+time.Millisecond)
 }

@@ -19,6 +19,11 @@ func running(s *runtimeapi.ServerState) bool {
 	return s.OpState == runtimeapi.OpRunning || s.OpState == runtimeapi.OpStarting
 }
 
+// balanced tells whether load balancing sends new connections to the server.
+func balanced(s *runtimeapi.ServerState) bool {
+	return running(s) && !s.Admin.Drain() && s.UserWeight > 0
+}
+
 // observe translates a snapshot for the plan, and sums up each node.
 func observe(f *configFiles, snap *runtimeapi.Snapshot) (plan.Observed, map[string]nodeNow) {
 	obs := plan.Observed{
@@ -43,7 +48,7 @@ func observe(f *configFiles, snap *runtimeapi.Snapshot) (plan.Observed, map[stri
 		if !sticky {
 			continue
 		}
-		servers[s.Name] = plan.ServerNow{ID: s.ID, Running: running(s) && !s.Admin.Drain() && s.UserWeight > 0, Drain: s.Sticks(), Weight: s.UserWeight}
+		servers[s.Name] = plan.ServerNow{ID: s.ID, Running: balanced(s), Drain: s.Sticks(), Weight: s.UserWeight}
 		n := nodes[s.Name]
 		n.state = worse(n.state, stateOf(s))
 		nodes[s.Name] = n

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
 	"github.com/haproxy-peers/haproxy-peers/control/api"
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
 	"github.com/haproxy-peers/haproxy-peers/control/lograte"
@@ -139,7 +140,7 @@ func (d *Daemon) owe(o model.Order) {
 	if n := len(d.owed.orders); n > model.MaxOrders {
 		d.owed.orders = d.owed.orders[n-model.MaxOrders:]
 	}
-	wake(d.wakeV)
+	nudge.Send(d.wakeV)
 }
 
 // payOwed puts the oldest order that is owed into the record once that can keep it.

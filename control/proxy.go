@@ -121,7 +121,7 @@ func (p *proxy) run(ctx context.Context, wake <-chan struct{}) error {
 		case <-timer.C:
 		}
 		next := p.turn(ctx)
-		if next == p.cfg.Interval {
+		if next == lookInterval {
 			next = onGrid(p.now(), next)
 		}
 		p.mu.Lock()
@@ -203,11 +203,11 @@ func (p *proxy) turnedWithin(d time.Duration) bool {
 // turn looks once, puts right what it may, and returns when to look again.
 func (p *proxy) turn(ctx context.Context) time.Duration {
 	now := p.now()
-	if late := now.Sub(p.due); !p.due.IsZero() && late > 2*p.cfg.Interval {
+	if late := now.Sub(p.due); !p.due.IsZero() && late > 2*lookInterval {
 		// The process was stopped: others may have moved. Nothing is written
 		// until the majority was heard again, as a round trip that began now.
 		p.late = now
-		if late > p.cfg.VerifiedWithin {
+		if late > verifiedWithin {
 			p.events.add(now, fmt.Sprintf("this daemon stood still for %v: it waits for the leader's word", late.Round(time.Millisecond)))
 			p.pause()
 		}
@@ -215,17 +215,17 @@ func (p *proxy) turn(ctx context.Context) time.Duration {
 	p.m.turns.WithLabelValues("proxy").Inc()
 
 	if err := p.files.refresh(now); err != nil && p.files.topo == nil {
-		return p.fail(now, err.Error(), 10*p.cfg.Interval)
+		return p.fail(now, err.Error(), 10*lookInterval)
 	}
 	if err := p.connect(); err != nil {
-		return p.fail(now, err.Error(), 10*p.cfg.Interval)
+		return p.fail(now, err.Error(), 10*lookInterval)
 	}
-	return p.look(ctx, now, !p.settled(now) || p.hold.busy() || now.Sub(p.lastFull) >= p.cfg.FullEvery)
+	return p.look(ctx, now, !p.settled(now) || p.hold.busy() || now.Sub(p.lastFull) >= fullEvery)
 }
 
 // settled tells whether this HAProxy does what was agreed, as the last looks saw.
 func (p *proxy) settled(now time.Time) bool {
-	return p.rightRuns >= verifyRuns && now.Sub(p.restarted) >= p.cfg.WatchFor
+	return p.rightRuns >= verifyRuns && now.Sub(p.restarted) >= watchFor
 }
 
 // look takes one look. One that is not full costs HAProxy less than half: it
@@ -247,7 +247,7 @@ func (p *proxy) look(ctx context.Context, now time.Time, full bool) time.Duratio
 				p.sameProcess(p.now(), snap.Info)
 				p.compared = time.Time{}
 				if p.compare(ctx, now, snap); p.differs != "" {
-					return p.fail(now, p.differs, 10*p.cfg.Interval)
+					return p.fail(now, p.differs, 10*lookInterval)
 				}
 			}
 		}
@@ -309,8 +309,8 @@ func (p *proxy) fail(now time.Time, problem string, again time.Duration) time.Du
 // because a HAProxy that restarts serves its first clients before anybody has
 // written to it, and calm where asking costs a timeout each time.
 func (p *proxy) again(now time.Time) time.Duration {
-	if p.now().Sub(now) < p.cfg.CloseInterval && now.Sub(p.lastGood) < p.cfg.WatchFor {
-		return p.cfg.CloseInterval
+	if p.now().Sub(now) < closeInterval && now.Sub(p.lastGood) < watchFor {
+		return closeInterval
 	}
-	return 2 * p.cfg.Interval
+	return 2 * lookInterval
 }

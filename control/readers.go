@@ -71,7 +71,7 @@ func (p *proxy) readersNow(backends []plan.ReaderBackend, snap *runtimeapi.Snaps
 			continue
 		}
 		n := plan.ReaderNow{
-			Running: running(s) && !s.Admin.Drain() && s.UserWeight > 0,
+			Running: balanced(s),
 			Drained: s.Sticks() && s.Admin.Drain() && !s.Admin.Maint(),
 		}
 		if n.Ours = p.undo.mine(changeDrain, s.Backend, s.Name); n.Ours && !s.Admin.Drain() {

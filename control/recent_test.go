@@ -10,7 +10,7 @@ import (
 func TestRecent(t *testing.T) {
 	start := time.Unix(1000, 0)
 	now := start
-	p := &proxy{cfg: Config{VerifiedWithin: time.Second}, now: func() time.Time { return now }}
+	p := &proxy{now: func() time.Time { return now }}
 	if p.recent() != nil {
 		t.Error("a look before the first")
 	}

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -129,7 +130,7 @@ func (p *proxy) compareWith(now time.Time, l *look, want desired, obs *plan.Obse
 func (p *proxy) act(ctx context.Context, now time.Time, l *look, want desired, held bool) int {
 	backends := p.files.layout.Backends
 	if before := p.fence.why; before != l.fenced && (before == "" || l.fenced == "") {
-		text := orElse(l.fenced, "the cause of the fence is gone")
+		text := cmp.Or(l.fenced, "the cause of the fence is gone")
 		p.log.Warn("fence", "up", l.fenced != "", "reason", text)
 		p.events.add(now, fmt.Sprintf("fenced: %t (%s)", l.fenced != "", text))
 	}
@@ -215,7 +216,7 @@ func (p *proxy) next(now time.Time, did int, want desired, l *look) time.Duratio
 		if p.busy++; !l.result.Converged && p.busy <= 10 {
 			return time.Millisecond
 		}
-		return p.cfg.CloseInterval // a duel is no reason to spin
+		return closeInterval // a duel is no reason to spin
 	}
 	p.busy = 0
 	if want.mayWrite && l.result.PrivateRight && l.result.NativeRight && l.result.Converged {
@@ -223,9 +224,9 @@ func (p *proxy) next(now time.Time, did int, want desired, l *look) time.Duratio
 	} else {
 		p.rightRuns = 0
 	}
-	watch := now.Sub(p.restarted) < p.cfg.WatchFor
+	watch := now.Sub(p.restarted) < watchFor
 	if want.mayWrite && (p.rightRuns < verifyRuns && l.result.Usable || watch || want.move != nil || p.hold.busy() || p.fence.waits) {
-		return p.cfg.CloseInterval
+		return closeInterval
 	}
-	return p.cfg.Interval
+	return lookInterval
 }

@@ -23,7 +23,7 @@ func join(s []string) string { return strings.Join(s, ", ") }
 func (d *Daemon) active() api.Active {
 	s := d.started.Load()
 	if s == nil {
-		return api.Active{Reason: orElse(d.files.problemNow(), "the daemon has not started yet")}
+		return api.Active{Reason: cmp.Or(d.files.problemNow(), "the daemon has not started yet")}
 	}
 	ag := s.cluster.Agreement()
 	rec, err := d.record(&ag)
@@ -68,10 +68,10 @@ func (d *Daemon) activeOf(ag *cluster.Agreement, rec *model.Record) api.Active {
 			a.Steering++
 		}
 		switch {
-		case p.Converged && v.View.Epoch == a.Epoch && v.View.Recovery == a.Recovery:
+		case p.Converged && v.View.At() == a.At():
 			a.Converged++
 		default:
-			a.NotConverged = append(a.NotConverged, v.Member+": "+orElse(p.Problem, "not yet at this epoch"))
+			a.NotConverged = append(a.NotConverged, v.Member+": "+cmp.Or(p.Problem, "not yet at this epoch"))
 		}
 	}
 	slices.Sort(a.NotConverged)
@@ -132,7 +132,7 @@ func (d *Daemon) nodes() []api.Node {
 		t := decide.Count(in, name)
 		n := api.Node{
 			Name: name, Address: addresses[name], Healthy: t.Healthy, Down: t.Down, Unknown: t.Quiet,
-			Eligible: t.Eligible >= decide.Majority(len(in.Voters)), Opinions: []api.Opinion{},
+			Eligible: t.Eligible >= in.Majority(), Opinions: []api.Opinion{},
 		}
 		if rec != nil {
 			n.Active, n.Excluded = rec.Active == name, rec.IsExcluded(name)
@@ -149,9 +149,7 @@ func (d *Daemon) nodes() []api.Node {
 				HAProxy: string(w.Server), Sessions: w.Sessions, AgeMS: age.Milliseconds(), Voter: slices.Contains(in.Voters, v.Member),
 				Stuck: w.Stuck, Paused: w.Paused, Seqno: w.Seqno, Lacks: w.Lacks, Going: w.Going.Words(), Refused: w.Refused,
 			})
-			if n.Going == "" {
-				n.Going = w.Going.Words()
-			}
+			n.Going = cmp.Or(n.Going, w.Going.Words())
 		}
 		slices.SortFunc(n.Opinions, func(a, b api.Opinion) int { return cmp.Compare(a.Member, b.Member) })
 		out = append(out, n)
@@ -200,7 +198,7 @@ func (d *Daemon) members() []api.Member {
 func (d *Daemon) register() api.Register {
 	s := d.started.Load()
 	if s == nil {
-		return api.Register{State: "waiting", Reason: orElse(d.files.problemNow(), "haproxy.cfg is not read yet")}
+		return api.Register{State: "waiting", Reason: cmp.Or(d.files.problemNow(), "haproxy.cfg is not read yet")}
 	}
 	ag, st := s.cluster.Agreement(), s.cluster.Register()
 	r := api.Register{

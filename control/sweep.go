@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/plan"
 )
 
@@ -22,7 +22,7 @@ const (
 // waiting as long, and counts such a connection in no number of sessions that
 // the plan could see; `shutdown sessions server` ends it all the same.
 type sweep struct {
-	of   cluster.Version // the decision: its revision is not looked at
+	of   model.Epoch
 	left int
 	next time.Time
 }
@@ -31,10 +31,10 @@ type sweep struct {
 // to the active (or a client would come straight back), and a daemon that starts
 // sweeps nothing: the decision is an old one.
 func (s *sweep) actions(now time.Time, want desired, backends []plan.Backend, r *plan.Result) []plan.Action {
-	decision := cluster.Version{Recovery: want.version.Recovery, Epoch: want.version.Epoch}
+	decision := epochOf(want.version)
 	if decision != s.of {
 		s.left = sweeps
-		if s.of == (cluster.Version{}) {
+		if s.of == (model.Epoch{}) {
 			s.left = 0
 		}
 		s.of, s.next = decision, now
@@ -64,10 +64,7 @@ func closesAny(actions []plan.Action, server string) bool {
 }
 
 func closes(actions []plan.Action, backend, server string) bool {
-	for i := range actions {
-		if a := &actions[i]; a.Op == plan.OpClose && a.Backend == backend && a.Server == server {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(actions, func(a plan.Action) bool {
+		return a.Op == plan.OpClose && a.Backend == backend && a.Server == server
+	})
 }

@@ -117,13 +117,7 @@ func (u *undo) end(changes ...change) {
 func (u *undo) of(kinds ...string) []change {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	var out []change
-	for _, c := range u.changes {
-		if slices.Contains(kinds, c.Kind) {
-			out = append(out, c)
-		}
-	}
-	return out
+	return slices.DeleteFunc(slices.Clone(u.changes), func(c change) bool { return !slices.Contains(kinds, c.Kind) })
 }
 
 // unread says that an earlier daemon's changes are not known, "" if they are.

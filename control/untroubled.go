@@ -4,7 +4,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 )
 
@@ -13,7 +12,7 @@ import (
 // leads next knows it as well.
 type untroubled struct {
 	mu    sync.Mutex // guards all that follows
-	epoch cluster.Version
+	epoch model.Epoch
 	// since is when the time began that lasts, zero while somebody says something; for
 	// is how long it, or the last one, has lasted.
 	since time.Time
@@ -21,7 +20,7 @@ type untroubled struct {
 }
 
 // lasted is what look said last of an epoch.
-func (u *untroubled) lasted(epoch cluster.Version) time.Duration {
+func (u *untroubled) lasted(epoch model.Epoch) time.Duration {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.epoch != epoch {
@@ -32,7 +31,7 @@ func (u *untroubled) lasted(epoch cluster.Version) time.Duration {
 
 // look takes what is so now, and returns how long nobody has said anything in this
 // epoch, until now or until the words of now began; 0 for never.
-func (u *untroubled) look(epoch cluster.Version, now bool, at time.Time) time.Duration {
+func (u *untroubled) look(epoch model.Epoch, now bool, at time.Time) time.Duration {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.epoch != epoch {

@@ -6,17 +6,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 )
 
 func TestUntroubled(t *testing.T) {
 	var u untroubled
-	one, two := cluster.Version{Epoch: 1}, cluster.Version{Epoch: 2}
+	one, two := model.Epoch{N: 1}, model.Epoch{N: 2}
 	at := time.Now()
 	for i, turn := range []struct {
-		epoch cluster.Version
+		epoch model.Epoch
 		quiet bool
 		after time.Duration
 		want  time.Duration

@@ -2,6 +2,7 @@ package control
 
 import (
 	"bytes"
+	"cmp"
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
@@ -24,7 +25,7 @@ func (d *Daemon) buildView(s *started, ag *cluster.Agreement) *model.View {
 	if d.proxy != nil {
 		l = d.proxy.recent()
 		view.Proxy = d.proxyView(l)
-		if l == nil || l.want.version.Recovery != view.Recovery || l.want.version.Epoch != view.Epoch {
+		if l == nil || epochOf(l.want.version) != view.At() {
 			view.Proxy.Converged = false // the look was held against another decision
 		}
 	}
@@ -64,7 +65,7 @@ func (d *Daemon) lacks(node string, probing bool) string {
 
 func (d *Daemon) proxyView(l *look) *model.ProxyView {
 	if l == nil {
-		return &model.ProxyView{Native: true, Problem: orElse(d.files.problemNow(), "not looked at yet")}
+		return &model.ProxyView{Native: true, Problem: cmp.Or(d.files.problemNow(), "not looked at yet")}
 	}
 	p := &model.ProxyView{
 		Reachable: l.reachable, Version: l.version, Pid: l.pid, UptimeS: int64(l.uptime / time.Second),
@@ -135,10 +136,10 @@ func verdict(v galera.Verdict) model.Verdict {
 // very calmly on a member that does not vote.
 func (d *Daemon) publish(s *started, view *model.View, voting bool, now time.Time) {
 	b := significantPart(view)
-	every := d.cfg.PublishEvery
+	every := publishEvery
 	switch {
 	case view.Proxy != nil && view.Proxy.Move != nil && !view.Proxy.Move.Done && view.Proxy.Move.Epoch == view.Epoch:
-		every = d.cfg.Interval // somebody watches its progress
+		every = lookInterval // somebody watches its progress
 	case !voting:
 		every = followerViewWithin / 2
 	}
@@ -180,7 +181,7 @@ func significantPart(view *model.View) []byte {
 // time, on which a new leader would build (readyToReview).
 func (p *proxy) recent() *look {
 	l := p.latest()
-	if l == nil || !l.reachable || p.now().Sub(l.at) <= p.cfg.VerifiedWithin {
+	if l == nil || !l.reachable || p.now().Sub(l.at) <= verifiedWithin {
 		return l
 	}
 	old := *l

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
 	"github.com/haproxy-peers/haproxy-peers/control/lograte"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
@@ -72,7 +73,7 @@ func (d *Daemon) voteTurn(ctx context.Context, s *started, now time.Time) {
 	v.mu.Lock()
 	turned := v.turned
 	v.mu.Unlock()
-	if !turned.IsZero() && now.Sub(turned) > d.cfg.VerifiedWithin {
+	if !turned.IsZero() && now.Sub(turned) > verifiedWithin {
 		d.paused(now)
 	}
 	if d.proxy == nil {
@@ -165,7 +166,7 @@ func (d *Daemon) voteTurn(ctx context.Context, s *started, now time.Time) {
 		v.mu.Lock()
 		v.reviewedTerm = ag.Term
 		v.mu.Unlock()
-		wake(d.wakeV) // publish the word at once
+		nudge.Send(d.wakeV) // publish the word at once
 	}
 }
 
@@ -180,14 +181,14 @@ func (d *Daemon) followRecord(ag *cluster.Agreement, rec *model.Record, now time
 	if old := d.uuid.Swap(&rec.StateUUID); old == nil || *old != rec.StateUUID {
 		d.writeHint(rec.StateUUID)
 	}
-	wake(d.wakeP)
+	nudge.Send(d.wakeP)
 	last := rec.Last()
 	d.m.epoch.Set(float64(ag.Record.Epoch))
 	d.m.active.Reset()
 	d.m.active.WithLabelValues(rec.Active).Set(1)
 	d.m.frozen.Set(boolGauge(rec.Frozen))
 	d.m.move.Set(boolGauge(rec.Move != nil))
-	if before.Epoch != ag.Record.Epoch || before.Recovery != ag.Record.Recovery {
+	if epochOf(before) != epochOf(ag.Record.Version) {
 		lograte.Always(d.log).Info("active node", "active", rec.Active, "from", last.From, "version", ag.Record.Version.String(), "reason", last.Reason, "by", last.By, "ordered_by", last.OrderedBy)
 		d.events.add(now, fmt.Sprintf("epoch %d: the active is %s (%s)", ag.Record.Epoch, rec.Active, last.Reason))
 	}
@@ -220,44 +221,14 @@ func (d *Daemon) paused(now time.Time) {
 	d.votes.mu.Lock()
 	defer d.votes.mu.Unlock()
 	d.votes.forget()
-	d.votes.settled = now.Add(d.cfg.ReviewWait)
+	d.votes.settled = now.Add(reviewWait)
 }
 
-// readyToReview waits until every voter has told what it sees and does, but not
-// for long: a dead voter never will. Where a majority steered all the time there
-// is nothing to wait for: nobody can have moved by itself.
+// readyToReview waits until the voters have told what they see, but not for long.
 func (d *Daemon) readyToReview(in *decide.Input, now time.Time) bool {
-	heard, steered, views := 0, 0, 0
-	for _, voter := range in.Voters {
-		for _, voice := range in.Voices {
-			p := voice.View.Proxy
-			if voice.Member != voter {
-				continue
-			}
-			if views++; p != nil && !p.Reachable {
-				continue
-			}
-			heard++
-			if p != nil && !p.Native {
-				steered++
-			}
-		}
-	}
 	d.votes.mu.Lock()
 	defer d.votes.mu.Unlock()
-	if now.Before(d.votes.settled) {
-		return false
-	}
-	majority := decide.Majority(len(in.Voters))
-	waited := now.Sub(d.votes.leaderSince)
-	if decide.Unprobed(in) != "" && waited < 5*d.cfg.ReviewWait {
-		return false
-	}
-	if heard == len(in.Voters) || steered >= majority {
-		return true
-	}
-	// HAProxies that do not answer tell nothing, however long one waits.
-	return heard >= majority && waited >= d.cfg.ReviewWait || views >= majority && waited >= 5*d.cfg.ReviewWait
+	return !now.Before(d.votes.settled) && decide.MayReview(in, now.Sub(d.votes.leaderSince), reviewWait)
 }
 
 // reviewed tells whether the leader of this term has looked at what the
@@ -272,16 +243,14 @@ func (d *Daemon) reviewed(ag *cluster.Agreement) bool {
 	if s == nil {
 		return false
 	}
-	for _, v := range s.cluster.Views() {
-		if v.Self || !d.fresh(&v) || ag.Leader != "" && v.Name != ag.Leader {
-			continue
-		}
-		view, err := d.decoded.view(&v)
-		if err != nil || view.ReviewedTerm == 0 || !view.Agreed {
+	voices, _ := d.others(s.cluster.Views())
+	for _, v := range voices {
+		view := v.View
+		if ag.Leader != "" && v.Member != ag.Leader || view.ReviewedTerm == 0 || !view.Agreed {
 			continue
 		}
 		// It speaks of a newer decision than is known here.
-		if view.Recovery > ag.Record.Recovery || view.Recovery == ag.Record.Recovery && view.Epoch > ag.Record.Epoch {
+		if epochOf(ag.Record.Version).Before(view.At()) {
 			continue
 		}
 		// A member that only follows may not know the term.
@@ -296,14 +265,13 @@ func (d *Daemon) reviewed(ag *cluster.Agreement) bool {
 // every half second, other members every few seconds and on change.
 func (d *Daemon) fresh(v *cluster.View) bool {
 	if v.Voter {
-		return v.Age <= d.cfg.ViewWithin
+		return v.Age <= viewWithin
 	}
 	return v.Live && v.Age <= followerViewWithin
 }
 
-// voices are the fresh views of the others and this member's own, and how many of
-// the others' could not be understood.
-func (d *Daemon) voices(views []cluster.View) (voices []decide.Voice, bad int) {
+// others are the fresh views of the others, and how many could not be understood.
+func (d *Daemon) others(views []cluster.View) (voices []decide.Voice, bad int) {
 	for _, v := range views {
 		if v.Self || !d.fresh(&v) {
 			continue
@@ -315,6 +283,12 @@ func (d *Daemon) voices(views []cluster.View) (voices []decide.Voice, bad int) {
 		}
 		voices = append(voices, decide.Voice{Member: v.Name, View: view})
 	}
+	return voices, bad
+}
+
+// voices are those and this member's own.
+func (d *Daemon) voices(views []cluster.View) (voices []decide.Voice, bad int) {
+	voices, bad = d.others(views)
 	d.votes.mu.Lock()
 	defer d.votes.mu.Unlock()
 	if d.votes.own != nil {
@@ -394,7 +368,7 @@ func (d *Daemon) propose(ctx context.Context, s *started, ag *cluster.Agreement,
 		v.mu.Lock()
 		v.proposing = false
 		v.mu.Unlock()
-		wake(d.wakeV)
+		nudge.Send(d.wakeV)
 	}()
 }
 
@@ -419,7 +393,7 @@ func (d *Daemon) say(now time.Time, reason, alert string) {
 		d.events.add(now, alert)
 	}
 	d.m.alert.Set(boolGauge(alert != ""))
-	d.m.agreed.Set(boolGauge(!d.votes.freshAt.IsZero() && now.Sub(d.votes.freshAt) < d.cfg.ViewWithin))
+	d.m.agreed.Set(boolGauge(!d.votes.freshAt.IsZero() && now.Sub(d.votes.freshAt) < viewWithin))
 }
 
 func (d *Daemon) noMajority(ag *cluster.Agreement, now time.Time) {
@@ -429,7 +403,7 @@ func (d *Daemon) noMajority(ag *cluster.Agreement, now time.Time) {
 	if v.freshAt.IsZero() {
 		v.freshAt = now // counts from the start
 	}
-	if now.Sub(v.freshAt) >= d.cfg.NoMajorityAlert {
+	if now.Sub(v.freshAt) >= noMajorityAlert {
 		alert = "no majority of the voters: HAProxy works natively, nothing is decided"
 	}
 	d.say(now, reason, alert)

@@ -95,7 +95,7 @@ func BenchmarkSessionDetails(b *testing.B) {
 	client := p.client(b, "admin.sock")
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	info, err := client.Info(ctx)
+	info, err := client.info(ctx)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package runtimeapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,9 +11,15 @@ import (
 )
 
 const (
-	defaultTimeout     = 2 * time.Second
-	defaultMaxInFlight = 2
-	defaultMaxReply    = 32 << 20
+	defaultTimeout = 2 * time.Second
+	// maxInFlight is the number of connections that a client holds at once. HAProxy serves
+	// ten by default, to all its clients together, and leaves the next without a word.
+	maxInFlight = 2
+	// maxReply is the largest answer accepted, in bytes; a larger one ends as ErrTooLarge.
+	// Only SessionDetails, which reads its answer as it comes, takes as much: 10 MiB are the
+	// most for Sessions (300 bytes each), 4 MiB for other listings (a table entry takes
+	// about 100 bytes), 64 KiB for the rest.
+	maxReply = 32 << 20
 	// maxUnixPath is the room for a path in sockaddr_un on Linux, less its final zero.
 	maxUnixPath = 107
 )
@@ -27,14 +34,6 @@ type Config struct {
 	// Timeout bounds one call from its start to the complete answer, the wait for a free
 	// connection included; a nearer deadline of the context wins. Default 2 s.
 	Timeout time.Duration
-	// MaxInFlight is the number of connections this client holds at once. HAProxy serves
-	// ten by default, to all its clients together. Default 2.
-	MaxInFlight int
-	// MaxReply is the largest answer accepted, in bytes; a larger one ends as
-	// ErrTooLarge. Only SessionDetails, which reads its answer as it comes, takes as much
-	// as the default of 32 MiB: 10 MiB are the most for Sessions (300 bytes each), 4 MiB
-	// for other listings (a table entry takes about 100 bytes), 64 KiB for the rest.
-	MaxReply int
 }
 
 // Validate reports every field that is out of range, joined.
@@ -51,12 +50,6 @@ func (c Config) Validate() error {
 	if c.Timeout < 0 {
 		errs = append(errs, fmt.Errorf("runtimeapi: Timeout %v is negative", c.Timeout))
 	}
-	if c.MaxInFlight < 0 || c.MaxInFlight > 10 {
-		errs = append(errs, fmt.Errorf("runtimeapi: MaxInFlight %d is not in 1..10: HAProxy serves ten CLI connections and leaves the next without a word", c.MaxInFlight))
-	}
-	if c.MaxReply < 0 {
-		errs = append(errs, fmt.Errorf("runtimeapi: MaxReply %d is negative", c.MaxReply))
-	}
 	return errors.Join(errs...)
 }
 
@@ -66,7 +59,7 @@ func (c Config) Validate() error {
 type Client struct {
 	socket   string
 	timeout  time.Duration
-	maxReply int
+	maxReply int // the constant; tests take less
 	// slots holds one token for each connection in use.
 	slots chan struct{}
 	// buffers holds *[]byte, see buffer and recycle.
@@ -78,35 +71,12 @@ func New(config Config) (*Client, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
-	if config.Timeout == 0 {
-		config.Timeout = defaultTimeout
-	}
-	if config.MaxInFlight == 0 {
-		config.MaxInFlight = defaultMaxInFlight
-	}
-	if config.MaxReply == 0 {
-		config.MaxReply = defaultMaxReply
-	}
 	return &Client{
 		socket:   config.Socket,
-		timeout:  config.Timeout,
-		maxReply: config.MaxReply,
-		slots:    make(chan struct{}, config.MaxInFlight),
+		timeout:  cmp.Or(config.Timeout, defaultTimeout),
+		maxReply: maxReply,
+		slots:    make(chan struct{}, maxInFlight),
 	}, nil
-}
-
-// Socket returns the path of the stats socket.
-func (c *Client) Socket() string { return c.socket }
-
-// Execute runs one command and returns its answer as HAProxy printed it, without the
-// newline that ends it: "" for a blank answer. Refusals of HAProxy are not told from other
-// text here. A command with ';', a line break or "<<" is refused with ErrUnsafeName, an
-// interactive one ("prompt") ends as ErrTimeout.
-func (c *Client) Execute(ctx context.Context, command string) (string, error) {
-	if err := checkCommand(command); err != nil {
-		return "", err
-	}
-	return c.askMarked(ctx, command)
 }
 
 // ask runs one command whose answer has no empty line inside.
@@ -125,20 +95,6 @@ func (c *Client) askUpTo(ctx context.Context, command string, most int) (string,
 		return "", c.explain(command, err)
 	}
 	return answer[0], nil
-}
-
-// askMarked runs one command whose answer may have empty lines inside, with a command
-// behind it whose blank answer marks the end.
-func (c *Client) askMarked(ctx context.Context, command string) (string, error) {
-	reply, err := c.roundTrip(ctx, command+";"+endMark, maxListing)
-	if err != nil {
-		return "", err
-	}
-	answer, err := cutMarked(reply)
-	if err != nil {
-		return "", c.explain(command, err)
-	}
-	return answer, nil
 }
 
 // change runs one command whose success is a blank answer.

@@ -8,8 +8,7 @@
 // neither: its 30 s timeout and its retry are fixed and ignore the context, and any read
 // error counts as the end of the answer. So this package dials, bounds, frames and parses
 // by itself. client-native serves where it is a pure function of its arguments: the
-// validity of states and weights, the version arithmetic and the meaning of the admin mask;
-// an integration test holds our reading of a real HAProxy against client-native's.
+// validity of states and weights; an integration test holds our reading of a real HAProxy against client-native's.
 //
 // # How HAProxy ends an answer
 //
@@ -27,14 +26,13 @@
 // An error does not end the line: the commands behind it are still carried out. An answer
 // is accepted only when each of the line's answers has its closing newline and the
 // connection was closed after the last; everything else is [ErrIncomplete]. No answer that
-// this package asks for has an empty line inside, with two exceptions: "show peers" with
-// more than one peers section, and what [Client.Execute] may be given. Behind those the
-// client sends "set severity-output none", whose blank answer then marks the true end.
+// this package asks for has an empty line inside; "show peers" with more than one peers
+// section would.
 //
 // # Bounds
 //
 // A call takes at most min(context, Config.Timeout), the wait for one of
-// Config.MaxInFlight connections included. HAProxy serves ten CLI connections at once and
+// the client's two connections included. HAProxy serves ten CLI connections at once and
 // leaves the eleventh without a word ("stats maxconn" of the global section), so a hang is
 // normal weather here, and reported as [ErrTimeout].
 //

@@ -22,7 +22,7 @@ var (
 	ErrUnreachable = errors.New("cannot connect to HAProxy's stats socket")
 	// ErrMalformed says that an answer was complete and still not what its command prints.
 	ErrMalformed = errors.New("answer not understood")
-	// ErrTooLarge says that an answer exceeded Config.MaxReply.
+	// ErrTooLarge says that an answer exceeded what its command may print.
 	ErrTooLarge = errors.New("answer too large")
 	// ErrSessionNotFound says that the session has ended meanwhile.
 	ErrSessionNotFound = errors.New("session not found")

@@ -13,10 +13,6 @@ import (
 	"time"
 )
 
-// endMark is a command of every level and version that changes nothing beyond its
-// connection and answers blank.
-const endMark = "set severity-output none"
-
 // What an answer may have, in bytes: it is held in memory whole, twice for a moment, and
 // what is behind the socket may have gone mad. Those of a command that changes something,
 // or looks at one thing, are a few lines.
@@ -26,8 +22,7 @@ const (
 )
 
 // roundTrip sends one line over a fresh connection and returns everything up to the close
-// by HAProxy, whole or not: that is for splitAnswers and cutMarked to say. More than most
-// bytes are ErrTooLarge.
+// by HAProxy, whole or not: that is for splitAnswers to say. More than most bytes are ErrTooLarge.
 func (c *Client) roundTrip(ctx context.Context, line string, most int) (reply string, err error) {
 	buffer := c.buffer()
 	defer c.recycle(buffer)
@@ -154,14 +149,12 @@ func (c *Client) acquire(ctx context.Context, deadline time.Time) error {
 		return nil
 	default:
 	}
-	timer := time.NewTimer(time.Until(deadline))
-	defer timer.Stop()
 	select {
 	case c.slots <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return timeoutOf(ctx, ctx.Err())
-	case <-timer.C:
+	case <-time.After(time.Until(deadline)):
 		return outOfTime(ctx, fmt.Sprintf("all %d connections of this client wait for HAProxy", cap(c.slots)))
 	}
 }
@@ -243,15 +236,4 @@ func cutAnswer(reply string) (answer, rest string, ok bool) {
 		return "", reply, false
 	}
 	return reply[:i+1], reply[i+2:], true
-}
-
-// cutMarked returns the answer before the blank one of endMark.
-func cutMarked(reply string) (string, error) {
-	if reply == "\n\n" {
-		return "", nil
-	}
-	if !strings.HasSuffix(reply, "\n\n\n") || reply == "\n\n\n" {
-		return "", fmt.Errorf("%w: the end is missing, after %d bytes", ErrIncomplete, len(reply))
-	}
-	return reply[:len(reply)-2], nil
 }

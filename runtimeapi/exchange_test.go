@@ -21,19 +21,9 @@ import (
 // an answer, however it falls.
 func TestEveryPrefixIsIncomplete(t *testing.T) {
 	for _, r := range recordings {
-		marked := strings.HasSuffix(r.line, endMark)
-		if r.file == "peers.txt" {
-			continue // is never asked for without the mark
-		}
 		answers := make([]string, 1+strings.Count(r.line, ";"))
 		for version, reply := range recorded(t, r.file) {
-			split := func(reply string) error {
-				if marked {
-					_, err := cutMarked(reply)
-					return err
-				}
-				return splitAnswers(reply, answers)
-			}
+			split := func(reply string) error { return splitAnswers(reply, answers) }
 			if err := split(reply); err != nil {
 				t.Errorf("%s %s whole: %v", version, r.file, err)
 			}
@@ -101,7 +91,7 @@ func TestParseSnapshot(t *testing.T) {
 			t.Errorf("%s: %v", version, err)
 			continue
 		}
-		steer, ok := got.Tables["steer"].Find("1")
+		steer, ok := find(got.Tables["steer"], "1")
 		if !strings.HasPrefix(got.Info.Version, version) || len(got.Tables) != 3 || len(got.Tables["galera-nodes"].Entries) != 2 ||
 			!ok || steer.ServerID != 2 || len(got.Servers) != 7 || len(got.Stats) != 7 {
 			t.Errorf("%s: %+v", version, got)
@@ -129,8 +119,8 @@ func TestUnsafeArgumentsNeverReachTheSocket(t *testing.T) {
 	ctx := context.Background()
 	for _, bad := range []string{"", "a;b", "a b", "a\nb", "a\rb", "a<<b", "<<", `a\b`, "a\tb", "a\x00b", "a\x7fb", "naïve"} {
 		_, _, keyErr := client.TableKey(ctx, "t", bad)
-		_, tableErr := client.Table(ctx, bad)
-		_, stateErr := client.ServersState(ctx, bad+"/")
+		_, tableErr := client.table(ctx, bad)
+		_, stateErr := client.serversState(ctx, bad+"/")
 		_, snapshotErr := client.Snapshot(ctx, SnapshotQuery{Tables: []string{"t", bad}})
 		_, detailErr := client.SessionDetail(ctx, "0x1"+bad+"g")
 		for i, err := range []error{
@@ -152,11 +142,6 @@ func TestUnsafeArgumentsNeverReachTheSocket(t *testing.T) {
 			if !errors.Is(err, ErrUnsafeName) {
 				t.Errorf("%q in call %d: %v", bad, i, err)
 			}
-		}
-	}
-	for _, command := range []string{"", " ", "show info;show info", "show info\nshow info", "set x <<", "a\x00"} {
-		if _, err := client.Execute(ctx, command); !errors.Is(err, ErrUnsafeName) {
-			t.Errorf("%q: %v", command, err)
 		}
 	}
 	for _, err := range []error{
@@ -220,41 +205,17 @@ func TestHalfAnAnswer(t *testing.T) {
 	})
 	for _, n := range []int{0, 1, 17, len(reply) / 2, strings.Index(reply, "\n") + 1, len(reply) - 1} {
 		cut.Store(int64(n))
-		if info, err := client.Info(context.Background()); !errors.Is(err, ErrIncomplete) {
+		if info, err := client.info(context.Background()); !errors.Is(err, ErrIncomplete) {
 			t.Errorf("%d of %d bytes: %+v, %v", n, len(reply), info, err)
 		}
 	}
 	cut.Store(int64(len(reply)))
-	if _, err := client.Info(context.Background()); err != nil {
+	if _, err := client.info(context.Background()); err != nil {
 		t.Errorf("the whole reply: %v", err)
 	}
 	cut.Store(0)
 	if err := client.SetTable(context.Background(), "t", "1", 1); !errors.Is(err, ErrIncomplete) {
 		t.Errorf("no answer to a set: %v", err)
-	}
-}
-
-// TestCutAtAnEmptyLine cuts answers where they look whole: between two peers sections.
-func TestCutAtAnEmptyLine(t *testing.T) {
-	for version, reply := range recorded(t, "peers-marked.txt") {
-		between := strings.Index(reply, "\n\n") + 2
-		replies := make(chan string, 1)
-		client := fake(t, time.Second, func(conn net.Conn, line string) {
-			if line != "show peers;"+endMark {
-				t.Errorf("sent %q", line)
-			}
-			_, _ = io.WriteString(conn, <-replies)
-		})
-		for reply, want := range map[string]error{reply[:between]: ErrIncomplete, reply: nil} {
-			replies <- reply
-			if peers, err := client.Peers(context.Background()); !errors.Is(err, want) {
-				t.Errorf("%s: %+v, %v", version, peers, err)
-			}
-			replies <- reply
-			if answer, err := client.Execute(context.Background(), "show peers"); !errors.Is(err, want) {
-				t.Errorf("%s: %q, %v", version, answer, err)
-			}
-		}
 	}
 }
 
@@ -277,33 +238,33 @@ func TestHang(t *testing.T) {
 		}
 	}
 	began := time.Now()
-	_, err := half.Info(context.Background())
+	_, err := half.info(context.Background())
 	within("own timeout", err, began, ErrTimeout)
 	if errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("no deadline of a context was exceeded: %v", err)
 	}
 
-	slow, err := New(Config{Socket: half.Socket(), Timeout: time.Hour})
+	slow, err := New(Config{Socket: half.socket, Timeout: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	began = time.Now()
-	_, err = slow.Info(ctx)
+	_, err = slow.info(ctx)
 	within("deadline of the context", err, began, ErrTimeout, context.DeadlineExceeded)
 
 	ctx, cancel = context.WithCancel(context.Background())
 	defer context.AfterFunc(ctx, func() {})()
 	time.AfterFunc(20*time.Millisecond, cancel)
 	began = time.Now()
-	_, err = slow.Info(ctx)
+	_, err = slow.info(ctx)
 	within("cancellation", err, began, context.Canceled)
 	if errors.Is(err, ErrTimeout) {
 		t.Errorf("a cancelled call is no timeout: %v", err)
 	}
 	began = time.Now()
-	_, err = slow.Info(ctx)
+	_, err = slow.info(ctx)
 	within("cancelled before", err, began, context.Canceled)
 }
 
@@ -348,17 +309,17 @@ func TestUnreachable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = client.Info(context.Background())
+	_, err = client.info(context.Background())
 	if !errors.Is(err, ErrUnreachable) || !errors.Is(err, fs.ErrNotExist) || strings.Contains(err.Error(), "\n") {
 		t.Errorf("no socket: %v", err)
 	}
-	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: client.Socket()})
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: client.socket})
 	if err != nil {
 		t.Fatal(err)
 	}
 	listener.SetUnlinkOnClose(false)
 	listener.Close()
-	if _, err = client.Info(context.Background()); !errors.Is(err, ErrUnreachable) {
+	if _, err = client.info(context.Background()); !errors.Is(err, ErrUnreachable) {
 		t.Errorf("nobody listens: %v", err)
 	}
 }
@@ -366,14 +327,14 @@ func TestUnreachable(t *testing.T) {
 func TestTooLarge(t *testing.T) {
 	const size = 3 << 20
 	client := fake(t, 5*time.Second, func(conn net.Conn, _ string) {
-		_, _ = io.WriteString(conn, strings.Repeat("x", size-3)+"\n\n\n")
+		_, _ = io.WriteString(conn, strings.Repeat("x", size-2)+"\n\n")
 	})
-	answer, err := client.Execute(context.Background(), "show errors")
-	if err != nil || len(answer) != size-2 {
+	answer, err := client.ask(context.Background(), "show errors")
+	if err != nil || len(answer) != size-1 {
 		t.Errorf("%d bytes, %v", len(answer), err)
 	}
 	client.maxReply = size - 1
-	if _, err := client.Execute(context.Background(), "show errors"); !errors.Is(err, ErrTooLarge) {
+	if _, err := client.ask(context.Background(), "show errors"); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -28,7 +28,7 @@ func everyCall(c *Client) map[string]struct {
 			return err
 		}, listing},
 		"tables":   {func(ctx context.Context) error { _, err := c.Tables(ctx); return err }, listing},
-		"table":    {func(ctx context.Context) error { _, err := c.Table(ctx, "t"); return err }, listing},
+		"table":    {func(ctx context.Context) error { _, err := c.table(ctx, "t"); return err }, listing},
 		"sessions": {func(ctx context.Context) error { _, err := c.Sessions(ctx); return err }, 64 << 20},
 		"details":  {func(ctx context.Context) error { _, err := c.SessionDetails(ctx, "", ""); return err }, 64 << 20},
 		"detail":   {func(ctx context.Context) error { _, err := c.SessionDetail(ctx, "0x1"); return err }, short},

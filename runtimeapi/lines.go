@@ -112,3 +112,22 @@ func parseAge(text string) (time.Duration, bool) {
 	}
 	return sum, start == len(text) && start > 0
 }
+
+// column reads one value of a listing into what is made of its line; nil is one that is
+// not read.
+type column[T any] func(to *T, value string) error
+
+func textColumn[T any](field func(*T) *string) column[T] {
+	return func(to *T, value string) error {
+		*field(to) = value
+		return nil
+	}
+}
+
+func numberColumn[T any, N ~int | ~int64](field func(*T) *N) column[T] {
+	return func(to *T, value string) error {
+		n, err := strconv.ParseInt(value, 10, 64)
+		*field(to) = N(n)
+		return err
+	}
+}

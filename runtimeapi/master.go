@@ -16,8 +16,6 @@ import (
 type Master struct {
 	// Socket is the path of its unix socket.
 	Socket string
-	// Timeout bounds one question; 0 means 5 s.
-	Timeout time.Duration
 }
 
 // Worker is the process that takes new connections, as `show proc` shows it.
@@ -144,11 +142,7 @@ func firstAlert(answer string) string {
 }
 
 func (m Master) ask(ctx context.Context, command string) (string, error) {
-	timeout := m.Timeout
-	if timeout == 0 {
-		timeout = 5 * time.Second
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", m.Socket)

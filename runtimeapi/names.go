@@ -61,18 +61,3 @@ func checkSessionID(id string) error {
 	}
 	return nil
 }
-
-// checkCommand refuses a line that HAProxy would read as several commands, as a payload or
-// as nothing.
-func checkCommand(command string) error {
-	if strings.TrimSpace(command) == "" {
-		return fmt.Errorf("runtimeapi: empty command: %w", ErrUnsafeName)
-	}
-	if i := strings.IndexAny(command, ";\n\r\x00"); i >= 0 {
-		return fmt.Errorf("runtimeapi: command %q has the character %q: %w", command, command[i], ErrUnsafeName)
-	}
-	if strings.Contains(command, "<<") {
-		return fmt.Errorf("runtimeapi: command %q has \"<<\": %w", command, ErrUnsafeName)
-	}
-	return nil
-}

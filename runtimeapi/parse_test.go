@@ -4,7 +4,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -34,13 +33,12 @@ func TestParseInfo(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if info.Name != "HAProxy" || !strings.HasPrefix(info.Version, version+".") || info.Pid < 2 ||
-				info.Uptime < 0 || info.Node != "px0" || info.CurrConns != 1 || info.Stopping {
+			if !strings.HasPrefix(info.Version, version+".") || info.Pid < 2 || info.Uptime < 0 {
 				t.Errorf("got %+v", info)
 			}
 			for field, want := range map[string]string{
 				"Nbthread": "2", "description": `"a test, of things"`, "Unstoppable Jobs": "0",
-				"Process_num": "1", "Listeners": "7",
+				"Process_num": "1", "Listeners": "7", "Name": "HAProxy", "node": "px0", "CurrConns": "1", "Stopping": "0",
 			} {
 				if got, ok := info.Field(field); !ok || got != want {
 					t.Errorf("%s = %q, %v, want %q", field, got, ok, want)
@@ -49,29 +47,7 @@ func TestParseInfo(t *testing.T) {
 			if got, ok := info.Field("List"); ok {
 				t.Errorf("a part of a name is a field: %q", got)
 			}
-			major, minor := uint64(version[0]-'0'), uint64(version[2]-'0')
-			for _, c := range []struct {
-				major, minor uint64
-				want         bool
-			}{
-				{major, minor, true}, {major, minor + 1, false}, {major - 1, 99, true}, {major + 1, 0, false}, {2, 2, true},
-			} {
-				if got, err := info.AtLeast(c.major, c.minor); err != nil || got != c.want {
-					t.Errorf("AtLeast(%d, %d) = %v, %v", c.major, c.minor, got, err)
-				}
-			}
 		})
-	}
-}
-
-func TestDevelopmentVersions(t *testing.T) {
-	info := Info{Version: "3.5-dev3-6f3c2a-12"}
-	if ok, err := info.AtLeast(3, 5); err != nil || !ok {
-		t.Errorf("3.5-dev3 at least 3.5: %v, %v", ok, err)
-	}
-	info.Version = "unknown"
-	if _, err := info.AtLeast(3, 5); !errors.Is(err, ErrMalformed) {
-		t.Errorf("no version: %v", err)
 	}
 }
 
@@ -109,10 +85,10 @@ func TestParseTable(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
 		}
-		if entry, ok := got.Find("2"); !ok || entry.ServerID != 3 {
+		if entry, ok := find(got, "2"); !ok || entry.ServerID != 3 {
 			t.Errorf("Find(2) = %+v, %v", entry, ok)
 		}
-		if _, ok := got.Find("3"); ok {
+		if _, ok := find(got, "3"); ok {
 			t.Error("found a key that is not there")
 		}
 	})
@@ -127,15 +103,7 @@ func TestParseTable(t *testing.T) {
 		if err != nil || len(got.Entries) != 1 {
 			t.Fatalf("got %+v, %v", got, err)
 		}
-		entry := got.Entries[0]
-		if entry.Exp < 9*time.Minute || entry.Exp > 10*time.Minute {
-			t.Errorf("expires in %v", entry.Exp)
-		}
-		entry.Exp = 0
-		want := Entry{Key: `a b`, ServerID: 1, Fields: map[string]string{
-			"gpt0": "0", "gpc0": "0", "conn_cnt": "0", "conn_rate(10000)": "0",
-		}}
-		if diff := cmp.Diff(want, entry); diff != "" {
+		if diff := cmp.Diff(Entry{Key: `a b`, ServerID: 1}, got.Entries[0]); diff != "" {
 			t.Error(diff)
 		}
 	})
@@ -165,23 +133,21 @@ func TestParseServersState(t *testing.T) {
 			if got[i].Port < 1024 || got[i].Name == "d1" && got[i].Port != 3306 {
 				t.Errorf("port of %s is %d", got[i].Name, got[i].Port)
 			}
-			// These depend on the moment.
-			got[i].Port, got[i].SinceLastChange, got[i].CheckStatus, got[i].CheckResult, got[i].CheckHealth, got[i].CheckState = 0, 0, 0, 0, 0, 0
+			got[i].Port = 0 // it depends on the moment
 		}
-		server := func(backendID int, backend string, id int, name string, forced bool, op OpState, admin AdminState) ServerState {
-			return ServerState{BackendID: backendID, Backend: backend, ID: id, Name: name, ForcedID: forced,
-				Addr: "127.0.0.1", OpState: op, Admin: admin, UserWeight: 1, InitialWeight: 1}
+		server := func(backend string, id int, name string, op OpState, admin AdminState) ServerState {
+			return ServerState{Backend: backend, ID: id, Name: name, Addr: "127.0.0.1", OpState: op, Admin: admin, UserWeight: 1}
 		}
-		unresolved := server(7, "follow", 2, "d1", false, OpStopped, AdminDNSMaint)
-		unresolved.Addr, unresolved.FQDN = "", "nosuch.invalid"
+		unresolved := server("follow", 2, "d1", OpStopped, AdminDNSMaint)
+		unresolved.Addr = ""
 		want := []ServerState{
-			server(3, "galera-nodes", 1, "pxc-0", true, OpRunning, 0),
-			server(3, "galera-nodes", 2, "pxc-1", true, OpRunning, AdminForcedDrain),
-			server(3, "galera-nodes", 3, "pxc-2", true, OpStopped, AdminForcedMaint|AdminConfigMaint),
-			server(5, "strings", 1, "s1", true, OpRunning, 0),
-			server(7, "follow", 1, "t1", false, OpRunning, AdminInheritedDrain),
+			server("galera-nodes", 1, "pxc-0", OpRunning, 0),
+			server("galera-nodes", 2, "pxc-1", OpRunning, AdminForcedDrain),
+			server("galera-nodes", 3, "pxc-2", OpStopped, AdminForcedMaint|AdminConfigMaint),
+			server("strings", 1, "s1", OpRunning, 0),
+			server("follow", 1, "t1", OpRunning, AdminInheritedDrain),
 			unresolved,
-			server(8, "beacon", 1, "local", false, OpStopped, 0),
+			server("beacon", 1, "local", OpStopped, 0),
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
@@ -189,19 +155,10 @@ func TestParseServersState(t *testing.T) {
 		sticks, modes := "", ""
 		for _, s := range got {
 			sticks += map[bool]string{true: "y", false: "n"}[s.Sticks()]
-			modes += " " + s.Admin.String()
+			modes += " " + mode(s.Admin)
 		}
 		if sticks != "yynyynn" || modes != " ready drain maint ready drain maint ready" {
 			t.Errorf("sticks %s, modes%s", sticks, modes)
-		}
-	})
-	eachVersion(t, "servers-state.txt", func(t *testing.T, answer string) {
-		got, _ := parseServersState(serversCommand, answer)
-		if pxc0 := got[0]; !pxc0.Checked() || pxc0.CheckResult != 3 || pxc0.CheckHealth != 4 || pxc0.CheckStatus != 6 {
-			t.Errorf("check of a healthy server: %+v", pxc0)
-		}
-		if got[3].Checked() {
-			t.Error("a server without a check is checked")
 		}
 	})
 	eachVersion(t, "servers-state-none.txt", func(t *testing.T, answer string) {
@@ -227,7 +184,7 @@ func TestAdminStates(t *testing.T) {
 		{AdminForcedDrain | AdminForcedMaint, "maint", true, true},
 		{AdminFQDNChanged, "ready", false, false},
 	} {
-		if got := c.state; got.String() != c.text || got.Maint() != c.maint || got.Drain() != c.drain {
+		if got := c.state; mode(got) != c.text || got.Maint() != c.maint || got.Drain() != c.drain {
 			t.Errorf("%#x is %v, maint %v, drain %v", int(got), got, got.Maint(), got.Drain())
 		}
 	}
@@ -241,29 +198,27 @@ func TestParseStats(t *testing.T) {
 		}
 		var rows []string
 		for _, s := range got {
-			rows = append(rows, s.Backend+"/"+s.Server+" "+s.Status)
+			rows = append(rows, s.Backend+"/"+s.Server)
 		}
-		want := "galera-nodes/pxc-0 UP, galera-nodes/pxc-1 DRAIN, galera-nodes/pxc-2 MAINT, strings/s1 no check, " +
-			"follow/t1 DRAIN, follow/d1 MAINT (resolution), beacon/local DOWN"
+		want := "galera-nodes/pxc-0, galera-nodes/pxc-1, galera-nodes/pxc-2, strings/s1, follow/t1, follow/d1, beacon/local"
 		if got := strings.Join(rows, ", "); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
 		pxc0, pxc1, beacon := got[0], got[1], got[6]
-		if pxc0.CurrentSessions != 1 || pxc0.TotalSessions != 1 || pxc0.ID != 1 || pxc0.BackendID != 3 || pxc0.Weight != 1 ||
-			pxc0.Backup || pxc0.CheckStatus != "L4OK" || pxc0.Queue != 0 || !strings.HasPrefix(pxc0.Addr, "127.0.0.1:") {
+		if pxc0.CurrentSessions != 1 || pxc0.TotalSessions != 1 || pxc0.CheckStatus != "L4OK" || pxc0.Queue != 0 {
 			t.Errorf("pxc-0: %+v", pxc0)
 		}
-		if pxc1.CurrentSessions != 0 || !pxc1.Backup || pxc1.ID != 2 {
+		if pxc1.CurrentSessions != 0 {
 			t.Errorf("pxc-1: %+v", pxc1)
 		}
-		if beacon.CheckDowns != 1 || beacon.CheckStatus != "L4CON" || !strings.Contains(beacon.LastCheck, "refused") {
+		if beacon.CheckDowns != 1 || beacon.CheckStatus != "L4CON" {
 			t.Errorf("beacon: %+v", beacon)
 		}
 	})
 }
 
 func TestStatsQuoting(t *testing.T) {
-	const header = "# pxname,svname,type,status,scur,last_chk,\n"
+	const header = "# pxname,svname,type,status,scur,check_status,\n"
 	got, err := parseStats(statsCommand, header+
 		`a,s1,2,DOWN,0,"said ""no, never"""`+",\n"+
 		"a,s2,2,DOWN,0,\"two\n\nlines\",\n"+
@@ -272,7 +227,7 @@ func TestStatsQuoting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(got) != 3 || got[0].LastCheck != `said "no, never"` || got[1].LastCheck != "two\n\nlines" || got[2].CurrentSessions != 4 {
+	if len(got) != 3 || got[0].CheckStatus != `said "no, never"` || got[1].CheckStatus != "two\n\nlines" || got[2].CurrentSessions != 4 {
 		t.Errorf("got %+v", got)
 	}
 	for _, bad := range []string{

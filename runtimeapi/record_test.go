@@ -28,8 +28,6 @@ var recordings = []struct{ file, socket, line string }{
 	{"sess-detail.txt", "admin.sock", "show sess SESSION"},
 	{"sess-all.txt", "admin.sock", "show sess all"},
 	{"sess-gone.txt", "admin.sock", "show sess 0x1"},
-	{"peers.txt", "admin.sock", "show peers"},
-	{"peers-marked.txt", "admin.sock", "show peers;" + endMark},
 	{"set-ok.txt", "admin.sock", "set table galera-nodes key 2 data.server_id 3"},
 	{"set-denied.txt", "user.sock", "set table galera-nodes key 2 data.server_id 3"},
 	{"set-severity.txt", "severe.sock", "set table nope key 2 data.server_id 3"},
@@ -96,13 +94,13 @@ func settled(t *testing.T, binary string) (*process, *Client) {
 	client := p.client(t, "admin.sock")
 	// A server counts as up until its first check is done.
 	eventually(t, func() (bool, string) {
-		servers, err := client.ServersState(ctx, "")
+		look, err := client.Snapshot(ctx, SnapshotQuery{Servers: true, Stats: true})
 		if err != nil {
 			return false, err.Error()
 		}
 		rising, falling := false, false
-		for _, server := range servers {
-			rising = rising || server.Name == "pxc-1" && server.CheckHealth == 4
+		for i, server := range look.Servers {
+			rising = rising || server.Name == "pxc-1" && look.Stats[i].CheckHealth == 4
 			falling = falling || server.Name == "local" && server.OpState == OpStopped
 		}
 		return rising && falling, "the checks' results"
@@ -121,16 +119,12 @@ func settled(t *testing.T, binary string) (*process, *Client) {
 		t.Fatal(err)
 	}
 	eventually(t, func() (bool, string) {
-		peers, err := client.Peers(ctx)
+		peers, err := rawExchange(p.admin(), "show peers")
 		if err != nil {
 			return false, err.Error()
 		}
-		for _, peer := range peers {
-			if peer.Name == "px1" {
-				return peer.Established() && len(peer.Tables) == 1 && peer.Tables[0].LastPushed == 2, peer.LastStatus
-			}
-		}
-		return false, "no px1"
+		_, px1, _ := strings.Cut(peers, "id=px1(")
+		return strings.Contains(px1, "last_status=ESTA") && strings.Contains(px1, "last_pushed=2"), px1
 	})
 	return p, client
 }

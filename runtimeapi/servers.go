@@ -1,12 +1,8 @@
 package runtimeapi
 
 import (
-	"context"
 	"strconv"
 	"strings"
-	"time"
-
-	"github.com/haproxytech/client-native/v5/misc"
 )
 
 const serversCommand = "show servers state"
@@ -22,21 +18,6 @@ const (
 	OpRunning  OpState = 2
 	OpStopping OpState = 3 // up, but no new connections except sticky ones
 )
-
-// String returns the state in HAProxy's words.
-func (s OpState) String() string {
-	switch s {
-	case OpStopped:
-		return "stopped"
-	case OpStarting:
-		return "starting"
-	case OpRunning:
-		return "running"
-	case OpStopping:
-		return "stopping"
-	}
-	return "op state " + strconv.Itoa(int(s))
-}
 
 // AdminState is the mask of administrative states (enum srv_admin in
 // include/haproxy/server-t.h). management.txt gives its values in hexadecimal, HAProxy
@@ -64,128 +45,38 @@ func (s AdminState) Drain() bool {
 	return s&(AdminForcedDrain|AdminInheritedDrain) != 0
 }
 
-// String returns "maint", "drain" or "ready", by client-native's reading of the mask.
-func (s AdminState) String() string {
-	state, err := misc.GetServerAdminState(strconv.FormatUint(uint64(s), 16))
-	if err != nil {
-		return "admin state " + strconv.Itoa(int(s))
-	}
-	return state
-}
-
 // ServerState is one server as "show servers state" knows it (management.txt, section 9.3).
 type ServerState struct {
-	BackendID int
-	Backend   string
-	// ID is what a stick-table's server_id means; ForcedID says that the configuration
-	// gives it ("id N"), so that it is the same on every proxy.
-	ID       int
-	ForcedID bool
-	Name     string
+	Backend string
+	// ID is what a stick-table's server_id means.
+	ID   int
+	Name string
 	// Addr is the address without the port, "" while it does not resolve.
-	Addr string
-	Port int
-	// FQDN is the configured name, "" if the configuration has an address.
-	FQDN    string
+	Addr    string
+	Port    int
 	OpState OpState
 	Admin   AdminState
-	// UserWeight is the weight in force, InitialWeight the configured one.
-	UserWeight, InitialWeight int
-	// SinceLastChange is the time since the last change of state, in whole seconds.
-	SinceLastChange time.Duration
-	// CheckStatus is the number of the last check's status (enum healthcheck_status in
-	// include/haproxy/check-t.h), CheckResult 0 unknown, 1 neutral, 2 failed, 3 passed,
-	// 4 conditionally passed; CheckHealth runs from 0 to rise+fall-1.
-	CheckStatus, CheckResult, CheckHealth int
-	// CheckState is a mask: 1 a check is in progress, 2 configured, 4 enabled, 8 paused.
-	CheckState int
+	// UserWeight is the weight in force.
+	UserWeight int
 }
 
 // Sticks reports whether a connection that a stick-table sends here would go here: HAProxy
 // asks only that the server is not stopped; drain, weight 0 and backup do not matter.
 func (s ServerState) Sticks() bool { return s.OpState != OpStopped }
 
-// Checked reports whether the server has a health check that is switched on.
-func (s ServerState) Checked() bool { return s.CheckState&(2|4) == 2|4 }
-
-// ServersState returns the servers of one backend, or of all with backend "".
-func (c *Client) ServersState(ctx context.Context, backend string) ([]ServerState, error) {
-	command := serversCommand
-	if backend != "" {
-		if err := checkName("backend", backend); err != nil {
-			return nil, err
-		}
-		command += " " + backend
-	}
-	answer, err := c.ask(ctx, command)
-	if err != nil {
-		return nil, err
-	}
-	return parseServersState(command, answer)
-}
-
-// serverColumn is a column of "show servers state" that is read.
-type serverColumn uint8
-
-const (
-	serverIgnored serverColumn = iota
-	serverBackendID
-	serverBackend
-	serverID
-	serverName
-	serverAddr
-	serverOp
-	serverAdmin
-	serverUserWeight
-	serverInitialWeight
-	serverSince
-	serverCheckStatus
-	serverCheckResult
-	serverCheckHealth
-	serverCheckState
-	serverForcedID
-	serverFQDN
-	serverPort
-)
-
-func serverColumnOf(name string) serverColumn {
-	switch name {
-	case "be_id":
-		return serverBackendID
-	case "be_name":
-		return serverBackend
-	case "srv_id":
-		return serverID
-	case "srv_name":
-		return serverName
-	case "srv_addr":
-		return serverAddr
-	case "srv_op_state":
-		return serverOp
-	case "srv_admin_state":
-		return serverAdmin
-	case "srv_uweight":
-		return serverUserWeight
-	case "srv_iweight":
-		return serverInitialWeight
-	case "srv_time_since_last_change":
-		return serverSince
-	case "srv_check_status":
-		return serverCheckStatus
-	case "srv_check_result":
-		return serverCheckResult
-	case "srv_check_health":
-		return serverCheckHealth
-	case "srv_check_state":
-		return serverCheckState
-	case "srv_f_forced_id":
-		return serverForcedID
-	case "srv_fqdn":
-		return serverFQDN
-	case "srv_port":
-		return serverPort
-	}
-	return serverIgnored
+// serverColumns are the columns of "show servers state" that are read.
+var serverColumns = map[string]column[ServerState]{
+	"be_name":  textColumn(func(s *ServerState) *string { return &s.Backend }),
+	"srv_id":   numberColumn(func(s *ServerState) *int { return &s.ID }),
+	"srv_name": textColumn(func(s *ServerState) *string { return &s.Name }),
+	"srv_addr": func(s *ServerState, value string) error {
+		s.Addr = someName(value)
+		return nil
+	},
+	"srv_op_state":    numberColumn(func(s *ServerState) *OpState { return &s.OpState }),
+	"srv_admin_state": numberColumn(func(s *ServerState) *AdminState { return &s.Admin }),
+	"srv_uweight":     numberColumn(func(s *ServerState) *int { return &s.UserWeight }),
+	"srv_port":        numberColumn(func(s *ServerState) *int { return &s.Port }),
 }
 
 func parseServersState(command, answer string) ([]ServerState, error) {
@@ -197,15 +88,13 @@ func parseServersState(command, answer string) ([]ServerState, error) {
 	}
 	_, rest := cutLine(answer)
 	header, rest := cutLine(rest)
-	var names [40]serverColumn
-	columns := names[:0]
+	var room [40]column[ServerState]
+	columns := room[:0]
 	required := 0
-	for words := strings.TrimPrefix(header, "# "); words != ""; {
-		var name string
-		name, words = cutWord(words)
-		column := serverColumnOf(name)
-		columns = append(columns, column)
-		if column == serverBackend || column == serverID || column == serverName || column == serverOp || column == serverAdmin {
+	for name := range strings.FieldsSeq(strings.TrimPrefix(header, "# ")) {
+		columns = append(columns, serverColumns[name])
+		switch name {
+		case "be_name", "srv_id", "srv_name", "srv_op_state", "srv_admin_state":
 			required++
 		}
 	}
@@ -216,81 +105,31 @@ func parseServersState(command, answer string) ([]ServerState, error) {
 	for rest != "" {
 		var line string
 		line, rest = cutLine(rest)
-		server, err := parseServer(command, line, columns)
-		if err != nil {
+		servers = append(servers, ServerState{})
+		if err := parseServer(command, line, columns, &servers[len(servers)-1]); err != nil {
 			return nil, err
 		}
-		servers = append(servers, server)
 	}
 	return servers, nil
 }
 
-func parseServer(command, line string, columns []serverColumn) (ServerState, error) {
-	var server ServerState
+func parseServer(command, line string, columns []column[ServerState], server *ServerState) error {
 	rest := line
 	for i, column := range columns {
 		if rest == "" {
-			return ServerState{}, malformed(command, strconv.Itoa(i)+" columns of "+strconv.Itoa(len(columns)), line)
+			return malformed(command, strconv.Itoa(i)+" columns of "+strconv.Itoa(len(columns)), line)
 		}
 		var word string
 		word, rest = cutWord(rest)
-		if err := server.set(column, word); err != nil {
-			return ServerState{}, malformed(command, "no number "+strconv.Quote(word), line)
+		if column == nil {
+			continue
+		}
+		if err := column(server, word); err != nil {
+			return malformed(command, "no number "+strconv.Quote(word), line)
 		}
 	}
 	if rest != "" || server.Backend == "" || server.Name == "" {
-		return ServerState{}, malformed(command, "more columns than names, or no name", line)
+		return malformed(command, "more columns than names, or no name", line)
 	}
-	return server, nil
-}
-
-func (s *ServerState) set(column serverColumn, word string) error {
-	var err error
-	switch column {
-	case serverBackend:
-		s.Backend = word
-	case serverName:
-		s.Name = word
-	case serverAddr:
-		s.Addr = someName(word)
-	case serverFQDN:
-		s.FQDN = someName(word)
-	case serverForcedID:
-		s.ForcedID = word != "0"
-	case serverSince:
-		s.SinceLastChange, err = parseSeconds(word)
-	case serverIgnored:
-	default:
-		var n int
-		n, err = strconv.Atoi(word)
-		s.setNumber(column, n)
-	}
-	return err
-}
-
-func (s *ServerState) setNumber(column serverColumn, n int) {
-	switch column {
-	case serverBackendID:
-		s.BackendID = n
-	case serverID:
-		s.ID = n
-	case serverOp:
-		s.OpState = OpState(n)
-	case serverAdmin:
-		s.Admin = AdminState(n)
-	case serverUserWeight:
-		s.UserWeight = n
-	case serverInitialWeight:
-		s.InitialWeight = n
-	case serverCheckStatus:
-		s.CheckStatus = n
-	case serverCheckResult:
-		s.CheckResult = n
-	case serverCheckHealth:
-		s.CheckHealth = n
-	case serverCheckState:
-		s.CheckState = n
-	case serverPort:
-		s.Port = n
-	}
+	return nil
 }

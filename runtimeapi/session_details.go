@@ -94,7 +94,7 @@ func (d *details) add(line []byte) error {
 	line = bytes.TrimLeft(line, " ")
 	name, _, _ := bytes.Cut(line, []byte("="))
 	switch string(name) {
-	case "frontend", "backend", "server", "task", "req", "res", "scf", "scb":
+	case "backend", "server", "task", "req", "res", "scf", "scb":
 		return d.current.add(detailsCommand, string(line))
 	}
 	if bytes.HasPrefix(line, []byte("***")) {

@@ -24,9 +24,9 @@ func TestParseSessionDetails(t *testing.T) {
 			continue
 		}
 		s := d.found[0]
-		if s.Frontend != "galera-in" || s.Backend != "galera-nodes" || s.Server != "pxc-0" || s.Proto != "tcpv4" || s.Age < 0 || s.Age > time.Minute ||
-			!strings.HasPrefix(s.Source, "127.0.0.1:") || !strings.HasPrefix(s.LocalAddr, "127.0.0.1:") || !strings.HasPrefix(s.ServerAddr, "127.0.0.1:") ||
-			s.LocalAddr == s.ServerAddr || s.LocalAddr == s.Source || s.Traffic == "" {
+		if s.Backend != "galera-nodes" || s.Server != "pxc-0" || s.Age < 0 || s.Age > time.Minute ||
+			!strings.HasPrefix(s.Source, "127.0.0.1:") || !strings.HasPrefix(s.LocalAddr, "127.0.0.1:") ||
+			s.LocalAddr == s.Source || s.Traffic == "" {
 			t.Errorf("%s: %+v", version, s)
 		}
 		// Each session is read as it is alone.

@@ -22,22 +22,18 @@ type Session struct {
 	// ID is what SessionDetail and ShutdownSession take. It is a pointer: it may mean
 	// another session later, so look again before acting on an old one.
 	ID string
-	// Proto is tcpv4, tcpv6 or unix_stream; "" for a session of HAProxy's own, as of the
-	// peers protocol.
-	Proto string
 	// Source is the client's address and port, "" if there is no client.
 	Source string
-	// Frontend, Backend and Server are "" where there is none. The frontend of a CLI
-	// connection is "GLOBAL". A session that waits in a server's queue has that server in
-	// Sessions, and none in SessionDetail and SessionDetails (run on 2.6 to 3.4).
-	Frontend, Backend, Server string
+	// Backend and Server are "" where there is none. A session that waits in a server's
+	// queue has that server in Sessions, and none in SessionDetail and SessionDetails (run
+	// on 2.6 to 3.4).
+	Backend, Server string
 	// Age is the time since the session began, in whole seconds.
 	Age time.Duration
 	// LocalAddr is the session's own address and port towards the server, the HOST of
-	// the database's process list; ServerAddr the server's. Both are filled by
-	// SessionDetail and SessionDetails only, and "" while no connection to the server
-	// stands.
-	LocalAddr, ServerAddr string
+	// the database's process list. It is filled by SessionDetail and SessionDetails only,
+	// and "" while no connection to the server stands.
+	LocalAddr string
 	// Traffic tells whether anything has passed between two looks: it is another text
 	// then. It is made of the bytes of both directions, which versions write in different
 	// places ("total=" of req and res up to 3.2, "in=" and "out=" of scf and scb in 3.4;
@@ -117,12 +113,8 @@ func parseSession(command, line string) (Session, error) {
 		word, rest, _ = strings.Cut(rest, " ")
 		name, value, _ := strings.Cut(word, "=")
 		switch name {
-		case "proto":
-			session.Proto = someName(value)
 		case "src":
 			session.Source = value
-		case "fe":
-			session.Frontend = someName(value)
 		case "be":
 			session.Backend = someName(value)
 		case "srv":
@@ -182,7 +174,7 @@ func (d *detail) begin(command, line string) error {
 	if !ok || checkSessionID(id) != nil {
 		return malformed(command, "no session", line)
 	}
-	*d = detail{session: Session{ID: id, Age: -1, Proto: someName(valueOf(head, "proto=")), Source: valueOf(head, "source=")}}
+	*d = detail{session: Session{ID: id, Age: -1, Source: valueOf(head, "source=")}}
 	return nil
 }
 
@@ -191,15 +183,12 @@ func (d *detail) add(command, line string) error {
 	name, value, _ := strings.Cut(strings.TrimLeft(line, " "), "=")
 	word, _, _ := strings.Cut(value, " ")
 	switch name {
-	case "frontend":
-		d.session.Frontend = someName(word)
 	case "backend":
 		d.backend = true
 		d.session.Backend = someName(word)
 		d.session.LocalAddr = valueOf(value, "addr=")
 	case "server":
 		d.session.Server = someName(word)
-		d.session.ServerAddr = valueOf(value, "addr=")
 	case "task":
 		age, ok := parseAge(strings.TrimSuffix(valueOf(value, "age="), ")"))
 		if !ok {

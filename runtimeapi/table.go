@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 )
 
 const tablesCommand = "show table"
@@ -26,36 +25,18 @@ type Table struct {
 	Entries []Entry
 }
 
-// Find returns the entry of a key.
-func (t Table) Find(key string) (Entry, bool) {
-	for _, entry := range t.Entries {
-		if entry.Key == key {
-			return entry, true
-		}
-	}
-	return Entry{}, false
-}
-
 // Entry is one entry of a stick-table. HAProxy's pointer before it is not kept: it means
 // another entry as soon as this one is gone.
 type Entry struct {
 	// Key is the key itself: HAProxy's escapes of '=', '\', blanks and control characters
 	// in strings are undone. Binary keys are in hexadecimal digits.
 	Key string
-	// Use counts the references held at this moment, by streams and peers.
-	Use int
-	// Exp is the time until the entry expires, 0 in a table without expiry.
-	Exp time.Duration
-	// Shard is 0 without the peers keyword "shards", and before HAProxy 2.7.
-	Shard int
 	// ServerID is the id of the server, 0 for none. It counts only where ServerKey is
 	// empty or names no server of the backend.
 	ServerID int
 	// ServerKey is the name of the server; "" for none, as in an entry made by "set
 	// table". HAProxy before 2.4 calls it server_name.
 	ServerKey string
-	// Fields holds all other data by their names, as "conn_cnt"; nil if there are none.
-	Fields map[string]string
 }
 
 // Tables lists the stick-tables, without their entries.
@@ -65,20 +46,6 @@ func (c *Client) Tables(ctx context.Context) ([]TableHeader, error) {
 		return nil, err
 	}
 	return parseTables(tablesCommand, answer)
-}
-
-// Table returns one stick-table with all its entries. A table that does not exist is a
-// *CommandError, and so is one whose entries the socket's level hides.
-func (c *Client) Table(ctx context.Context, table string) (Table, error) {
-	if err := checkTable(table); err != nil {
-		return Table{}, err
-	}
-	command := tablesCommand + " " + table
-	answer, err := c.ask(ctx, command)
-	if err != nil {
-		return Table{}, err
-	}
-	return parseTable(command, answer)
 }
 
 // TableKey returns the entry of one key, false if there is none.
@@ -216,23 +183,10 @@ func parseEntry(command, line string) (Entry, error) {
 			if !ok {
 				return Entry{}, malformed(command, "unknown escape in "+word, line)
 			}
-		case "use":
-			entry.Use, err = strconv.Atoi(value)
-		case "exp":
-			var milliseconds int64
-			milliseconds, err = strconv.ParseInt(value, 10, 32)
-			entry.Exp = time.Duration(milliseconds) * time.Millisecond
-		case "shard":
-			entry.Shard, err = strconv.Atoi(value)
 		case "server_id":
 			entry.ServerID, err = strconv.Atoi(value)
 		case "server_key", "server_name":
 			entry.ServerKey = someName(value)
-		default:
-			if entry.Fields == nil {
-				entry.Fields = make(map[string]string)
-			}
-			entry.Fields[name] = value
 		}
 		if err != nil {
 			return Entry{}, malformed(command, "no number in "+word, line)

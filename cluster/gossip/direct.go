@@ -110,13 +110,8 @@ func (g *Gossip) favour() {
 	if g.sockets == nil {
 		return
 	}
-	var all []*memberState
 	g.mu.Lock()
-	for _, m := range g.members {
-		if !m.Self {
-			all = append(all, m)
-		}
-	}
+	all := g.others()
 	g.mu.Unlock()
 	slices.SortFunc(all, func(a, b *memberState) int {
 		if a.Voter != b.Voter {

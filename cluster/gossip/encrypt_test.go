@@ -20,6 +20,8 @@ import (
 	"github.com/hashicorp/memberlist"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
 )
 
 func TestClosedByDefault(t *testing.T) {
@@ -250,9 +252,9 @@ func (w *world) startOld(name, bind, file string, join ...string) *member {
 			m.mu.Lock()
 			m.got = append(m.got, msg)
 			m.mu.Unlock()
-			nudge(w.wake)
+			nudge.Send(w.wake)
 		},
-		Changed: func() { nudge(w.wake) }, Status: func() Status { return Status{Voter: true} },
+		Changed: func() { nudge.Send(w.wake) }, Status: func() Status { return Status{Voter: true} },
 	})
 	if err != nil {
 		w.t.Fatal(err)

@@ -136,12 +136,6 @@ func New(cfg Config) (*Gossip, error) {
 	return g, nil
 }
 
-// Process returns this process's unique name.
-func (g *Gossip) Process() string { return g.process }
-
-// Ready is closed once the sockets are open.
-func (g *Gossip) Ready() <-chan struct{} { return g.ready }
-
 // Settled is closed once no other live process is known to have this one's name.
 func (g *Gossip) Settled() <-chan struct{} { return g.settled }
 

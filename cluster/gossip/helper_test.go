@@ -12,6 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
 )
 
 // TestMain looks for goroutines that are left. It looks longer than goleak does
@@ -76,9 +78,9 @@ func (w *world) start(name, bind string, change func(*Config), join ...string) *
 			m.mu.Lock()
 			m.got = append(m.got, msg)
 			m.mu.Unlock()
-			nudge(w.wake)
+			nudge.Send(w.wake)
 		},
-		Changed: func() { nudge(w.wake) },
+		Changed: func() { nudge.Send(w.wake) },
 		Status: func() Status {
 			m.mu.Lock()
 			defer m.mu.Unlock()
@@ -96,7 +98,7 @@ func (w *world) start(name, bind string, change func(*Config), join ...string) *
 	m.Gossip = g
 	ctx, stop := context.WithCancel(context.Background())
 	m.stop = sync.OnceFunc(func() { stop(); <-m.Done() })
-	go func() { m.done <- g.Run(ctx); close(m.done); nudge(w.wake) }()
+	go func() { m.done <- g.Run(ctx); close(m.done); nudge.Send(w.wake) }()
 	w.t.Cleanup(m.stop)
 	return m
 }
@@ -174,4 +176,15 @@ func (w *world) eventually(within time.Duration, what string, ok func() bool) ti
 		}
 	}
 	return time.Since(start)
+}
+
+// Process returns this process's unique name.
+func (g *Gossip) Process() string { return g.process }
+
+// Ready is closed once the sockets are open.
+func (g *Gossip) Ready() <-chan struct{} { return g.ready }
+
+// Send sends data to one process: as a packet if it fits, else as a stream.
+func (g *Gossip) Send(process string, channel byte, data []byte) {
+	g.sendTo(process, Message{From: g.process, Channel: channel, Data: data}.encode())
 }

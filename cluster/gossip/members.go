@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/memberlist"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
 )
 
 // Member is a process in the gossip.
@@ -177,16 +179,8 @@ func (d *delegate) lift() {
 	}
 	g.mu.Unlock()
 	g.relays.Store(relays)
-	nudge(g.lifted)
+	nudge.Send(g.lifted)
 	g.cfg.Changed()
-}
-
-// nudge sends on a channel of size 1 unless it is full already.
-func nudge(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
 }
 
 // Members returns the live members and those that went in the last minute,
@@ -217,7 +211,7 @@ func (g *Gossip) SetMeta(change func(*Meta)) {
 	changed := g.meta != before
 	g.mu.Unlock()
 	if changed {
-		nudge(g.renew)
+		nudge.Send(g.renew)
 	}
 }
 
@@ -287,7 +281,7 @@ func (g *Gossip) audience() []memberlist.Node {
 	return out
 }
 
-// SendDisk sends like Send, to every live process of that stable name, or of any
+// SendDisk sends like sendTo, to every live process of that stable name, or of any
 // if name is "", on that disk: one that crashed may still be a member beside its successor. If there is
 // none it tries those that went within the last minute, since the gossip may err.
 func (g *Gossip) SendDisk(name string, disk uint64, channel byte, data []byte) {
@@ -314,16 +308,22 @@ func (g *Gossip) SendDisk(name string, disk uint64, channel byte, data []byte) {
 	}
 }
 
-// some returns up to n random other members.
-func (g *Gossip) some(n int) []memberlist.Node {
-	g.mu.Lock()
-	defer g.mu.Unlock()
+// others are the members but this one, in no order. The caller holds the lock.
+func (g *Gossip) others() []*memberState {
 	var all []*memberState
 	for _, m := range g.members {
 		if !m.Self {
 			all = append(all, m)
 		}
 	}
+	return all
+}
+
+// some returns up to n random other members.
+func (g *Gossip) some(n int) []memberlist.Node {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	all := g.others()
 	var out []memberlist.Node
 	for range min(n, len(all)) {
 		i := rand.IntN(len(all))

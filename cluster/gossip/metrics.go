@@ -71,24 +71,21 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	gauge := func(name, help string) prometheus.Gauge {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	}
-	count := func(name, help, label string) *prometheus.CounterVec {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	counters := func(name, help, label string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
 	}
 	m := &metrics{
-		dropped: count("gossip_dropped_total", "Gossip messages that were dropped, by reason.", "reason"),
-		sent:    count("gossip_sent_total", "Direct gossip messages that were sent, by way (packet or stream).", "way"),
-		members: gauge("gossip_members", "Live members in the gossip, this one among them."),
-		rejoins: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "gossip_joins_total", Help: "Successful joins of an address that was not among the members.",
-		}),
+		dropped:   counters("gossip_dropped_total", "Gossip messages that were dropped, by reason.", "reason"),
+		sent:      counters("gossip_sent_total", "Direct gossip messages that were sent, by way (packet or stream).", "way"),
+		members:   gauge("gossip_members", "Live members in the gossip, this one among them."),
+		rejoins:   counter("gossip_joins_total", "Successful joins of an address that was not among the members."),
 		encrypted: gauge("gossip_encrypted", "1 where the gossip that is sent is encrypted and nothing else is taken."),
-		protected: gauge("gossip_replay_protected",
-			"1 where recorded gossip is refused when it comes again: encryption is required, and all members speak the sealed format."),
-		plain: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "gossip_plain_packets_total", Help: "Gossip packets and streams that were taken although they were not encrypted (--gossip-encrypt accept or send).",
-		}),
-		rivals: gauge("gossip_name_conflicts",
-			"Other live processes of this member's name that say that this one has to stop, and that it does not stop for."),
+		protected: gauge("gossip_replay_protected", "1 where recorded gossip is refused when it comes again: encryption is required, and all members speak the sealed format."),
+		plain:     counter("gossip_plain_packets_total", "Gossip packets and streams that were taken although they were not encrypted (--gossip-encrypt accept or send)."),
+		rivals:    gauge("gossip_name_conflicts", "Other live processes of this member's name that say that this one has to stop, and that it does not stop for."),
 	}
 	for _, r := range []string{ReasonKey, ReasonLabel, ReasonGarbage, ReasonNewer, ReasonCluster, ReasonFull, ReasonStranger, ReasonHeld, ReasonUnreachable, ReasonOld, ReasonReplayed, ReasonStale} {
 		m.dropped.WithLabelValues(r)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -113,12 +114,7 @@ func (p *plainSenders) lately(now time.Time) []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.trimLocked(now)
-	var out []string
-	for a := range p.last {
-		out = append(out, a)
-	}
-	slices.Sort(out)
-	return out
+	return slices.Sorted(maps.Keys(p.last))
 }
 
 // guardedConn is a stream whose beginning is looked at before memberlist reads it.

@@ -3,6 +3,8 @@ package gossip
 import (
 	"bytes"
 	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
 )
 
 // eager is how many random members are told at once of a new record by everyone
@@ -43,7 +45,7 @@ func (g *Gossip) Publish(data []byte) {
 	}
 	g.mu.Unlock()
 	if !same {
-		nudge(g.publish)
+		nudge.Send(g.publish)
 	}
 }
 
@@ -63,7 +65,7 @@ func (g *Gossip) PublishRecord(r Record) {
 	packed := r
 	packed.Data = g.packer.pack(r.Data)
 	if g.storeRecord(r, packed.encode()) {
-		nudge(g.publish)
+		nudge.Send(g.publish)
 	}
 }
 

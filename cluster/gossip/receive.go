@@ -2,6 +2,8 @@ package gossip
 
 import (
 	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
 )
 
 // handle takes one received message. Its error ends Run.
@@ -172,7 +174,7 @@ func (g *Gossip) handleRecord(r reader, message []byte) error {
 		return nil
 	}
 	if g.storeRecord(v, message) {
-		nudge(g.publish) // spread it further, and tell the owner
+		nudge.Send(g.publish) // spread it further, and tell the owner
 	}
 	return nil
 }

@@ -4,12 +4,8 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// Send sends data to one process: as a packet if it fits, else as a stream. It
+// sendTo sends a message to one process: as a packet if it fits, else as a stream. It
 // does not wait, and neither tells whether it arrived.
-func (g *Gossip) Send(process string, channel byte, data []byte) {
-	g.sendTo(process, Message{From: g.process, Channel: channel, Data: data}.encode())
-}
-
 func (g *Gossip) sendTo(process string, message []byte) {
 	g.mu.Lock()
 	m := g.members[process]

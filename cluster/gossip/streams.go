@@ -194,13 +194,11 @@ func (v *stream) exchange(deadline time.Time) error {
 	if !v.state {
 		return nil
 	}
-	wait := time.NewTimer(time.Until(deadline))
-	defer wait.Stop()
 	select {
 	case v.pool.exchange <- struct{}{}:
 		v.slot = true
 		return nil
-	case <-wait.C:
+	case <-time.After(time.Until(deadline)):
 		return errRate
 	}
 }

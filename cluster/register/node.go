@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
 	"github.com/haproxy-peers/haproxy-peers/cluster/register/state"
 )
 
@@ -170,7 +171,7 @@ func (n *Node) step(writes chan<- *Write, f func()) {
 		n.cfg.Transport.Send(m.Name, m.Disk, m.Data)
 	}
 	if o.Changed {
-		nudge(n.updates)
+		nudge.Send(n.updates)
 	}
 }
 
@@ -217,7 +218,7 @@ func (n *Node) SetMembers(members []Member) {
 	n.mu.Lock()
 	n.members = slices.Clone(members)
 	n.mu.Unlock()
-	nudge(n.gossip)
+	nudge.Send(n.gossip)
 }
 
 // SetInitialVoters replaces the initial voters, for a first start that has not
@@ -226,15 +227,7 @@ func (n *Node) SetInitialVoters(names []string) {
 	n.mu.Lock()
 	n.initial = append([]string{}, names...)
 	n.mu.Unlock()
-	nudge(n.gossip)
-}
-
-// nudge sends on a channel of size 1 unless it is full already.
-func nudge(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
+	nudge.Send(n.gossip)
 }
 
 // Self is what the other members must be told of this one; it changes with

@@ -14,7 +14,7 @@ import (
 )
 
 func (a *app) activeCommand() *cobra.Command {
-	show := runE(func(ctx context.Context, _ []string) error { return a.showActive(ctx) })
+	show := answer(a, func(ctx context.Context, _ []string) (api.Active, error) { return a.client().Active(ctx) }, a.activeTable)
 	cmd := a.group(&cobra.Command{
 		Use:   "active",
 		Short: "Show or move the active node",
@@ -47,24 +47,10 @@ noticed lately.`,
 			Example: `  haproxyctl active history
   haproxyctl active history -o json | jq '.decisions[0]'`,
 			Args: exactly(),
-			RunE: runE(func(ctx context.Context, _ []string) error {
-				h, err := a.client().History(ctx)
-				if err != nil {
-					return err
-				}
-				return a.print(h, func(w io.Writer) { a.historyTable(w, h) })
-			}),
+			RunE: answer(a, func(ctx context.Context, _ []string) (api.History, error) { return a.client().History(ctx) }, a.historyTable),
 		},
 	)
 	return cmd
-}
-
-func (a *app) showActive(ctx context.Context) error {
-	act, err := a.client().Active(ctx)
-	if err != nil {
-		return err
-	}
-	return a.print(act, func(w io.Writer) { a.activeTable(w, act) })
 }
 
 func (a *app) activeTable(w io.Writer, act api.Active) {
@@ -73,24 +59,20 @@ func (a *app) activeTable(w io.Writer, act api.Active) {
 	} else {
 		a.field(w, "Active", a.paint(styleBold, act.Active))
 		a.field(w, "Epoch", epoch(act.Recovery, act.Epoch))
-		a.field(w, "Since", a.when(act.Since)+by(act.By)+orderedBy(act.OrderedBy))
+		a.field(w, "Since", a.when(act.Since)+by(act.By)+colon(act.OrderedBy))
 	}
 	if act.Agreed {
 		a.field(w, "Agreed", a.paint(styleGood, "yes"))
 	} else {
 		a.field(w, "Agreed", a.paint(styleBad, "no"))
 	}
-	if act.Reason != "" {
-		a.field(w, "Reason", act.Reason)
-	}
+	a.some(w, "Reason", act.Reason)
 	a.field(w, "Proxies", a.convergence(act))
 	a.field(w, "Members", strconv.Itoa(act.Members))
 	if act.Frozen {
 		a.field(w, "Frozen", a.paint(styleWarn, "yes: nothing moves by itself until `haproxyctl unfreeze`"))
 	}
-	if len(act.Excluded) > 0 {
-		a.field(w, "Excluded", a.paint(styleWarn, strings.Join(act.Excluded, ", ")))
-	}
+	a.some(w, "Excluded", a.paint(styleWarn, strings.Join(act.Excluded, ", ")))
 	if act.Move != nil {
 		a.field(w, "Move", moveField(*act.Move))
 	}
@@ -134,20 +116,7 @@ func epoch(recovery, epoch uint64) string {
 	return fmt.Sprintf("%d of recovery %d", epoch, recovery)
 }
 
-func by(who string) string {
-	if who == "" {
-		return ""
-	}
-	return " by " + who
-}
-
-// orderedBy adds who gave an order to the member that took it.
-func orderedBy(who string) string {
-	if who == "" {
-		return ""
-	}
-	return ": " + who
-}
+func by(who string) string { return after(" by ", who) }
 
 // ordersTable shows the orders that changed no active.
 func (a *app) ordersTable(w io.Writer, orders []api.Order) {
@@ -157,7 +126,7 @@ func (a *app) ordersTable(w io.Writer, orders []api.Order) {
 	fmt.Fprintln(w)
 	g := newGrid("ORDER", "OF", "AT", "BY", "REASON")
 	for _, o := range orders {
-		g.add(plainCell(o.Kind), plainCell(o.What), plainCell(o.At.UTC().Format(time.RFC3339)), plainCell(o.By+orderedBy(o.OrderedBy)), plainCell(o.Reason))
+		g.add(plainCell(o.Kind), plainCell(o.What), plainCell(o.At.UTC().Format(time.RFC3339)), plainCell(o.By+colon(o.OrderedBy)), plainCell(o.Reason))
 	}
 	a.write(w, g)
 }
@@ -169,7 +138,7 @@ func (a *app) historyTable(w io.Writer, h api.History) {
 		g := newGrid("EPOCH", "ACTIVE", "BEFORE", "KIND", "AT", "BY", "REASON")
 		for _, d := range h.Decisions {
 			g.add(plainCell(epoch(d.Recovery, d.Epoch)), cell{d.Active, styleBold}, plainCell(d.From),
-				plainCell(d.Kind), plainCell(d.At.UTC().Format(time.RFC3339)), plainCell(d.By+orderedBy(d.OrderedBy)), plainCell(d.Reason))
+				plainCell(d.Kind), plainCell(d.At.UTC().Format(time.RFC3339)), plainCell(d.By+colon(d.OrderedBy)), plainCell(d.Reason))
 		}
 		a.write(w, g)
 	}

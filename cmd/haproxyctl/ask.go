@@ -70,18 +70,11 @@ func askOnce(ctx context.Context, hosts []string, port int) (best api.Active, wh
 			why = cmp.Or(why, reasons[i])
 		case !act.Agreed || act.Active == "":
 			why = cmp.Or(why, fmt.Sprintf("%s: %s", hosts[i], cmp.Or(act.Reason, "nothing is agreed")))
-		case !ok || newer(act, best):
+		case !ok || best.At().Before(act.At()):
 			best, ok = act, true
 		}
 	}
 	return best, why, ok
-}
-
-func newer(a, b api.Active) bool {
-	if c := cmp.Compare(a.Recovery, b.Recovery); c != 0 {
-		return c > 0
-	}
-	return a.Epoch > b.Epoch
 }
 
 func askMember(ctx context.Context, host string, port int) (api.Active, error) {

@@ -20,13 +20,7 @@ by the same rules that they would follow.`,
 		Example: `  haproxyctl explain
   haproxyctl explain -o json | jq -r '.if_down[] | select(.moves) | .active'`,
 		Args: exactly(),
-		RunE: runE(func(ctx context.Context, _ []string) error {
-			e, err := a.client().Explain(ctx)
-			if err != nil {
-				return err
-			}
-			return a.print(e, func(w io.Writer) { a.explanation(w, e) })
-		}),
+		RunE: answer(a, func(ctx context.Context, _ []string) (api.Explanation, error) { return a.client().Explain(ctx) }, a.explanation),
 	}
 }
 

@@ -34,15 +34,10 @@ HAProxy's own checks decide where connections go. A second time with another rea
 replaces the reason.`,
 		Example: `  haproxyctl freeze --reason "upgrade of pxc-0, ask Ana"`,
 		Args:    exactly(),
-		RunE: runE(func(ctx context.Context, _ []string) error {
-			act, err := a.client().Freeze(ctx, reason)
-			if err != nil {
-				return err
-			}
-			return a.print(act, func(w io.Writer) {
+		RunE: answer(a, func(ctx context.Context, _ []string) (api.Active, error) { return a.client().Freeze(ctx, reason) },
+			func(w io.Writer, act api.Active) {
 				fmt.Fprintf(w, "Frozen: the active node stays %s until `haproxyctl unfreeze` or `haproxyctl active set`.\n", orNone(act.Active))
-			})
-		}),
+			}),
 	}, &reason)
 }
 
@@ -55,14 +50,9 @@ func (a *app) unfreezeCommand() *cobra.Command {
 away from it at once.`,
 		Example: "  haproxyctl unfreeze",
 		Args:    exactly(),
-		RunE: runE(func(ctx context.Context, _ []string) error {
-			act, err := a.client().Unfreeze(ctx, reason)
-			if err != nil {
-				return err
-			}
-			return a.print(act, func(w io.Writer) {
+		RunE: answer(a, func(ctx context.Context, _ []string) (api.Active, error) { return a.client().Unfreeze(ctx, reason) },
+			func(w io.Writer, act api.Active) {
 				fmt.Fprintf(w, "Not frozen: the members move away from a dead node by themselves again. The active node is %s.\n", orNone(act.Active))
-			})
-		}),
+			}),
 	}, &reason)
 }

@@ -12,13 +12,7 @@ import (
 )
 
 func (a *app) membersCommand() *cobra.Command {
-	list := runE(func(ctx context.Context, _ []string) error {
-		members, err := a.client().Members(ctx)
-		if err != nil {
-			return err
-		}
-		return a.print(members, func(w io.Writer) { a.membersTable(w, members) })
-	})
+	list := answer(a, func(ctx context.Context, _ []string) ([]api.Member, error) { return a.client().Members(ctx) }, a.membersTable)
 	cmd := a.group(&cobra.Command{
 		Use:   "members",
 		Short: "List the daemons that know each other, or remove one for good",
@@ -62,19 +56,15 @@ it becomes a voter again.`,
 		Example:           "  haproxyctl members remove px2",
 		Args:              exactly("NAME"),
 		ValidArgsFunction: a.deadVoters,
-		RunE: runE(func(ctx context.Context, args []string) error {
-			r, err := a.client().Because(reason).RemoveMember(ctx, args[0])
-			if err != nil {
-				return err
+		RunE: answer(a, func(ctx context.Context, args []string) (api.RemoveResponse, error) {
+			return a.client().Because(reason).RemoveMember(ctx, args[0])
+		}, func(w io.Writer, r api.RemoveResponse) {
+			if r.Changed {
+				fmt.Fprintf(w, "%s is no voter any more.\n\n", r.Name)
+			} else {
+				fmt.Fprintf(w, "%s was no voter: nothing has changed.\n\n", r.Name)
 			}
-			return a.print(r, func(w io.Writer) {
-				if r.Changed {
-					fmt.Fprintf(w, "%s is no voter any more.\n\n", r.Name)
-				} else {
-					fmt.Fprintf(w, "%s was no voter: nothing has changed.\n\n", r.Name)
-				}
-				a.registerTable(w, r.Register)
-			})
+			a.registerTable(w, r.Register)
 		}),
 	}, &reason)
 }

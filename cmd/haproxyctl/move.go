@@ -107,7 +107,7 @@ func (m *mover) look(until context.Context) {
 	defer cancel()
 	ours := m.resp.Move
 	move, err := m.client().Move(ctx)
-	if err == nil && move.Recovery == ours.Recovery && move.Epoch == ours.Epoch {
+	if err == nil && move.At() == ours.At() {
 		*ours, m.lost, m.forgotten = move, nil, 0
 		return
 	}
@@ -147,10 +147,10 @@ func (m *mover) rollBack(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if errors.Is(err, api.ErrUnreachable) || refusedFor(err, api.CodeNoMajority, api.CodeUnavailable, api.CodeInternal, api.CodeNotYet, api.CodeBadRequest) {
+	if errors.Is(err, api.ErrUnreachable) || refusedFor(err, api.CodeNoMajority, api.CodeUnavailable, api.CodeInternal, api.CodeBadRequest) {
 		return fmt.Errorf("interrupted, but nothing was rolled back (%w): the move to %s (epoch %d) goes on by itself; look with `haproxyctl status`", err, move.To, move.Epoch)
 	}
-	if err == nil && now.Recovery == move.Recovery && now.Epoch == move.Epoch {
+	if err == nil && now.At() == move.At() {
 		*move = now
 	}
 	return nil
@@ -216,9 +216,4 @@ func (m *mover) notOver(until context.Context, rolling bool) error {
 	return &exitError{exitTimeout, fmt.Errorf("timed out after %s: %s is not over%s; it goes on by itself, look with `haproxyctl status`", waited, what, colon(state))}
 }
 
-func colon(text string) string {
-	if text == "" {
-		return ""
-	}
-	return ": " + text
-}
+func colon(text string) string { return after(": ", text) }

@@ -83,12 +83,8 @@ func (a *app) moveReport(w io.Writer, m api.Move) {
 	if m.Unmatched > 0 {
 		a.field(w, "Not found", a.paint(styleWarn, fmt.Sprintf("%s could not be found in the process list of %s", count(m.Unmatched, "session"), m.From)))
 	}
-	if m.Reason != "" {
-		a.field(w, "Ended", m.Reason)
-	}
-	if m.Cut != "" {
-		a.field(w, "Cut", m.Cut)
-	}
+	a.some(w, "Ended", m.Reason)
+	a.some(w, "Cut", m.Cut)
 	if len(m.Proxies) == 0 {
 		return
 	}

@@ -24,20 +24,15 @@ in the HAProxy beside it.`,
 		Example: `  haproxyctl nodes
   haproxyctl nodes -o json | jq -r '.[] | select(.eligible) | .name'`,
 		Args: exactly(),
-		RunE: runE(func(ctx context.Context, _ []string) error {
-			nodes, err := a.client().Nodes(ctx)
-			if err != nil {
-				return err
-			}
-			return a.print(nodes, func(w io.Writer) {
+		RunE: answer(a, func(ctx context.Context, _ []string) ([]api.Node, error) { return a.client().Nodes(ctx) },
+			func(w io.Writer, nodes []api.Node) {
 				a.nodesTable(w, nodes)
 				if slices.ContainsFunc(nodes, func(n api.Node) bool { return len(n.Opinions) > 0 }) {
 					fmt.Fprintln(w)
 					a.opinionsTable(w, nodes)
 				}
 				a.lacking(w, nodes)
-			})
-		}),
+			}),
 	}
 }
 
@@ -249,22 +244,11 @@ func (a *app) opinionsTable(w io.Writer, nodes []api.Node) {
 			if o.Seqno > 0 {
 				seqno = strconv.FormatInt(o.Seqno, 10)
 			}
-			g.add(plainCell(n.Name), plainCell(member), verdictCell(o.Verdict), haproxyCell(haproxyWord(o)), plainCell(strconv.Itoa(o.Sessions)),
+			g.add(plainCell(n.Name), plainCell(member), wordCell(o.Verdict, "healthy"), wordCell(haproxyWord(o), "up"), plainCell(strconv.Itoa(o.Sessions)),
 				plainCell(seqno), plainCell(roughly(time.Duration(o.AgeMS)*time.Millisecond)), cell{opinionReason(o), rankStyle(opinionRank(o))})
 		}
 	}
 	a.write(w, g)
-}
-
-func verdictCell(v string) cell {
-	switch v {
-	case "healthy":
-		return cell{v, styleGood}
-	case "down":
-		return cell{v, styleBad}
-	default:
-		return cell{v, styleWarn}
-	}
 }
 
 // haproxyWord is the state of a node's server in one HAProxy.
@@ -275,13 +259,14 @@ func haproxyWord(o api.Opinion) string {
 	return o.HAProxy
 }
 
-func haproxyCell(state string) cell {
-	switch state {
-	case "up":
-		return cell{state, styleGood}
+// wordCell is a verdict or a server's state, in its colour.
+func wordCell(word, good string) cell {
+	switch word {
+	case good:
+		return cell{word, styleGood}
 	case "down":
-		return cell{state, styleBad}
+		return cell{word, styleBad}
 	default:
-		return cell{state, styleWarn}
+		return cell{word, styleWarn}
 	}
 }

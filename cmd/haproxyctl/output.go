@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -50,6 +52,17 @@ func (a *app) print(v any, table func(w io.Writer)) error {
 	}
 	_, err = a.stdout.Write(data)
 	return err
+}
+
+// answer makes a command's work of a question and of how its answer is shown to people.
+func answer[T any](a *app, ask func(ctx context.Context, args []string) (T, error), show func(w io.Writer, v T)) func(*cobra.Command, []string) error {
+	return runE(func(ctx context.Context, args []string) error {
+		v, err := ask(ctx, args)
+		if err != nil {
+			return err
+		}
+		return a.print(v, func(w io.Writer) { show(w, v) })
+	})
 }
 
 // encode gives JSON as one line, so that a stream of them can be read line by

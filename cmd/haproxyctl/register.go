@@ -28,10 +28,7 @@ initial voters are there for the first time, and changes its voters by itself.`,
 is.`,
 			Example: "  haproxyctl register status",
 			Args:    exactly(),
-			RunE: runE(func(ctx context.Context, _ []string) error {
-				r, err := a.client().Register(ctx)
-				return a.registerResult(r, err)
-			}),
+			RunE:    answer(a, func(ctx context.Context, _ []string) (api.Register, error) { return a.client().Register(ctx) }, a.registerTable),
 		},
 		a.registerInitCommand(),
 		a.registerRecoverCommand(),
@@ -52,10 +49,9 @@ haproxy.cfg) are there; this is for the first start with fewer. Needed once in t
 life of an installation, and refused when a record exists.`,
 		Example: "  haproxyctl register init --force",
 		Args:    exactly(),
-		RunE: runE(func(ctx context.Context, _ []string) error {
-			r, err := a.client().Because(reason).RegisterInit(ctx, force)
-			return a.registerResult(r, err)
-		}),
+		RunE: answer(a, func(ctx context.Context, _ []string) (api.Register, error) {
+			return a.client().Because(reason).RegisterInit(ctx, force)
+		}, a.registerTable),
 	}, &reason)
 	cmd.Flags().BoolVar(&force, "force", false,
 		"start with the initial voters that are here now; be sure that the others do not start without these")
@@ -74,13 +70,12 @@ not obeyed any more; so be sure that it cannot: otherwise two groups decide.
 Messages of the old generation are refused and reported.`,
 		Example: "  haproxyctl register recover --voters px0,px2",
 		Args:    exactly(),
-		RunE: runE(func(ctx context.Context, _ []string) error {
+		RunE: answer(a, func(ctx context.Context, _ []string) (api.Register, error) {
 			if len(voters) == 0 {
-				return usagef("--voters names no member")
+				return api.Register{}, usagef("--voters names no member")
 			}
-			r, err := a.client().Because(reason).RegisterRecover(ctx, voters)
-			return a.registerResult(r, err)
-		}),
+			return a.client().Because(reason).RegisterRecover(ctx, voters)
+		}, a.registerTable),
 	}, &reason)
 	cmd.Flags().StringSliceVar(&voters, "voters", nil,
 		"the `names` of the live members that are to be the voters, with commas between them; this one among them")
@@ -88,30 +83,17 @@ Messages of the old generation are refused and reported.`,
 	return cmd
 }
 
-func (a *app) registerResult(r api.Register, err error) error {
-	if err != nil {
-		return err
-	}
-	return a.print(r, func(w io.Writer) { a.registerTable(w, r) })
-}
-
 func (a *app) registerTable(w io.Writer, r api.Register) {
 	a.field(w, "State", r.State)
-	if r.Cluster != "" {
-		a.field(w, "Cluster", r.Cluster)
-	}
+	a.some(w, "Cluster", r.Cluster)
 	a.field(w, "Record", fmt.Sprintf("epoch %s, revision %d", epoch(r.Recovery, r.Epoch), r.Revision))
 	a.field(w, "Agreed", a.agreed(r))
 	a.field(w, "Leader", leader(r))
 	if r.File != "" {
 		a.field(w, "File", fmt.Sprintf("%s (disk %s)", r.File, r.Disk))
 	}
-	if len(r.Initial) > 0 {
-		a.field(w, "Initial", strings.Join(r.Initial, ", "))
-	}
-	if r.Membership != "" {
-		a.field(w, "Voters", r.Membership)
-	}
+	a.some(w, "Initial", strings.Join(r.Initial, ", "))
+	a.some(w, "Voters", r.Membership)
 	if r.Lowest > 0 { // a daemon of this version or later
 		a.field(w, "Version", fmt.Sprintf("%d is the lowest that every voter reads, %d what this daemon reads", r.Lowest, r.Reads))
 	}

@@ -25,19 +25,15 @@ raise-version".`,
 		Example: `  haproxyctl register lower-version --dry-run
   haproxyctl register lower-version`,
 		Args: exactly(),
-		RunE: runE(func(ctx context.Context, _ []string) error {
-			r, err := a.client().LowerVersion(ctx, api.LowerRequest{DryRun: dry})
-			if err != nil {
-				return err
-			}
-			return a.print(r, func(w io.Writer) { a.lowered(w, r) })
-		}),
+		RunE: answer(a, func(ctx context.Context, _ []string) (api.LowerResponse, error) {
+			return a.client().LowerVersion(ctx, api.LowerRequest{DryRun: dry})
+		}, lowered),
 	}
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "only tell what would be lost")
 	return cmd
 }
 
-func (a *app) lowered(w io.Writer, r api.LowerResponse) {
+func lowered(w io.Writer, r api.LowerResponse) {
 	switch {
 	case r.DryRun:
 		fmt.Fprintf(w, "The lowest version would go from %d to %d. Lost with that:\n", r.From, r.Lowest)
@@ -63,9 +59,6 @@ func (a *app) raiseVersionCommand() *cobra.Command {
 and a minute has passed.`,
 		Example: "  haproxyctl register raise-version",
 		Args:    exactly(),
-		RunE: runE(func(ctx context.Context, _ []string) error {
-			r, err := a.client().RaiseVersion(ctx)
-			return a.registerResult(r, err)
-		}),
+		RunE:    answer(a, func(ctx context.Context, _ []string) (api.Register, error) { return a.client().RaiseVersion(ctx) }, a.registerTable),
 	}
 }

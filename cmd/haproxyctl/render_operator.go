@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,9 +64,7 @@ func (a *app) renderOperator(ctx context.Context, cmd *cobra.Command, o renderOp
 		}
 	}
 	// The HAProxy that runs it is in the operator's image, not here.
-	if in.Render.HAProxyVersion == "" {
-		in.Render.HAProxyVersion = operatorHAProxy
-	}
+	in.Render.HAProxyVersion = cmp.Or(in.Render.HAProxyVersion, operatorHAProxy)
 	data, err := a.operatorText(o.printWhat, in)
 	if err != nil {
 		return &exitError{exitUsage, err}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -186,8 +187,5 @@ func (a *app) setTable(w io.Writer, r api.SetResponse, o setOptions, when string
 }
 
 func orNone(node string) string {
-	if node == "" {
-		return "none"
-	}
-	return node
+	return cmp.Or(node, "none")
 }

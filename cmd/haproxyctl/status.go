@@ -58,22 +58,14 @@ func (a *app) statusTable(w io.Writer, s api.Status) {
 		a.field(w, "Active", fmt.Sprintf("%s, epoch %s%s, since %s%s",
 			a.paint(styleBold, act.Active), epoch(act.Recovery, act.Epoch), frozen, a.when(act.Since), by(act.By)))
 	}
-	if act.Reason != "" {
-		a.field(w, "Reason", act.Reason)
-	}
+	a.some(w, "Reason", act.Reason)
 	if act.Move != nil {
 		a.field(w, "Move", moveField(*act.Move))
-		if act.Move.WaitingFor != "" {
-			a.field(w, "", act.Move.WaitingFor)
-		}
+		a.some(w, "", act.Move.WaitingFor)
 	}
-	if len(act.Excluded) > 0 {
-		a.field(w, "Excluded", a.paint(styleWarn, strings.Join(act.Excluded, ", ")))
-	}
+	a.some(w, "Excluded", a.paint(styleWarn, strings.Join(act.Excluded, ", ")))
 	a.field(w, "Asked", fmt.Sprintf("%s (haproxyd %s, %s)", s.Member, s.Version, modeWords(s.Mode)))
-	if s.Turn != "" {
-		a.field(w, "Last turn", s.Turn)
-	}
+	a.some(w, "Last turn", s.Turn)
 	for _, warning := range s.Warnings {
 		a.field(w, "Warning", a.paint(styleWarn, warning))
 	}

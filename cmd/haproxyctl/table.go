@@ -108,6 +108,13 @@ func (a *app) field(w io.Writer, name, value string) {
 		strings.Join(a.fold(value, fieldName), "\n"+strings.Repeat(" ", fieldName)))
 }
 
+// some is field where there is a value.
+func (a *app) some(w io.Writer, name, value string) {
+	if value != "" {
+		a.field(w, name, value)
+	}
+}
+
 // fields writes several values under one name.
 func (a *app) fields(w io.Writer, name string, values []string) {
 	for _, v := range values {
@@ -193,6 +200,14 @@ func roughly(d time.Duration) string {
 	default:
 		return fmt.Sprintf("%dd", int(d.Hours()/24))
 	}
+}
+
+// after is the text behind what leads to it, "" without one.
+func after(lead, text string) string {
+	if text == "" {
+		return ""
+	}
+	return lead + text
 }
 
 // count writes "1 problem", "2 problems".

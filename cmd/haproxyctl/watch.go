@@ -129,7 +129,7 @@ func changes(old, now api.Status) []string {
 	var out []string
 	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 
-	if o, n := old.Active, now.Active; o.Active != n.Active || o.Epoch != n.Epoch || o.Recovery != n.Recovery {
+	if o, n := old.Active, now.Active; o.Active != n.Active || o.At() != n.At() {
 		say("active: %s -> %s, epoch %s%s: %s", orNone(o.Active), orNone(n.Active), epoch(n.Recovery, n.Epoch), by(n.By), n.Reason)
 	} else if o.Agreed != n.Agreed {
 		say("agreed: %t: %s", n.Agreed, n.Reason)
@@ -185,9 +185,4 @@ func memberSentence(m api.Member) string {
 	return fmt.Sprintf("member %s: %s, %s%s", m.Name, m.State, role(m), dash(proxySentence(m)))
 }
 
-func dash(text string) string {
-	if text == "" {
-		return ""
-	}
-	return " - " + text
-}
+func dash(text string) string { return after(" - ", text) }

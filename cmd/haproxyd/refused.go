@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/spf13/pflag"
 
@@ -35,7 +36,7 @@ func (s *settings) checkFiles() (warnings []string, err error) {
 		return nil, usageError{fmt.Errorf("gossip-encrypt %s: there is no key to do so with; give --gossip-key-file FILE", s.GossipEncrypt)}
 	}
 	for flag, file := range map[string]string{
-		"probe-password-file": s.ProbePassword, "probe-ssl-key": s.ProbeSSL.Key, "probe-ssl-ca": s.ProbeSSL.CA,
+		"probe-password-file": s.ProbePasswordFile, "probe-ssl-key": s.ProbeSSL.Key, "probe-ssl-ca": s.ProbeSSL.CA,
 	} {
 		if file == "" {
 			continue
@@ -50,16 +51,7 @@ func (s *settings) checkFiles() (warnings []string, err error) {
 			warnings = append(warnings, warning)
 		}
 	}
-	return said(warnings), nil
-}
-
-func said(warnings []string) (out []string) {
-	for _, w := range warnings {
-		if w != "" {
-			out = append(out, w)
-		}
-	}
-	return out
+	return slices.DeleteFunc(warnings, func(w string) bool { return w == "" }), nil
 }
 
 // keylessInTheOpen: there is no key, and others than this machine may reach the gossip.

@@ -20,7 +20,6 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/cluster/safefile"
 	"github.com/haproxy-peers/haproxy-peers/configs"
 	"github.com/haproxy-peers/haproxy-peers/control"
-	"github.com/haproxy-peers/haproxy-peers/control/decide"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
 	"github.com/haproxy-peers/haproxy-peers/control/kube"
 	"github.com/haproxy-peers/haproxy-peers/control/lograte"
@@ -55,17 +54,9 @@ func run(ctx context.Context, s *settings) error {
 	defer bounded.Flush()
 	log = slog.New(bounded)
 
-	cfg := control.Config{
-		Name: name, Version: version, Files: s.HAProxyCfg, DataDir: s.DataDir, AdminSocket: s.AdminSocket,
-		HTTPBind: s.HTTPBind, Observe: s.Observe, Witness: s.Witness, RewriteConfig: s.RewriteConfig,
-		Policy: decide.Policy{
-			MaxAutoMoves: s.MaxAutoMoves, LastResort: s.LastResort, Leave: s.Leave, LeaveTimeout: s.LeaveTimeout,
-			MinStay: s.MinStay, MaxLag: s.MaxLag,
-		},
-		Canary: s.Canary, ProbeUser: s.ProbeUser, ProbePasswordFile: s.ProbePassword, ProbeSSL: s.ProbeSSL,
-		OnBlind: s.OnBlind, OnNoMajority: s.OnNoMajority, FenceAfter: s.FenceAfter, Readers: s.Readers,
-		InitialVoters: s.InitialVoters, Warnings: s.gossipWarnings(), Logger: log, Registerer: reg, Gatherer: reg,
-	}
+	cfg := s.Config
+	cfg.Name, cfg.Version, cfg.Warnings = name, version, s.gossipWarnings()
+	cfg.Logger, cfg.Registerer, cfg.Gatherer = log, reg, reg
 	if err := cfg.Validate(); err != nil {
 		return usageError{err}
 	}
@@ -106,7 +97,7 @@ func run(ctx context.Context, s *settings) error {
 	if err != nil {
 		return usageError{err}
 	}
-	log.Info("starting", "name", name, "version", version, "haproxy_cfg", s.HAProxyCfg, "observe", s.Observe, "witness", s.Witness)
+	log.Info("starting", "name", name, "version", version, "haproxy_cfg", s.Files, "observe", s.Observe, "witness", s.Witness)
 
 	// A clean stop leaves the voters and the gossip while everything still runs.
 	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -146,8 +137,8 @@ func (s *settings) memberName() (string, error) {
 	if s.Name != "" {
 		return s.Name, nil
 	}
-	if len(s.HAProxyCfg) > 0 {
-		if t, err := configs.Load(s.HAProxyCfg...); err == nil && t.LocalPeer != "" {
+	if len(s.Files) > 0 {
+		if t, err := configs.Load(s.Files...); err == nil && t.LocalPeer != "" {
 			return t.LocalPeer, nil
 		}
 	}
@@ -224,14 +215,14 @@ func (p *parts) prober(t *configs.Topology, expect func() string) (control.Runni
 		canary = &galera.CanaryConfig{Schema: p.CanarySchema, Interval: p.CanaryInterval, Deadline: p.CanaryDeadline, Member: p.name}
 	}
 	return galera.New(galera.Config{
-		Canary: canary, Nodes: control.Targets(t), User: p.ProbeUser, PasswordFile: p.ProbePassword, SSL: p.ProbeSSL, Interval: p.ProbeInterval,
+		Canary: canary, Nodes: control.Targets(t), User: p.ProbeUser, PasswordFile: p.ProbePasswordFile, SSL: p.ProbeSSL, Interval: p.ProbeInterval,
 		Deadline: p.ProbeDeadline, ConfirmDeadline: confirmWithin, ExpectUUID: expect, Logger: p.log, Registerer: p.reg,
 	})
 }
 
 func (p *parts) inspector(node galera.Target) (control.Inspector, error) {
 	return galera.NewInspector(galera.InspectorConfig{
-		Address: node.Address, User: p.ProbeUser, PasswordFile: p.ProbePassword, SSL: p.ProbeSSL, Logger: p.log.With("node", node.Name),
+		Address: node.Address, User: p.ProbeUser, PasswordFile: p.ProbePasswordFile, SSL: p.ProbeSSL, Logger: p.log.With("node", node.Name),
 	})
 }
 

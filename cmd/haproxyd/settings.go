@@ -23,11 +23,7 @@ import (
 // (HAPROXYD_GOSSIP_BIND) and a key of the YAML file (gossip-bind). A flag beats
 // the environment, the environment beats the file.
 type settings struct {
-	HAProxyCfg      []string
-	Name            string
-	Config          string
-	DataDir         string
-	AdminSocket     string
+	control.Config
 	GossipBind      string
 	GossipAdvertise string
 	GossipKeyFile   string
@@ -35,44 +31,25 @@ type settings struct {
 	GossipEncrypt   string
 	GossipLabel     string
 	Join            []string
-	InitialVoters   []string
-	HTTPBind        string
-	ProbeUser       string
-	ProbePassword   string
-	ProbeSSL        galera.SSL
 	ProbeInterval   time.Duration
 	ProbeDeadline   time.Duration
 	BootstrapExpect int
-	MaxAutoMoves    int
-	LastResort      bool
-	OnBlind         string
-	OnNoMajority    string
-	FenceAfter      time.Duration
-	Leave           []string
-	LeaveTimeout    time.Duration
-	MinStay         time.Duration
-	MaxLag          int64
-	Readers         string
-	Canary          bool
 	CanarySchema    string
 	CanaryInterval  time.Duration
 	CanaryDeadline  time.Duration
-	RewriteConfig   bool
 	KubernetesPods  string
 	KubernetesAPI   string
 	KubernetesDir   string
 	LogFormat       string
 	LogLevel        string
-	Observe         bool
-	Witness         bool
 	Supervise       string
 }
 
 // flags declares every flag with its help.
 func (s *settings) flags(f *pflag.FlagSet) {
-	f.StringArrayVar(&s.HAProxyCfg, "haproxy-cfg", nil, "haproxy.cfg `FILE`; again for each further one, in the order in which HAProxy gets them")
+	f.StringArrayVar(&s.Files, "haproxy-cfg", nil, "haproxy.cfg `FILE`; again for each further one, in the order in which HAProxy gets them")
 	f.StringVar(&s.Name, "name", "", "this member's stable `NAME` (default: the local peer's name in haproxy.cfg, that is, -L or the hostname)")
-	f.StringVar(&s.Config, "config", "", "YAML `FILE` with these settings, the flags' names as keys")
+	f.String("config", "", "YAML `FILE` with these settings, the flags' names as keys")
 	f.StringVar(&s.DataDir, "data-dir", "/var/lib/haproxyd", "`DIR` of the replicated record; keep it over restarts")
 	f.StringVar(&s.AdminSocket, "admin-socket", "/run/haproxyd/admin.sock", "`PATH` of the admin API's unix socket, for haproxyctl")
 	f.StringVar(&s.GossipBind, "gossip-bind", "0.0.0.0:7946", "`ADDR:PORT` of the gossip, TCP and UDP")
@@ -86,7 +63,7 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.IntVar(&s.BootstrapExpect, "bootstrap-expect", 0, "never start the first record by itself with fewer than `N` initial voters, nor before all of them mean the same ones; more than half of all members (0: off)")
 	f.StringVar(&s.HTTPBind, "http-bind", "0.0.0.0:9102", "`ADDR:PORT` of /beacon, /healthz, /readyz, /metrics and /active")
 	f.StringVar(&s.ProbeUser, "probe-user", "", "database `USER` of the probe (default: none; HAProxy's own checks are the votes then)")
-	f.StringVar(&s.ProbePassword, "probe-password-file", "", "`FILE` with the probe user's password; read again when access is denied")
+	f.StringVar(&s.ProbePasswordFile, "probe-password-file", "", "`FILE` with the probe user's password; read again when access is denied")
 	s.ProbeSSL.Mode = galera.SSLPreferred
 	f.Var(&s.ProbeSSL.Mode, "probe-ssl-mode", "TLS to the database, in the words of MySQL's clients: `MODE` DISABLED, PREFERRED (where the server offers it, plain where that fails), REQUIRED, VERIFY_CA or VERIFY_IDENTITY")
 	f.StringVar(&s.ProbeSSL.CA, "probe-ssl-ca", "", "PEM `FILE` of the CA that VERIFY_CA and VERIFY_IDENTITY check the server by; this and the next two are read for every connection")
@@ -94,15 +71,15 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.ProbeSSL.Key, "probe-ssl-key", "", "PEM `FILE` of that certificate's key")
 	f.DurationVar(&s.ProbeInterval, "probe-interval", 100*time.Millisecond, "`TIME` between probes of a node")
 	f.DurationVar(&s.ProbeDeadline, "probe-deadline", time.Second, "`TIME` after which a node that does not answer counts as hanging")
-	f.IntVar(&s.MaxAutoMoves, "max-auto-moves", 6, "`N` automatic moves within an hour are made, one more freezes (0: no limit); those before a node's announced end do not count")
-	f.BoolVar(&s.LastResort, "last-resort", false, "choose a donor, desynced or read-only node when nothing else is left")
+	f.IntVar(&s.Policy.MaxAutoMoves, "max-auto-moves", 6, "`N` automatic moves within an hour are made, one more freezes (0: no limit); those before a node's announced end do not count")
+	f.BoolVar(&s.Policy.LastResort, "last-resort", false, "choose a donor, desynced or read-only node when nothing else is left")
 	f.StringVar(&s.OnBlind, "on-blind", control.BlindFence, "what a proxy does that cannot reach the active: `fence|follow|serve`: it serves nobody; the same, and the cluster moves to a node that everybody reaches; it goes elsewhere alone (two writers)")
 	f.StringVar(&s.OnNoMajority, "on-no-majority", control.NoMajorityNative, "what a proxy does without a majority: `native|fence`: HAProxy's own checks rule; after --fence-after it serves nobody, and a failover waits for that")
 	f.DurationVar(&s.FenceAfter, "fence-after", 3*time.Second, "`TIME` without a majority after which --on-no-majority fence fences")
-	f.StringSliceVar(&s.Leave, "leave", []string{"maintenance"}, "leave a serving active by a planned move when it is one of `maintenance,donor,read-only` (empty: never)")
-	f.DurationVar(&s.LeaveTimeout, "leave-timeout", 10*time.Second, "`TIME` that such a move gives transactions to end; a pod that is being deleted gives them its own time")
-	f.DurationVar(&s.MinStay, "min-stay", 30*time.Second, "`TIME` after a decision in which a serving active is not left automatically; a dead one, and one that is about to end, is left at once")
-	f.Int64Var(&s.MaxLag, "max-lag", 1000, "a node that is more than `N` write sets behind is not chosen while another would do (0: no limit)")
+	f.StringSliceVar(&s.Policy.Leave, "leave", []string{"maintenance"}, "leave a serving active by a planned move when it is one of `maintenance,donor,read-only` (empty: never)")
+	f.DurationVar(&s.Policy.LeaveTimeout, "leave-timeout", 10*time.Second, "`TIME` that such a move gives transactions to end; a pod that is being deleted gives them its own time")
+	f.DurationVar(&s.Policy.MinStay, "min-stay", 30*time.Second, "`TIME` after a decision in which a serving active is not left automatically; a dead one, and one that is about to end, is left at once")
+	f.Int64Var(&s.Policy.MaxLag, "max-lag", 1000, "a node that is more than `N` write sets behind is not chosen while another would do (0: no limit)")
 	f.StringVar(&s.Readers, "readers", control.ReadersAll, "what reader backends do with the active: `all|exclude-active`: nothing; it drains there and the former one comes back")
 	f.BoolVar(&s.Canary, "canary", false, "commit a row of its own on every node, to tell a node whose commits hang from a slow cluster")
 	f.StringVar(&s.CanarySchema, "canary-schema", "haproxyd", "`SCHEMA` of the canary's table")

@@ -39,7 +39,7 @@ func TestFlagBeatsEnvironmentBeatsFile(t *testing.T) {
 	}
 	for _, c := range []struct{ got, want string }{
 		{s.GossipBind, "10.0.0.3:1"}, {s.HTTPBind, "10.0.0.2:2"}, {s.AdminSocket, "/file"},
-		{strings.Join(s.HAProxyCfg, " "), "a.cfg b.cfg"}, {s.DataDir, "/var/lib/haproxyd"},
+		{strings.Join(s.Files, " "), "a.cfg b.cfg"}, {s.DataDir, "/var/lib/haproxyd"},
 	} {
 		if c.got != c.want {
 			t.Errorf("got %q, want %q", c.got, c.want)
@@ -52,8 +52,8 @@ func TestFlagBeatsEnvironmentBeatsFile(t *testing.T) {
 
 func TestSeveralFilesByEnvironment(t *testing.T) {
 	s, err := parse(t, nil, map[string]string{"HAPROXYD_HAPROXY_CFG": "/a.cfg,/b.cfg"}, "")
-	if err != nil || strings.Join(s.HAProxyCfg, " ") != "/a.cfg /b.cfg" {
-		t.Errorf("got %v, %v", s.HAProxyCfg, err)
+	if err != nil || strings.Join(s.Files, " ") != "/a.cfg /b.cfg" {
+		t.Errorf("got %v, %v", s.Files, err)
 	}
 }
 

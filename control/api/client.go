@@ -59,9 +59,6 @@ func New(socket string) *Client {
 	}
 }
 
-// Socket returns the path that the client was made with.
-func (c *Client) Socket() string { return c.socket }
-
 // Because returns a client whose orders have that reason; Freeze and Unfreeze are
 // given theirs.
 func (c *Client) Because(reason string) *Client {
@@ -120,27 +117,27 @@ func (c *Client) Members(ctx context.Context) ([]Member, error) {
 // RemoveMember takes a voter that never comes back out of the voters. It returns
 // once that is committed.
 func (c *Client) RemoveMember(ctx context.Context, name string) (RemoveResponse, error) {
-	return post[RemoveResponse](ctx, c, PathMembersRemove, MemberRequest{Name: name, Reason: c.reason})
+	return post[RemoveResponse](ctx, c, PathMembersRemove, MemberRequest{Name: name, Reasoned: Reasoned{c.reason}})
 }
 
 // Exclude keeps a node from being chosen automatically.
 func (c *Client) Exclude(ctx context.Context, node string) (Active, error) {
-	return post[Active](ctx, c, PathExclude, NodeRequest{Node: node, Reason: c.reason})
+	return post[Active](ctx, c, PathExclude, NodeRequest{Node: node, Reasoned: Reasoned{c.reason}})
 }
 
 // Include undoes Exclude.
 func (c *Client) Include(ctx context.Context, node string) (Active, error) {
-	return post[Active](ctx, c, PathInclude, NodeRequest{Node: node, Reason: c.reason})
+	return post[Active](ctx, c, PathInclude, NodeRequest{Node: node, Reasoned: Reasoned{c.reason}})
 }
 
 // Freeze stops automatic changes of the active.
 func (c *Client) Freeze(ctx context.Context, reason string) (Active, error) {
-	return post[Active](ctx, c, PathFreeze, FreezeRequest{Reason: reason})
+	return post[Active](ctx, c, PathFreeze, FreezeRequest{Reasoned{reason}})
 }
 
 // Unfreeze undoes Freeze.
 func (c *Client) Unfreeze(ctx context.Context, reason string) (Active, error) {
-	return post[Active](ctx, c, PathUnfreeze, FreezeRequest{Reason: reason})
+	return post[Active](ctx, c, PathUnfreeze, FreezeRequest{Reasoned{reason}})
 }
 
 // Register returns the replicated record as the daemon knows it.
@@ -151,13 +148,13 @@ func (c *Client) Register(ctx context.Context) (Register, error) {
 // RegisterInit makes the first record; with force also with fewer than all
 // initial voters.
 func (c *Client) RegisterInit(ctx context.Context, force bool) (Register, error) {
-	return post[Register](ctx, c, PathRegisterInit, InitRequest{Force: force, Reason: c.reason})
+	return post[Register](ctx, c, PathRegisterInit, InitRequest{Force: force, Reasoned: Reasoned{c.reason}})
 }
 
 // RegisterRecover raises the recovery generation with the named members as its
 // voters. For when the majority's disks are gone for good.
 func (c *Client) RegisterRecover(ctx context.Context, voters []string) (Register, error) {
-	return post[Register](ctx, c, PathRegisterRecover, RecoverRequest{Voters: voters, Reason: c.reason})
+	return post[Register](ctx, c, PathRegisterRecover, RecoverRequest{Voters: voters, Reasoned: Reasoned{c.reason}})
 }
 
 // LowerVersion lets older daemons take part again, and tells what is lost by it.

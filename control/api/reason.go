@@ -26,20 +26,10 @@ func CheckReason(text string) error {
 	return nil
 }
 
+// Reasoned is the part of an order that says why, for the history: see CheckReason.
+type Reasoned struct {
+	Reason string `json:"reason,omitempty"`
+}
+
 // Why returns the reason of an order; CheckReason tells whether it can be kept.
-func (r *SetRequest) Why() string { return r.Reason }
-
-// Why returns the reason.
-func (r *NodeRequest) Why() string { return r.Reason }
-
-// Why returns the reason.
-func (r *MemberRequest) Why() string { return r.Reason }
-
-// Why returns the reason.
-func (r *FreezeRequest) Why() string { return r.Reason }
-
-// Why returns the reason.
-func (r *InitRequest) Why() string { return r.Reason }
-
-// Why returns the reason.
-func (r *RecoverRequest) Why() string { return r.Reason }
+func (r *Reasoned) Why() string { return r.Reason }

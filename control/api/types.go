@@ -98,8 +98,7 @@ type SetRequest struct {
 	DryRun bool `json:"dry_run,omitempty"`
 	// ExpectEpoch, if not zero, refuses the move when the epoch is another.
 	ExpectEpoch uint64 `json:"expect_epoch,omitempty"`
-	// Reason is why, for the history: see CheckReason.
-	Reason string `json:"reason,omitempty"`
+	Reasoned
 }
 
 // SetResponse tells what became of a SetRequest.
@@ -308,14 +307,14 @@ type Check struct {
 
 // NodeRequest names a node.
 type NodeRequest struct {
-	Node   string `json:"node"`
-	Reason string `json:"reason,omitempty"`
+	Node string `json:"node"`
+	Reasoned
 }
 
 // MemberRequest names a member.
 type MemberRequest struct {
-	Name   string `json:"name"`
-	Reason string `json:"reason,omitempty"`
+	Name string `json:"name"`
+	Reasoned
 }
 
 // RemoveResponse tells what became of the removal of a voter.
@@ -327,16 +326,14 @@ type RemoveResponse struct {
 	Register Register `json:"register"`
 }
 
-// FreezeRequest gives the reason, which is shown to everybody: see CheckReason.
-type FreezeRequest struct {
-	Reason string `json:"reason,omitempty"`
-}
+// FreezeRequest gives the reason, which is shown to everybody.
+type FreezeRequest struct{ Reasoned }
 
 // InitRequest makes the first record.
 type InitRequest struct {
 	// Force starts with fewer than all initial voters: those that are here now.
-	Force  bool   `json:"force"`
-	Reason string `json:"reason,omitempty"`
+	Force bool `json:"force"`
+	Reasoned
 }
 
 // LowerRequest lets older daemons take part again.
@@ -365,7 +362,7 @@ type RaiseRequest struct{}
 type RecoverRequest struct {
 	// Voters are the stable names of live members that are to be the voters.
 	Voters []string `json:"voters"`
-	Reason string   `json:"reason,omitempty"`
+	Reasoned
 }
 
 // Codes of errors; haproxyctl maps them to its exit status.
@@ -373,7 +370,6 @@ const (
 	CodeBadRequest  = "bad_request"  // 400
 	CodeRefused     = "refused"      // 409: checked and said no
 	CodeNoMajority  = "no_majority"  // 503
-	CodeNotYet      = "not_yet"      // 501: this version cannot do it
 	CodeUnavailable = "unavailable"  // 503: no record, no HAProxy
 	CodeNotFound    = "not_found"    // 404
 	CodeInternal    = "internal"     // 500

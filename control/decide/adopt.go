@@ -16,7 +16,7 @@ func adopt(in *Input) Outcome {
 			heard++
 		}
 	}
-	if heard < Majority(len(in.Voters)) {
+	if heard < in.Majority() {
 		return Outcome{Reason: fmt.Sprintf("no decision yet: %d of %d voters have told what they see", heard, len(in.Voters))}
 	}
 	// busy counts the proxies whose sessions are mostly there: who has clients
@@ -58,7 +58,7 @@ func adopt(in *Input) Outcome {
 	}
 	if best == "" {
 		for _, node := range in.Order {
-			if Count(in, node).Eligible >= Majority(len(in.Voters)) {
+			if Count(in, node).Eligible >= in.Majority() {
 				best, reason = node, fmt.Sprintf("adopted: no proxy uses any node, %s is the first healthy one in the configured order", node)
 				break
 			}
@@ -74,7 +74,7 @@ func adopt(in *Input) Outcome {
 func native(in *Input) (Outcome, bool) {
 	m := wentBy(in)
 	for _, node := range m.nodes {
-		if t := Count(in, node); t.Eligible < Majority(len(in.Voters)) {
+		if t := Count(in, node); t.Eligible < in.Majority() {
 			continue
 		}
 		reason := fmt.Sprintf("adopted: while nothing could be decided %s went down (seen by %s) and %d of %d proxies moved to %s by themselves",
@@ -93,7 +93,7 @@ func Unprobed(in *Input) string {
 	}
 	for _, node := range wentBy(in).nodes {
 		t := Count(in, node)
-		if need := Majority(len(in.Voters)); t.Eligible < need && t.Eligible+t.Quiet >= need {
+		if need := in.Majority(); t.Eligible < need && t.Eligible+t.Quiet >= need {
 			return node
 		}
 	}

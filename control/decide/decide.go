@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -101,6 +102,9 @@ type Outcome struct {
 // Majority is the number of voters that is more than half of all.
 func Majority(voters int) int { return voters/2 + 1 }
 
+// Majority is the number of voters that decides.
+func (in *Input) Majority() int { return Majority(len(in.Voters)) }
+
 // Decide returns this turn's decision.
 func Decide(in *Input) Outcome {
 	if in.Record == nil {
@@ -112,7 +116,7 @@ func Decide(in *Input) Outcome {
 // decide is the decision where there is a record.
 func (in *Input) decide() Outcome {
 	active := Count(in, in.Record.Active)
-	dead := active.Down >= Majority(len(in.Voters))
+	dead := active.Down >= in.Majority()
 	if !in.Record.Frozen {
 		if in.Review {
 			if out, ok := native(in); ok {
@@ -200,7 +204,7 @@ func unfenced(in *Input) string {
 	}
 	var names []string
 	for _, v := range in.Voters {
-		if in.voice(v) == nil && !slices.Contains(in.Witnesses, v) && in.Silence[v] < in.Policy.FenceAfter+fenceMargin {
+		if in.unheard(v) && in.Silence[v] < in.Policy.FenceAfter+fenceMargin {
 			names = append(names, v)
 		}
 	}
@@ -217,14 +221,10 @@ func (in *Input) move(node, kind, reason string) Outcome {
 		Reason: reason, By: in.By, At: in.Now.UTC().Truncate(time.Millisecond),
 	}
 	base := in.Record
-	if base == nil {
-		base = &model.Record{}
-	}
+	base = cmp.Or(base, &model.Record{})
 	d.From = base.Active
 	next := base.WithActive(d)
-	if next.StateUUID == "" {
-		next.StateUUID = in.commonUUID(node)
-	}
+	next.StateUUID = cmp.Or(next.StateUUID, in.commonUUID(node))
 	return Outcome{Propose: next, NewEpoch: true, Reason: reason}
 }
 
@@ -238,7 +238,7 @@ func frozen(in *Input) Outcome {
 	if alert := frozenDeparture(in); alert != "" {
 		out.Reason, out.Alert = alert, alert
 	}
-	if active.Down >= Majority(len(in.Voters)) {
+	if active.Down >= in.Majority() {
 		out.Alert = fmt.Sprintf("frozen, and %s is down for %d of %d voters: HAProxy's own checks rule until somebody decides (haproxyctl active set, or unfreeze)",
 			in.Record.Active, active.Down, len(in.Voters))
 		out.Reason = out.Alert

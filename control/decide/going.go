@@ -44,12 +44,7 @@ type departure struct {
 func departs(in *Input, node string) *departure {
 	var d *departure
 	var by []string
-	for _, v := range in.Voters {
-		view := in.voice(v)
-		if view == nil {
-			continue
-		}
-		n := view.Node(node)
+	for v, n := range in.words(node) {
 		g := n.Going
 		if g == nil || g.Pod == "" && !slices.Contains(in.Policy.Leave, n.Class) {
 			continue
@@ -114,9 +109,9 @@ func (d *departure) timeout(in *Input) time.Duration {
 func successor(in *Input, node string) string {
 	var good, behind []Tally
 	reached := 0
-	for _, t := range Candidates(in, Majority(len(in.Voters))-1) {
+	for _, t := range Candidates(in, in.Majority()-1) {
 		switch {
-		case t.Eligible < Majority(len(in.Voters)):
+		case t.Eligible < in.Majority():
 		case lags(in, t.Node):
 			behind = append(behind, t)
 		default:

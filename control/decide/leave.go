@@ -16,18 +16,13 @@ func leave(in *Input) (Outcome, bool) {
 		return Outcome{}, false
 	}
 	node, votes, why := in.Record.Active, 0, ""
-	for _, v := range in.Voters {
-		view := in.voice(v)
-		if view == nil {
-			continue
-		}
-		n := view.Node(node)
+	for _, n := range in.words(node) {
 		if n.Verdict == model.Healthy && n.Avoid && slices.Contains(in.Policy.Leave, n.Class) {
 			votes++
 			why = n.Reason
 		}
 	}
-	if votes < Majority(len(in.Voters)) {
+	if votes < in.Majority() {
 		return Outcome{}, false
 	}
 	because := fmt.Sprintf("%s should be left, say %d of %d voters (%s)", node, votes, len(in.Voters), why)
@@ -42,7 +37,7 @@ func follow(in *Input, active Tally) (Outcome, bool) {
 	}
 	var blind []string
 	for _, v := range in.Voices {
-		if v.View.Proxy != nil && !v.View.Observe && !reaches(v.View, in.Record.Active) {
+		if v.steers() && !reaches(v.View, in.Record.Active) {
 			blind = append(blind, v.Member)
 		}
 	}
@@ -62,7 +57,7 @@ func follow(in *Input, active Tally) (Outcome, bool) {
 func unreached(in *Input) (Outcome, bool) {
 	proxies, blind := 0, 0
 	for _, v := range in.Voices {
-		if p := v.View.Proxy; p != nil && p.Reachable && !v.View.Observe {
+		if v.answers() {
 			proxies++
 			if v.View.Node(in.Record.Active).Server == model.ServerDown {
 				blind++
@@ -78,7 +73,7 @@ func unreached(in *Input) (Outcome, bool) {
 	if blind < proxies || blind == 0 || 2*blind <= expected {
 		return Outcome{}, false
 	}
-	for _, t := range Candidates(in, Majority(len(in.Voters))-1) {
+	for _, t := range Candidates(in, in.Majority()-1) {
 		if t.Reached < blind {
 			continue
 		}
@@ -94,19 +89,16 @@ func unreached(in *Input) (Outcome, bool) {
 // reaches tells whether a member's proxy can use a node, as far as it knows.
 func reaches(v *model.View, node string) bool {
 	n := v.Node(node)
-	return n.Verdict != model.Down && n.Server != model.ServerDown && n.Server != model.ServerMaint
+	return n.Verdict != model.Down && !shut(n.Server)
 }
+
+// shut tells whether a HAProxy sends nobody to a server in that state.
+func shut(s model.ServerState) bool { return s == model.ServerDown || s == model.ServerMaint }
 
 // planned is an automatic move away from an active that serves: never within
 // MinStay of the last decision, and only to a node that a majority would choose.
 func planned(in *Input, kind, because string, ok func(node string) bool) (Outcome, bool) {
-	to := ""
-	for _, t := range Candidates(in, Majority(len(in.Voters))-1) {
-		if t.Eligible >= Majority(len(in.Voters)) && !lags(in, t.Node) && ok(t.Node) {
-			to = t.Node
-			break
-		}
-	}
+	to := in.best(ok)
 	if to == "" {
 		return Outcome{Reason: because + "; no other node would do: it stays the active"}, true
 	}
@@ -138,10 +130,7 @@ func plannedMove(in *Input, to, kind, because string, timeout time.Duration) Out
 func lacking(in *Input, node string) []string {
 	var out []string
 	for _, v := range in.Voices {
-		if v.View.Proxy == nil || v.View.Observe {
-			continue
-		}
-		if lacks := v.View.Node(node).Lacks; lacks != "" {
+		if lacks := v.View.Node(node).Lacks; v.steers() && lacks != "" {
 			out = append(out, v.Member+" needs "+lacks)
 		}
 	}

@@ -77,7 +77,7 @@ func Operator(in *Input, req Request) (Outcome, []string, error) {
 		}
 	}
 	t := Count(in, req.Node)
-	need := Majority(len(in.Voters))
+	need := in.Majority()
 	var warnings []string
 	freeze := false
 	switch {
@@ -137,7 +137,7 @@ func because(sentence, reason string) string {
 func checkMove(in *Input, req *Request) (warnings []string, refusal string) {
 	from := in.Record.Active
 	t := Count(in, from)
-	switch dead := t.Down >= Majority(len(in.Voters)); {
+	switch dead := t.Down >= in.Majority(); {
 	case dead:
 		// Nothing answers for its sessions, and nothing is committed there any more.
 		warnings = append(warnings, fmt.Sprintf("%s is down for %d of %d voters: nothing is drained or held", from, t.Down, len(in.Voters)))
@@ -165,7 +165,7 @@ func checkMove(in *Input, req *Request) (warnings []string, refusal string) {
 func cannotHold(in *Input) []string {
 	var names []string
 	for _, v := range in.Voices {
-		if p := v.View.Proxy; p != nil && !v.View.Observe && !p.CanHold {
+		if v.steers() && !v.View.Proxy.CanHold {
 			names = append(names, v.Member)
 		}
 	}
@@ -196,7 +196,7 @@ func Usable(in *Input, except string) []string {
 		if node == except || in.Record != nil && (node == in.Record.Active || in.Record.IsExcluded(node)) {
 			continue
 		}
-		if Count(in, node).Eligible >= Majority(len(in.Voters)) {
+		if Count(in, node).Eligible >= in.Majority() {
 			out = append(out, node)
 		}
 	}

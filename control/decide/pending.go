@@ -62,7 +62,7 @@ func pending(in *Input) Outcome {
 		what = fmt.Sprintf("%s has not applied yet what %s committed last", m.To, m.From)
 	}
 	closing, end := bounds(m)
-	oldGone := Count(in, m.From).Down >= Majority(len(in.Voters))
+	oldGone := Count(in, m.From).Down >= in.Majority()
 	applied := !m.Hold || in.Applied || oldGone
 	// Nothing moves by itself to a dead node, to one that is about to end or that was left because it is refused, or to one that an operator has excluded since.
 	departure := in.Record.Last().Kind == model.KindDeparture
@@ -133,7 +133,7 @@ func Cancel(in *Input, by string) (Outcome, error) {
 	if m.Rollback {
 		return Outcome{}, &RefusedError{Reason: "the pending move is a rollback itself"}
 	}
-	if t := Count(in, m.From); t.Eligible < Majority(len(in.Voters)) {
+	if t := Count(in, m.From); t.Eligible < in.Majority() {
 		return Outcome{}, &RefusedError{Reason: fmt.Sprintf("%s cannot take the writes back: %d of %d voters would choose it (%s)",
 			m.From, t.Eligible, len(in.Voters), whyNotEligible(in, m.From))}
 	}
@@ -145,16 +145,13 @@ func Cancel(in *Input, by string) (Outcome, error) {
 func unfinished(in *Input) []string {
 	var out []string
 	m := in.Record.Move
-	heard := map[string]bool{}
 	for _, v := range in.Voices {
-		heard[v.Member] = true
-		p := v.View.Proxy
-		if p == nil || v.View.Observe {
+		if !v.steers() {
 			continue
 		}
-		mv := p.Move
+		mv := v.View.Proxy.Move
 		switch {
-		case mv == nil || mv.Epoch != in.Epoch || mv.Recovery != in.Recovery:
+		case mv == nil || mv.At() != model.Epoch{Recovery: in.Recovery, N: in.Epoch}:
 			out = append(out, v.Member+" has not begun")
 		case mv.Done && (mv.Held || !m.Hold):
 		case mv.Left > 0:
@@ -172,11 +169,7 @@ func unfinished(in *Input) []string {
 			out = append(out, v.Member+" has not followed")
 		}
 	}
-	for _, v := range in.Voters {
-		if !heard[v] && !slices.Contains(in.Witnesses, v) {
-			out = append(out, v+" is not heard")
-		}
-	}
+	out = append(out, in.notHeard()...)
 	slices.Sort(out)
 	return out
 }

@@ -52,7 +52,7 @@ type refusal struct {
 func refusals(in *Input, node string) *refusal {
 	r := &refusal{}
 	for _, v := range in.Voices {
-		if v.View.Proxy == nil || !v.View.Proxy.Reachable || v.View.Observe {
+		if !v.answers() {
 			continue
 		}
 		r.proxies++
@@ -60,12 +60,7 @@ func refusals(in *Input, node string) *refusal {
 			r.by = append(r.by, v.Member)
 		}
 	}
-	for _, v := range in.Voters {
-		view := in.voice(v)
-		if view == nil {
-			continue
-		}
-		n := view.Node(node)
+	for v, n := range in.words(node) {
 		if n.Verdict != model.Healthy || !n.Avoid || n.Class == "" {
 			continue
 		}
@@ -84,7 +79,7 @@ func refusals(in *Input, node string) *refusal {
 // Untroubled tells whether a majority finds that the active serves and nobody says
 // anything against it: no donor, no check that begins to refuse it.
 func Untroubled(in *Input) bool {
-	if in.Record == nil || Count(in, in.Record.Active).Healthy < Majority(len(in.Voters)) {
+	if in.Record == nil || Count(in, in.Record.Active).Healthy < in.Majority() {
 		return false
 	}
 	r := refusals(in, in.Record.Active)
@@ -95,7 +90,7 @@ func Untroubled(in *Input) bool {
 func (r *refusal) because(in *Input) string {
 	node := in.Record.Active
 	checks := fmt.Sprintf("the check of %s begins to refuse it", strings.Join(r.by, ", "))
-	majority := Majority(len(in.Voters))
+	majority := in.Majority()
 	switch {
 	case in.Untroubled <= 0:
 		// It was so when it was made the active, or since nobody knows when: whoever
@@ -125,17 +120,15 @@ func refused(in *Input) (Outcome, bool) {
 		return Outcome{}, false
 	}
 	timeout := in.Policy.LeaveTimeout
-	if len(r.blocked) >= Majority(len(in.Voters)) {
+	if len(r.blocked) >= in.Majority() {
 		timeout = min(timeout, blockedTimeout)
 	}
-	for _, t := range Candidates(in, Majority(len(in.Voters))-1) {
-		if t.Eligible >= Majority(len(in.Voters)) && !lags(in, t.Node) && welcome(in, t.Node) {
-			out := plannedMove(in, t.Node, model.KindDeparture, because, timeout)
-			if m := out.Propose.Move; m.Drain == model.DrainTransactions && !slices.ContainsFunc(in.Voices, cannotWait) {
-				m.Hold, m.MaxHoldMS = true, min(refusedHold.Milliseconds(), m.TimeoutMS)
-			}
-			return out, true
+	if to := in.best(func(node string) bool { return welcome(in, node) }); to != "" {
+		out := plannedMove(in, to, model.KindDeparture, because, timeout)
+		if m := out.Propose.Move; m.Drain == model.DrainTransactions && !slices.ContainsFunc(in.Voices, cannotWait) {
+			m.Hold, m.MaxHoldMS = true, min(refusedHold.Milliseconds(), m.TimeoutMS)
 		}
+		return out, true
 	}
 	if len(r.blocked) > 0 {
 		return Outcome{}, false // a failover may find one
@@ -167,10 +160,7 @@ func DonorHint(in *Input) string {
 // does not begin to refuse it.
 func welcome(in *Input, node string) bool {
 	return !slices.ContainsFunc(in.Voices, func(v Voice) bool {
-		if v.View.Proxy == nil || !v.View.Proxy.Reachable || v.View.Observe {
-			return false
-		}
 		n := v.View.Node(node)
-		return n.Refused || n.Server != model.ServerUp
+		return v.answers() && (n.Refused || n.Server != model.ServerUp)
 	})
 }

@@ -2,6 +2,7 @@ package decide
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 
 	"github.com/haproxy-peers/haproxy-peers/control/model"
@@ -85,6 +86,50 @@ func (in *Input) voice(member string) *model.View {
 	return nil
 }
 
+// words are what the voters that are heard say of a node, by voter.
+func (in *Input) words(node string) iter.Seq2[string, model.NodeView] {
+	return func(yield func(string, model.NodeView) bool) {
+		for _, v := range in.Voters {
+			if view := in.voice(v); view != nil && !yield(v, view.Node(node)) {
+				return
+			}
+		}
+	}
+}
+
+// unheard tells whether a voter with a proxy is not heard: its HAProxy goes on.
+func (in *Input) unheard(voter string) bool {
+	return in.voice(voter) == nil && !slices.Contains(in.Witnesses, voter)
+}
+
+// notHeard are sentences on those.
+func (in *Input) notHeard() []string {
+	var out []string
+	for _, v := range in.Voters {
+		if in.unheard(v) {
+			out = append(out, v+" is not heard")
+		}
+	}
+	return out
+}
+
+// steers tells whether the member has a proxy that does what is decided.
+func (v *Voice) steers() bool { return v.View.Proxy != nil && !v.View.Observe }
+
+// answers tells whether its HAProxy answers, too.
+func (v *Voice) answers() bool { return v.steers() && v.View.Proxy.Reachable }
+
+// best is the first candidate that a majority would choose, that does not lag and that
+// ok is said of, "" for none.
+func (in *Input) best(ok func(node string) bool) string {
+	for _, t := range Candidates(in, in.Majority()-1) {
+		if t.Eligible >= in.Majority() && !lags(in, t.Node) && ok(t.Node) {
+			return t.Node
+		}
+	}
+	return ""
+}
+
 // Candidates returns the nodes that may be chosen instead of the active and are
 // healthy for strictly more voters than floor, the best first.
 func Candidates(in *Input, floor int) []Tally {
@@ -128,17 +173,12 @@ func Candidates(in *Input, floor int) []Tally {
 // nobody could read both.
 func Lag(in *Input, node string) int64 {
 	least := int64(-1)
-	for _, v := range in.Voters {
-		view := in.voice(v)
-		if view == nil {
-			continue
-		}
-		n := view.Node(node)
+	for v, n := range in.words(node) {
 		if n.Seqno == 0 {
 			continue
 		}
 		most := n.Seqno
-		for _, o := range view.Nodes {
+		for _, o := range in.voice(v).Nodes {
 			if o.Verdict == model.Healthy && !otherDatabase(in.Record, o) {
 				most = max(most, o.Seqno)
 			}

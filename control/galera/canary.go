@@ -1,6 +1,7 @@
 package galera
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -71,15 +72,9 @@ func (c CanaryConfig) Validate() error {
 }
 
 func (c CanaryConfig) withDefaults() CanaryConfig {
-	if c.Schema == "" {
-		c.Schema = DefaultCanarySchema
-	}
-	if c.Interval == 0 {
-		c.Interval = DefaultCanaryInterval
-	}
-	if c.Deadline == 0 {
-		c.Deadline = DefaultCanaryDeadline
-	}
+	c.Schema = cmp.Or(c.Schema, DefaultCanarySchema)
+	c.Interval = cmp.Or(c.Interval, DefaultCanaryInterval)
+	c.Deadline = cmp.Or(c.Deadline, DefaultCanaryDeadline)
 	return c
 }
 
@@ -117,11 +112,9 @@ func (c CanaryConfig) setup() string {
 		c.lockWait(), c.lockWait())
 }
 
-// commit is one turn: the commit and, in the same round trip, the count of all
-// members' commits through this node. Names are written in hexadecimal, which needs
-// no quoting in any sql_mode.
+// commit is one turn. Names are written in hexadecimal, which needs no quoting in any
+// sql_mode.
 func (c CanaryConfig) commit(node string) string {
 	return fmt.Sprintf("INSERT INTO %s (node,member,seq,at) VALUES (_utf8mb4 0x%x,_utf8mb4 0x%x,1,UTC_TIMESTAMP(6))"+
-		" ON DUPLICATE KEY UPDATE seq=seq+1,at=UTC_TIMESTAMP(6);SELECT SUM(seq) FROM %s WHERE node=_utf8mb4 0x%x",
-		c.table(), node, c.Member, c.table(), node)
+		" ON DUPLICATE KEY UPDATE seq=seq+1,at=UTC_TIMESTAMP(6)", c.table(), node, c.Member)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -36,7 +35,7 @@ type canary struct {
 	cfg     *CanaryConfig
 	login   login
 	dialer  *dialer
-	epoch   time.Time
+	grid    time.Time
 	log     *slog.Logger
 	metrics nodeMetrics
 	verdict func() Verdict
@@ -58,11 +57,9 @@ func (c *canary) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
-			timer.Stop()
-		case <-timer.C:
+		case <-time.After(pause):
 		}
 	}
 }
@@ -71,7 +68,7 @@ func (c *canary) run(ctx context.Context) {
 // until the next. All nodes' turns begin together, so that their results can be
 // compared.
 func (c *canary) turn(ctx context.Context) time.Duration {
-	next := func() time.Duration { return c.cfg.Interval - time.Since(c.epoch)%c.cfg.Interval }
+	next := func() time.Duration { return c.cfg.Interval - time.Since(c.grid)%c.cfg.Interval }
 	if c.verdict() != Healthy {
 		c.drop(true)
 		c.conclude(hang{}, "")
@@ -81,27 +78,26 @@ func (c *canary) turn(ctx context.Context) time.Duration {
 		return next()
 	}
 	began := time.Now()
-	writes, err := c.commit(ctx, began)
+	err := c.commit(ctx, began)
 	if ctx.Err() != nil {
 		return 0
 	}
 	if err == nil {
 		now := time.Now()
 		c.metrics.commits.Observe(now.Sub(began).Seconds())
-		c.publish(func(r *record) { r.CanaryAt, r.CanaryWrites = now, writes })
+		c.publish(func(r *record) { r.CanaryAt = now })
 		c.conclude(hang{}, "")
 		return next()
 	}
 	return max(next(), c.failed(err, began))
 }
 
-// commit makes one commit and returns how many commits all members' canaries have made
-// through this node.
-func (c *canary) commit(ctx context.Context, began time.Time) (writes int64, err error) {
+// commit makes one commit.
+func (c *canary) commit(ctx context.Context, began time.Time) (err error) {
 	defer recoverAsProtocolError(&err)
 	if c.session == nil {
 		if err := c.connect(ctx); err != nil {
-			return 0, err
+			return err
 		}
 	}
 	w := c.session.wire
@@ -116,8 +112,7 @@ func (c *canary) commit(ctx context.Context, began time.Time) (writes int64, err
 	}
 	w.answered = func() { c.hurry(w) }
 	defer func() { w.answered = nil }()
-	writes, err = c.session.sum(c.cfg.commit(c.target.Name))
-	return writes, c.session.cause(err)
+	return c.session.cause(c.session.ask(c.cfg.commit(c.target.Name), nil, nil))
 }
 
 // hurry ends the patience: that is for a commit that waits, and what has begun to answer has
@@ -262,19 +257,6 @@ func lacks(cfg *CanaryConfig, account string, e *mysql.MySQLError) string {
 func lacksTable(cfg *CanaryConfig, account string, e *mysql.MySQLError) string {
 	return fmt.Sprintf("the canary's table is missing and could not be made: run %s; %s; or %s (error %d: %s)",
 		cfg.createSchema(), cfg.createTable(), cfg.grant(account), e.Number, plainText(e.Message, 200))
-}
-
-// sum runs the canary's statements, whose last result is one number.
-func (s *session) sum(text string) (int64, error) {
-	last, err := s.lastValue(text)
-	if err != nil {
-		return 0, err
-	}
-	n, err := strconv.ParseInt(last, 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("%w: a count of %.40q", ErrIncomplete, last)
-	}
-	return n, nil
 }
 
 // longestAccount is beyond NAME@HOST of every account.

@@ -1,10 +1,12 @@
 package galera
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -195,10 +197,7 @@ func serverNumber(err error) uint16 {
 }
 
 func (a Account) passwordSource() string {
-	if a.PasswordFile == "" {
-		return "an empty password is right, or --probe-password-file"
-	}
-	return a.PasswordFile
+	return cmp.Or(a.PasswordFile, "an empty password is right, or --probe-password-file")
 }
 
 // missingGrant words the statement that gives what the server's message says is
@@ -236,10 +235,5 @@ func isTimeout(err error) bool {
 }
 
 func isAny(err error, targets ...error) bool {
-	for _, target := range targets {
-		if errors.Is(err, target) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
 }

@@ -1,6 +1,7 @@
 package galera
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,9 +17,12 @@ const (
 	DefaultInterval        = 100 * time.Millisecond
 	DefaultDeadline        = time.Second
 	DefaultFailures        = 2
-	DefaultConfirmPause    = 50 * time.Millisecond
 	DefaultConfirmDeadline = 200 * time.Millisecond
 )
+
+// confirmPause is the time between a failed attempt and the one that confirms it.
+// After an attempt that timed out there is none.
+const confirmPause = 50 * time.Millisecond
 
 // ErrNoUser says that no probe user is configured. It is no mistake: the caller
 // then goes by the states of HAProxy's own checks.
@@ -51,18 +55,13 @@ type Config struct {
 	Deadline time.Duration
 	// Failures is how many failed attempts in a row are a node that is down.
 	Failures int
-	// ConfirmPause is the time between a failed attempt and the one that confirms
-	// it. After an attempt that timed out there is none.
-	ConfirmPause time.Duration
-	// ConfirmDeadline is the deadline of such a confirming attempt: a node that hung
+	// ConfirmDeadline is the deadline of the attempt that confirms a failed one: a node that hung
 	// for Deadline is down after Deadline + ConfirmDeadline.
 	ConfirmDeadline time.Duration
 	// Canary, if set, commits on every node in order to see whether it can. Nil is none.
 	Canary *CanaryConfig
-	// StuckAfter is how long a node must have committed nothing while another one went
-	// on by StuckBy write sets in order to count as stuck by what can be read.
-	StuckAfter time.Duration
-	// StuckBy see StuckAfter.
+	// StuckBy is by how many write sets another node must have gone on in order that one
+	// that commits nothing counts as stuck by what can be read, see [StuckAfter].
 	StuckBy int64
 	// ExpectUUID returns the Galera state UUID of the cluster's record, or "" while
 	// there is none. It is called for every reading, from several goroutines.
@@ -95,7 +94,7 @@ func (c Config) Validate() error {
 		value time.Duration
 	}{
 		{"interval", c.Interval}, {"deadline", c.Deadline},
-		{"confirm pause", c.ConfirmPause}, {"confirm deadline", c.ConfirmDeadline}, {"time until a node is stuck", c.StuckAfter},
+		{"confirm deadline", c.ConfirmDeadline},
 	} {
 		if d.value != 0 && d.value < time.Millisecond {
 			errs = append(errs, fmt.Errorf("galera: the probe's %s is %v: it must be at least 1ms", d.name, d.value))
@@ -136,37 +135,22 @@ func (c Config) login() login {
 // stuck is the rule for what can be read. A gap of a deadline and two intervals is
 // more than a node that answers ever makes.
 func (c Config) stuck() stuckRule {
-	return stuckRule{after: c.StuckAfter, by: c.StuckBy, gap: c.Deadline + 2*c.Interval}
+	return stuckRule{after: StuckAfter, by: c.StuckBy, gap: c.Deadline + 2*c.Interval}
 }
 
 func (c Config) withDefaults() Config {
-	for _, d := range []struct {
-		value *time.Duration
-		or    time.Duration
-	}{
-		{&c.Interval, DefaultInterval}, {&c.Deadline, DefaultDeadline},
-		{&c.ConfirmPause, DefaultConfirmPause}, {&c.ConfirmDeadline, DefaultConfirmDeadline}, {&c.StuckAfter, DefaultStuckAfter},
-	} {
-		if *d.value == 0 {
-			*d.value = d.or
-		}
-	}
-	if c.Failures == 0 {
-		c.Failures = DefaultFailures
-	}
-	if c.StuckBy == 0 {
-		c.StuckBy = DefaultStuckBy
-	}
+	c.Interval = cmp.Or(c.Interval, DefaultInterval)
+	c.Deadline = cmp.Or(c.Deadline, DefaultDeadline)
+	c.ConfirmDeadline = min(cmp.Or(c.ConfirmDeadline, DefaultConfirmDeadline), c.Deadline)
+	c.Failures = cmp.Or(c.Failures, DefaultFailures)
+	c.StuckBy = cmp.Or(c.StuckBy, DefaultStuckBy)
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	if c.Canary != nil {
 		canary := c.Canary.withDefaults()
 		c.Canary = &canary
 	}
-	c.ConfirmDeadline = min(c.ConfirmDeadline, c.Deadline)
 	if c.ExpectUUID == nil {
 		c.ExpectUUID = func() string { return "" }
-	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
 }

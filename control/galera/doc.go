@@ -117,5 +117,5 @@
 // of which MySQL 8 and PXC have all but the last by default (MySQL 8.0, "Performance
 // Schema Transaction Tables"). User locks and LOCK TABLES are seen with MariaDB's
 // plugin metadata_lock_info or with performance_schema.metadata_locks, temporary tables
-// of other sessions on MySQL only. [Inspector.Sees] says what a node shows.
+// of other sessions on MySQL only. What a node shows is in a debug line of the log.
 package galera

@@ -307,7 +307,7 @@ var hostileRoles = map[string]hostileRole{
 			must(t, err)
 			cfg := CanaryConfig{Member: "px0", Deadline: hostileDeadline}.withDefaults()
 			c := &canary{
-				target: Target{"n", address}, cfg: &cfg, login: login{account: Account{User: "u"}}, dialer: d, epoch: time.Now(),
+				target: Target{"n", address}, cfg: &cfg, login: login{account: Account{User: "u"}}, dialer: d, grid: time.Now(),
 				log: Config{}.withDefaults().Logger, publish: func(func(*record)) {},
 				// What hangs is waited for, as a commit of a stuck node is; a node that is down is not.
 				verdict: verdictAfter(hostileDeadline),

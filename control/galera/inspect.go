@@ -1,11 +1,11 @@
 package galera
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 )
@@ -50,9 +50,6 @@ type Inspector struct {
 
 	mu sync.Mutex // guards what follows, and the connection
 	c  *inspection
-	// sources are those of the last connection.
-	sources sources
-	seen    bool
 }
 
 // NewInspector makes an inspector. It connects with the first question.
@@ -69,12 +66,8 @@ func NewInspector(cfg InspectorConfig) (*Inspector, error) {
 	if cfg.Timeout < 0 {
 		return nil, fmt.Errorf("galera: the inspector's timeout is %v: it must be positive", cfg.Timeout)
 	}
-	if cfg.Timeout == 0 {
-		cfg.Timeout = DefaultInspectTimeout
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
+	cfg.Timeout = cmp.Or(cfg.Timeout, DefaultInspectTimeout)
+	cfg.Logger = cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))
 	d, err := newDialer(cfg.Address, lookupIP)
 	if err != nil {
 		return nil, err
@@ -137,17 +130,6 @@ func (i *Inspector) Applied(ctx context.Context) (seqno int64, err error) {
 		return err
 	})
 	return seqno, err
-}
-
-// Sees tells in sentences what is seen of sessions on this server and what is not,
-// and what to do to see it. Both are empty before the first connection.
-func (i *Inspector) Sees() (seen, unseen []string) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if !i.seen {
-		return nil, nil
-	}
-	return i.sources.seen(), slices.Clone(i.sources.unseen)
 }
 
 // do asks a question, on a new connection if the one that is there turns out to be
@@ -240,7 +222,6 @@ func (i *Inspector) connect(ctx context.Context, budget time.Duration, ask func(
 		if err := c.prepare(); err != nil {
 			return err
 		}
-		i.sources, i.seen = c.sources, true
 		i.cfg.Logger.Debug("connected to look at the sessions of a node", "address", i.cfg.Address,
 			"seen", c.sources.seen(), "unseen", c.sources.unseen)
 		return ask(c)

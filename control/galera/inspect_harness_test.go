@@ -28,7 +28,8 @@ func checkWhy(t *testing.T, s ClientSession, part string) {
 // somewhere nothing else.
 func checkSees(t *testing.T, i *Inspector, parts ...string) {
 	t.Helper()
-	seen, unseen := i.Sees()
+	sources := i.c.sources
+	seen, unseen := sources.seen(), sources.unseen
 	all := strings.Join(unseen, "\n")
 	contains(t, all, parts...)
 	for _, part := range []string{"bare BEGIN", "GET_LOCK"} {

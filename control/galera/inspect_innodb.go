@@ -21,28 +21,19 @@ const (
 	trxEnd      = "END OF INNODB MONITOR OUTPUT"
 )
 
-// activeTransactions reads the ages of InnoDB's open transactions by session out of
+// longestLine is how much of a line of the monitor is looked at; those that count have
+// about 100 bytes.
+const longestLine = 256
+
+// trxReader reads the ages of InnoDB's open transactions by session out of
 //
 //	---TRANSACTION 108, ACTIVE 3 sec
 //	1 lock struct(s), heap size 1128, 0 row lock(s), undo log entries 1
 //	MariaDB thread id 105, OS thread handle 131392707114688, query id 162 localhost root
 //
-// (MySQL thread id on MySQL). whole is false if some may be missing. A statement's
-// own text comes after its thread, so whatever it holds can only make a session
-// look busy.
-func activeTransactions(status []byte) (ages map[uint64]time.Duration, whole bool) {
-	ages = make(map[uint64]time.Duration)
-	r := trxReader{open: func(id uint64, age time.Duration) { ages[id] = age }}
-	r.piece(status)
-	return ages, r.end()
-}
-
-// longestLine is how much of a line of the monitor is looked at; those that count have
-// about 100 bytes.
-const longestLine = 256
-
-// trxReader is activeTransactions for a status that comes in pieces, for it has up to a
-// megabyte and is not held.
+// (MySQL thread id on MySQL). The status comes in pieces, for it has up to a megabyte and
+// is not held. A statement's own text comes after its thread, so whatever it holds can
+// only make a session look busy.
 type trxReader struct {
 	// open is called with each session in a transaction, and its age.
 	open func(id uint64, age time.Duration)
@@ -87,7 +78,7 @@ func (r *trxReader) ended() {
 	}
 }
 
-// end tells, after the last piece, whether that was everything.
+// end tells, after the last piece, whether that was everything: false if some may be missing.
 func (r *trxReader) end() (whole bool) {
 	if r.n > 0 {
 		r.ended()

@@ -33,3 +33,11 @@ func TestActiveTransactions(t *testing.T) {
 		}
 	}
 }
+
+// activeTransactions reads a status that is there as a whole.
+func activeTransactions(status []byte) (ages map[uint64]time.Duration, whole bool) {
+	ages = make(map[uint64]time.Duration)
+	r := trxReader{open: func(id uint64, age time.Duration) { ages[id] = age }}
+	r.piece(status)
+	return ages, r.end()
+}

@@ -96,8 +96,5 @@ func TestNewInspector(t *testing.T) {
 	}
 	i, err := NewInspector(InspectorConfig{User: "u", Address: "n:3306"})
 	must(t, err)
-	defer i.Close()
-	if seen, unseen := i.Sees(); seen != nil || unseen != nil {
-		t.Errorf("before the first connection it sees %q, %q", seen, unseen)
-	}
+	i.Close()
 }

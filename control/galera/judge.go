@@ -1,6 +1,7 @@
 package galera
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 )
@@ -113,9 +114,7 @@ func judgeServing(r Reading) Outcome {
 	var class Class
 	var why []string
 	add := func(c Class, reason string) {
-		if class == "" {
-			class = c
-		}
+		class = cmp.Or(class, c)
 		why = append(why, reason)
 	}
 	if r.ReadOnly {

@@ -19,42 +19,33 @@ type metrics struct {
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
+	times := func(name, help string, buckets ...float64) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, []string{"node"})
+	}
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+	}
 	m := &metrics{
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "haproxyd_galera_probe_duration_seconds",
-			Help:    "Time of one probe of a database node, failed ones included.",
-			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
-		}, []string{"node"}),
-		verdict: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "haproxyd_galera_node_verdict",
-			Help: "1 for the verdict that this daemon has of the node, 0 for the others.",
-		}, []string{"node", "verdict"}),
-		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "haproxyd_galera_probe_errors_total",
-			Help: "Probes that found the node down or said nothing of it, by class.",
-		}, []string{"node", "class"}),
-		connects: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "haproxyd_galera_probe_connections_total",
-			Help: "Connections that the probe made to the node.",
-		}, []string{"node"}),
-		pauses: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "haproxyd_galera_probe_own_pauses_total",
-			Help: "Probes that were discarded because this process was not running while it waited.",
-		}, []string{"node"}),
-		commits: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "haproxyd_galera_canary_duration_seconds",
-			Help:    "Time of the canary's successful commits on a database node.",
-			Buckets: []float64{.0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
-		}, []string{"node"}),
-		stuck: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "haproxyd_galera_node_stuck",
-			Help: "1 if the node's own commits are seen to hang.",
-		}, []string{"node"}),
+		duration: times("haproxyd_galera_probe_duration_seconds", "Time of one probe of a database node, failed ones included.",
+			.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5),
+		verdict: gauge("haproxyd_galera_node_verdict",
+			"1 for the verdict that this daemon has of the node, 0 for the others.", "node", "verdict"),
+		failures: counter("haproxyd_galera_probe_errors_total",
+			"Probes that found the node down or said nothing of it, by class.", "node", "class"),
+		connects: counter("haproxyd_galera_probe_connections_total", "Connections that the probe made to the node.", "node"),
+		pauses: counter("haproxyd_galera_probe_own_pauses_total",
+			"Probes that were discarded because this process was not running while it waited.", "node"),
+		commits: times("haproxyd_galera_canary_duration_seconds", "Time of the canary's successful commits on a database node.",
+			.0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30),
+		stuck: gauge("haproxyd_galera_node_stuck", "1 if the node's own commits are seen to hang.", "node"),
 	}
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.duration, m.verdict, m.failures, m.connects, m.pauses, m.commits, m.stuck} {
+	for _, c := range m.all() {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("galera: cannot register a metric: %w", err)
 		}
@@ -64,22 +55,23 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 
 // forget drops the series of a node that is no longer probed.
 func (m *metrics) forget(node string) {
-	labels := prometheus.Labels{"node": node}
-	m.duration.DeletePartialMatch(labels)
-	m.verdict.DeletePartialMatch(labels)
-	m.failures.DeletePartialMatch(labels)
-	m.connects.DeletePartialMatch(labels)
-	m.pauses.DeletePartialMatch(labels)
-	m.commits.DeletePartialMatch(labels)
-	m.stuck.DeletePartialMatch(labels)
+	for _, c := range m.all() {
+		c.DeletePartialMatch(prometheus.Labels{"node": node})
+	}
+}
+
+// vector is one metric of all nodes.
+type vector interface {
+	prometheus.Collector
+	DeletePartialMatch(labels prometheus.Labels) int
+}
+
+func (m *metrics) all() []vector {
+	return []vector{m.duration, m.verdict, m.failures, m.connects, m.pauses, m.commits, m.stuck}
 }
 
 func (m *metrics) stuckNow(node string, stuck bool) {
-	value := 0.0
-	if stuck {
-		value = 1
-	}
-	m.stuck.WithLabelValues(node).Set(value)
+	m.stuck.WithLabelValues(node).Set(one(stuck))
 }
 
 // nodeMetrics are those of one node, with their labels looked up once.
@@ -111,10 +103,13 @@ func (m nodeMetrics) observe(o Outcome, took time.Duration) {
 
 func (m nodeMetrics) verdict(v Verdict) {
 	for _, known := range []Verdict{Unknown, Healthy, Down} {
-		value := 0.0
-		if known == v {
-			value = 1
-		}
-		m.all.verdict.WithLabelValues(m.node, known.String()).Set(value)
+		m.all.verdict.WithLabelValues(m.node, known.String()).Set(one(known == v))
 	}
+}
+
+func one(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
 }

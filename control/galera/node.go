@@ -33,7 +33,7 @@ type node struct {
 
 	state   State
 	last    Outcome
-	epoch   time.Time // see pace.onGrid
+	grid    time.Time // see pace.onGrid
 	started time.Time // of the last attempt
 	unasked bool      // see wait
 }
@@ -49,9 +49,9 @@ type pace struct {
 	patient  bool
 }
 
-// gridEpoch is a moment from which multiples of the interval fall on full
+// gridStart is a moment from which multiples of the interval fall on full
 // intervals of the clock, where the other loops of this process turn too.
-func gridEpoch(now time.Time, interval time.Duration) time.Time {
+func gridStart(now time.Time, interval time.Duration) time.Time {
 	return now.Add(-time.Duration(now.UnixNano()) % interval)
 }
 
@@ -64,7 +64,7 @@ func nextPace(cfg *Config, s State, last Outcome) pace {
 	case last.Kind == KindUnknown:
 		return pace{wait: max(unknownPause, cfg.Interval), deadline: cfg.Deadline}
 	case last.Kind == KindDown && s.Verdict != Down:
-		p := pace{wait: cfg.ConfirmPause, deadline: cfg.ConfirmDeadline}
+		p := pace{wait: confirmPause, deadline: cfg.ConfirmDeadline}
 		if hangs(last.Class) {
 			p.wait = 0
 		}
@@ -192,7 +192,7 @@ func (n *node) conclude(r Reading, rtt time.Duration, err error) {
 	n.publish(func(s *record) {
 		s.State, s.At = n.state, now
 		if err == nil {
-			s.Reading, s.RTT = r, rtt
+			s.Reading = r
 			s.track.add(r, now.Add(-rtt), n.cfg.stuck())
 		}
 	})
@@ -217,7 +217,7 @@ func (n *node) stillSilent() {
 func (n *node) wait(ctx context.Context, p pace) {
 	d := p.wait
 	if p.onGrid {
-		d -= time.Since(n.epoch) % p.wait
+		d -= time.Since(n.grid) % p.wait
 	}
 	if d <= 0 {
 		return
@@ -229,10 +229,8 @@ func (n *node) wait(ctx context.Context, p pace) {
 		return
 	}
 	n.unasked = false
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-	case <-timer.C:
+	case <-time.After(d):
 	}
 }

@@ -1,6 +1,7 @@
 package galera
 
 import (
+	"cmp"
 	"context"
 	"time"
 )
@@ -34,9 +35,7 @@ type Glance struct {
 // wrong is in the outcome; the error is ErrOwnPause, that of ctx, or that the address
 // is no HOST:PORT.
 func Once(ctx context.Context, cfg OnceConfig) (Glance, error) {
-	if cfg.Within == 0 {
-		cfg.Within = DefaultDeadline
-	}
+	cfg.Within = cmp.Or(cfg.Within, DefaultDeadline)
 	d, err := newDialer(cfg.Address, lookupIP)
 	if err != nil {
 		return Glance{}, err

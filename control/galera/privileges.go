@@ -43,7 +43,7 @@ func checkProcess(c *session, account string) (*PrivilegeError, error) {
 
 // Lacks tells which privileges the account lacks that looking at sessions needs,
 // as the GRANT statement that gives them, and "" if it has them. Privileges that
-// only let it see more are in what [Inspector.Sees] calls unseen. The error says
+// only let it see more are in what the log calls unseen. The error says
 // that the node could not be asked.
 //
 // The answer is about the connection that the questions use: a grant or a revocation

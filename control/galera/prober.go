@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
 )
 
 // ErrRunning says that Run was called a second time.
@@ -12,7 +14,7 @@ var ErrRunning = errors.New("galera: the prober is running already")
 
 // NodeStatus is what is known of one node.
 type NodeStatus struct {
-	Node, Address string
+	Node string
 	// State is the verdict and what goes with it.
 	State
 	// Reading is the last good one: while the node does not answer it is old.
@@ -21,8 +23,6 @@ type NodeStatus struct {
 	// that. Attempts during which this process was not running do not count. It has
 	// a monotonic part: compare it with time.Since. Zero before the first attempt.
 	At time.Time
-	// RTT is the time that the last good reading took, without connecting.
-	RTT time.Duration
 	// FlowPaused: flow control held the node's commits back for most of the time between
 	// the last two readings. That is so on all nodes of a cluster at once.
 	FlowPaused bool
@@ -43,10 +43,6 @@ type NodeStatus struct {
 	Commits bool
 	// CanaryAt is when the canary last committed; zero if it never did.
 	CanaryAt time.Time
-	// CanaryWrites counts, as of CanaryAt, the commits of all members' canaries through
-	// this node since the table was made. Each is one of Reading.Replicated: the
-	// difference of the growths is what others wrote.
-	CanaryWrites int64
 	// Lacks says why the canary cannot commit, and the statements that would help. A
 	// node is not stuck then, but unknown.
 	Lacks string
@@ -64,7 +60,7 @@ type record struct {
 type Prober struct {
 	cfg     Config
 	metrics *metrics
-	epoch   time.Time
+	grid    time.Time
 	changed chan struct{}
 	renew   chan struct{}
 	// dialer makes a node's dialer; tests give their own names to addresses.
@@ -90,7 +86,7 @@ func New(cfg Config) (*Prober, error) {
 		return nil, err
 	}
 	p := &Prober{
-		cfg: cfg, metrics: m, epoch: gridEpoch(time.Now(), cfg.Interval),
+		cfg: cfg, metrics: m, grid: gridStart(time.Now(), cfg.Interval),
 		changed: make(chan struct{}, 1),
 		renew:   make(chan struct{}, 1),
 		dialer:  func(address string) (*dialer, error) { return newDialer(address, lookupIP) },
@@ -117,7 +113,7 @@ func (p *Prober) SetNodes(targets []Target) {
 		named[t.Name] = true
 		p.order = append(p.order, t)
 		if status[t] = p.status[t]; status[t] == nil {
-			status[t] = &record{NodeStatus: NodeStatus{Node: t.Name, Address: t.Address, State: Start()}}
+			status[t] = &record{NodeStatus: NodeStatus{Node: t.Name, State: Start()}}
 		}
 	}
 	p.status = status
@@ -125,8 +121,8 @@ func (p *Prober) SetNodes(targets []Target) {
 	for _, t := range p.order {
 		p.records = append(p.records, status[t])
 	}
-	notify(p.renew)
-	notify(p.changed)
+	nudge.Send(p.renew)
+	nudge.Send(p.changed)
 }
 
 // Status returns what is known of every node, in the order in which they were
@@ -194,7 +190,7 @@ func (p *Prober) probe(ctx context.Context, t Target) {
 		return
 	}
 	n := &node{
-		target: t, cfg: &p.cfg, dialer: d, log: log, state: Start(), epoch: p.epoch,
+		target: t, cfg: &p.cfg, dialer: d, log: log, state: Start(), grid: p.grid,
 		metrics: p.metrics.of(t.Name),
 		publish: func(change func(*record)) { p.publish(t, change) },
 	}
@@ -216,7 +212,7 @@ func (p *Prober) commit(ctx context.Context, n *node) {
 	}
 	c := &canary{
 		target: n.target, cfg: p.cfg.Canary, login: p.cfg.login(), dialer: d,
-		epoch: gridEpoch(p.epoch, p.cfg.Canary.Interval), log: n.log, metrics: n.metrics, publish: n.publish,
+		grid: gridStart(p.grid, p.cfg.Canary.Interval), log: n.log, metrics: n.metrics, publish: n.publish,
 		verdict: func() Verdict { return p.verdict(n.target) },
 	}
 	c.run(ctx)
@@ -243,7 +239,7 @@ func (p *Prober) publish(t Target, change func(*record)) {
 	change(s)
 	if s.Verdict != before.Verdict || s.Eligible != before.Eligible || s.Avoid != before.Avoid ||
 		s.OtherCluster != before.OtherCluster || s.Class != before.Class {
-		notify(p.changed)
+		nudge.Send(p.changed)
 	}
 	p.assess()
 }
@@ -257,7 +253,7 @@ func (p *Prober) assess() {
 	for _, r := range p.records {
 		p.metrics.stuckNow(r.Node, r.Stuck != "")
 	}
-	notify(p.changed)
+	nudge.Send(p.changed)
 }
 
 func (p *Prober) begin() bool {
@@ -298,11 +294,4 @@ func (p *Prober) forget(t Target) {
 		}
 	}
 	p.metrics.forget(t.Name)
-}
-
-func notify(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -56,7 +57,7 @@ func TestSetNodes(t *testing.T) {
 	if err := p.Run(ctx); !errors.Is(err, ErrRunning) {
 		t.Errorf("a second Run: %v", err)
 	}
-	b := Target{before[0].Node, before[0].Address}
+	b := p.order[slices.IndexFunc(p.order, func(t Target) bool { return t.Name == before[0].Node })]
 	p.SetNodes([]Target{{"c", freeAddress(t)}, b, {"c", freeAddress(t)}, {"", "x:1"}})
 	if s := p.Status(); len(s) != 2 || s[0].Node != "c" || s[0].Verdict != Unknown || s[1].Node != "b" || s[1].Verdict != Down {
 		t.Errorf("after SetNodes: %+v", s)

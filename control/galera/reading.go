@@ -10,11 +10,9 @@ import (
 
 // Values of wsrep_local_state (Galera documentation, "Node state changes").
 const (
-	StateInitialized = 0
-	StateJoining     = 1
-	StateDonor       = 2 // also a desynced node
-	StateJoined      = 3
-	StateSynced      = 4
+	StateDonor  = 2 // also a desynced node
+	StateJoined = 3
+	StateSynced = 4
 )
 
 // Errors of an answer that was received but cannot be used.
@@ -36,8 +34,6 @@ type Reading struct {
 	DonorRejects  bool   // wsrep_sst_donor_rejects_queries
 	ReadOnly      bool   // read_only
 	MaintMode     string // pxc_maint_mode: DISABLED, SHUTDOWN, MAINTENANCE; "" if absent (MariaDB)
-	RecvQueue     int64  // wsrep_local_recv_queue, in write sets
-	ConfID        int64  // wsrep_cluster_conf_id; -1 outside a primary component
 	StateUUID     string // wsrep_cluster_state_uuid
 	LastCommitted int64  // wsrep_last_committed, a seqno; -1 if undefined
 	// Replicated is wsrep_replicated: the write sets that this node has sent, DDL and
@@ -45,7 +41,7 @@ type Reading struct {
 	// counts a commit when the group has ordered it, so not while flow control holds
 	// it back; it stays where nothing is written (a rollback, an UPDATE of no row, a
 	// write set of another node) and over FLUSH STATUS, and begins at 0 with the
-	// server's process. A canary's commits count too, see NodeStatus.CanaryWrites.
+	// server's process. A canary's commits count too.
 	Replicated int64
 	// FlowPausedNs is wsrep_flow_control_paused_ns, in ns since the server's start.
 	// Measured: during a pause it grows as the clock does, on every node of the
@@ -63,22 +59,6 @@ type Reading struct {
 	Refused bool
 }
 
-// Row is one name and its value in a server's answer.
-type Row struct{ Name, Value string }
-
-// Parse makes a reading of the rows of SHOW STATUS and SHOW VARIABLES, in any
-// order; rows that it does not know are skipped. The error wraps ErrNotGalera or
-// ErrIncomplete.
-func Parse(rows []Row) (Reading, error) {
-	p := newParser(Reading{})
-	for _, row := range rows {
-		if err := p.set([]byte(row.Name), []byte(row.Value)); err != nil {
-			return Reading{}, err
-		}
-	}
-	return p.reading()
-}
-
 // parser collects a reading value by value. It reuses the strings of the
 // previous reading where they are equal: at thirty probes a second that
 // spares most of the garbage.
@@ -88,7 +68,7 @@ type parser struct {
 }
 
 func newParser(prev Reading) parser {
-	return parser{prev: prev, r: Reading{LocalState: -1, ConfID: -1, LastCommitted: -1}}
+	return parser{prev: prev, r: Reading{LocalState: -1, LastCommitted: -1}}
 }
 
 func (p *parser) set(name, value []byte) (err error) {
@@ -101,10 +81,6 @@ func (p *parser) set(name, value []byte) (err error) {
 		var n int64
 		n, err = number(name, value)
 		p.r.LocalState, p.state = int(n), true
-	case "wsrep_local_recv_queue":
-		p.r.RecvQueue, err = number(name, value)
-	case "wsrep_cluster_conf_id":
-		p.r.ConfID, err = number(name, value)
 	case "wsrep_last_committed":
 		p.r.LastCommitted, err = number(name, value)
 	case "wsrep_replicated":

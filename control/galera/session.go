@@ -21,7 +21,7 @@ const (
 	setup = "SET SESSION wsrep_sync_wait=0;"
 
 	showStatus = "SHOW SESSION STATUS WHERE Variable_name IN ('wsrep_cluster_status','wsrep_local_state','wsrep_ready'," +
-		"'wsrep_local_recv_queue','wsrep_cluster_conf_id','wsrep_cluster_state_uuid','wsrep_last_committed'," +
+		"'wsrep_cluster_state_uuid','wsrep_last_committed'," +
 		"'wsrep_replicated','wsrep_flow_control_paused_ns');"
 
 	showVariables = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('wsrep_reject_queries','wsrep_sst_donor_rejects_queries'," +

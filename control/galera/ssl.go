@@ -1,6 +1,7 @@
 package galera
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -99,10 +100,7 @@ func (c SSL) Validate() error {
 func (c SSL) Unchecked() bool { return c.CA != "" && !c.mode().verifies() }
 
 func (c SSL) mode() SSLMode {
-	if c.Mode == "" {
-		return SSLPreferred
-	}
-	return c.Mode
+	return cmp.Or(c.Mode, SSLPreferred)
 }
 
 func (m SSLMode) verifies() bool { return m == SSLVerifyCA || m == SSLVerifyIdentity }

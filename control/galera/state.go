@@ -27,20 +27,6 @@ func (v Verdict) String() string {
 	return fmt.Sprintf("verdict(%d)", int(v))
 }
 
-// MarshalText writes the verdict as String does.
-func (v Verdict) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
-
-// UnmarshalText reads what MarshalText writes.
-func (v *Verdict) UnmarshalText(text []byte) error {
-	for _, known := range []Verdict{Unknown, Healthy, Down} {
-		if string(text) == known.String() {
-			*v = known
-			return nil
-		}
-	}
-	return fmt.Errorf("galera: %.40q is no verdict: it must be unknown, healthy or down", text)
-}
-
 // State is what a sequence of outcomes says of a node.
 type State struct {
 	Verdict Verdict

@@ -2,14 +2,17 @@ package galera
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
 
-// Defaults of the corresponding fields of [Config].
 const (
-	DefaultStuckAfter       = 2 * time.Second
-	DefaultStuckBy    int64 = 10
+	// StuckAfter is how long a node must have committed nothing while another one went
+	// on in order to count as stuck by what can be read.
+	StuckAfter = 2 * time.Second
+	// DefaultStuckBy is the default of [Config].StuckBy.
+	DefaultStuckBy int64 = 10
 )
 
 // flowShare is the part of the time between two readings that flow control must
@@ -115,12 +118,9 @@ func (t *track) covers(now time.Time, rule stuckRule) bool {
 // stands tells whether the node had the same position all the time.
 func (t *track) stands() bool {
 	first := t.samples[0]
-	for _, s := range t.samples {
-		if !s.commits || s.uuid != first.uuid || s.committed != first.committed {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(t.samples, func(s sample) bool {
+		return !s.commits || s.uuid != first.uuid || s.committed != first.committed
+	})
 }
 
 // stuckBehind tells whether node is stuck while other proceeds, and how many write

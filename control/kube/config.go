@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -48,25 +49,16 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	if c.Account == "" {
-		c.Account = DefaultAccount
-	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
+	c.Account = cmp.Or(c.Account, DefaultAccount)
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	if c.getenv == nil {
 		c.getenv = os.Getenv
 	}
-	set := func(d *time.Duration, v time.Duration) {
-		if *d == 0 {
-			*d = v
-		}
-	}
-	set(&c.retry, time.Second)
-	set(&c.maxRetry, 30*time.Second)
-	set(&c.margin, 30*time.Second)
-	set(&c.watch, time.Minute)
-	set(&c.patience, 15*time.Second)
+	c.retry = cmp.Or(c.retry, time.Second)
+	c.maxRetry = cmp.Or(c.maxRetry, 30*time.Second)
+	c.margin = cmp.Or(c.margin, 30*time.Second)
+	c.watch = cmp.Or(c.watch, time.Minute)
+	c.patience = cmp.Or(c.patience, 15*time.Second)
 	return c
 }
 

@@ -15,6 +15,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
 )
 
 // revisionLabel is what a StatefulSet writes on its pods: which of its templates
@@ -124,12 +126,10 @@ func (w *Watcher) Run(ctx context.Context) error {
 			continue // the watch's time was over
 		}
 		// Up to half as long again, so that the daemons of a cluster do not ask at once.
-		timer := time.NewTimer(pause + rand.N(pause/2+1))
 		select {
 		case <-ctx.Done():
-		case <-timer.C:
+		case <-time.After(pause + rand.N(pause/2+1)):
 		}
-		timer.Stop()
 		if err != nil {
 			pause = min(2*pause, w.cfg.maxRetry)
 		}
@@ -148,14 +148,7 @@ func (w *Watcher) failed(err error) {
 	if news {
 		w.cfg.Logger.Warn("the database pods cannot be watched", "error", err)
 	}
-	w.wake()
-}
-
-func (w *Watcher) wake() {
-	select {
-	case w.changed <- struct{}{}:
-	default:
-	}
+	nudge.Send(w.changed)
 }
 
 // once lists the pods if version is empty, then watches until the watch ends. It
@@ -285,7 +278,7 @@ func (w *Watcher) stands() {
 	w.synced, w.problem = true, ""
 	w.mu.Unlock()
 	w.up.Set(1)
-	w.wake()
+	nudge.Send(w.changed)
 }
 
 // replace takes a whole list: a pod that is not in it is gone.
@@ -298,7 +291,7 @@ func (w *Watcher) replace(items []object, ahead time.Duration) {
 		w.pods[p.Name] = w.since(p, old[p.Name])
 	}
 	w.mu.Unlock()
-	w.wake()
+	nudge.Send(w.changed)
 }
 
 // apply takes one event.
@@ -316,7 +309,7 @@ func (w *Watcher) apply(kind string, o *object, ahead time.Duration) {
 		delete(w.pods, p.Name)
 	}
 	w.mu.Unlock()
-	w.wake()
+	nudge.Send(w.changed)
 }
 
 // since keeps when a going pod was noticed, and says so once.

@@ -1,5 +1,7 @@
 package plan
 
+import "cmp"
+
 // Between the moment at which HAProxy's own check calls the active down and the
 // next look, connections would fall through to another node: a second writer for
 // as long. A key of the private table keeps them (configs.StickyBackend.KeepKey).
@@ -34,7 +36,7 @@ func LetGo(in *Input) []Action {
 		return nil
 	}
 	s := in.Layout.Steer
-	return []Action{{Op: OpClear, Table: s.Table, Key: s.KeepKey, Private: true, Why: orElse(in.LetGo, "nothing says that the active serves")}}
+	return []Action{{Op: OpClear, Table: s.Table, Key: s.KeepKey, Private: true, Why: cmp.Or(in.LetGo, "nothing says that the active serves")}}
 }
 
 // keep returns what sets it, once everything else is as decided.
@@ -48,11 +50,4 @@ func (r *Result) keep(in *Input) []Action {
 	// The number means nothing, as in a fence.
 	why := in.Active + " serves, whatever its check may say before the next look"
 	return []Action{{Op: OpSet, Table: s.Table, Key: s.KeepKey, ServerID: id, Private: true, Why: why}}
-}
-
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }

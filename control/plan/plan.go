@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 )
@@ -299,10 +300,7 @@ func (r *Result) stragglers(in *Input, there map[string]bool) {
 }
 
 func orNobody(name string) string {
-	if name == "" {
-		return "no server"
-	}
-	return name
+	return cmp.Or(name, "no server")
 }
 
 // EffectiveAll is the one node that all keys of all sticky backends lead to

@@ -2,6 +2,7 @@ package serving
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -43,15 +44,9 @@ func (o Options) withDefaults() Options {
 			o.Conns = max(int(files.Cur/8), 8) //nolint:gosec // it is small
 		}
 	}
-	if o.ReadWithin == 0 {
-		o.ReadWithin = 2 * time.Second
-	}
-	if o.WriteWithin == 0 {
-		o.WriteWithin = 10 * time.Second
-	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+	o.ReadWithin = cmp.Or(o.ReadWithin, 2*time.Second)
+	o.WriteWithin = cmp.Or(o.WriteWithin, 10*time.Second)
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	return o
 }
 

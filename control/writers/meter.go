@@ -79,7 +79,7 @@ type Meter struct {
 	keep    time.Duration // how long before the settled time readings and sessions matter
 	samples int           // how many readings of a node are kept at most
 
-	epoch   time.Time     // the first time that was given: all others are since then
+	first   time.Time     // the first time that was given: all others are since then
 	settled time.Duration // what was before it is counted
 	nodes   map[string]*node
 
@@ -179,10 +179,10 @@ func (m *Meter) Advance(now time.Time) time.Duration {
 // Now returns the nodes that write at this moment, in the order of their names: as
 // far as that can be known before it is settled. It changes nothing.
 func (m *Meter) Now(now time.Time) []string {
-	if m.epoch.IsZero() {
+	if m.first.IsZero() {
 		return nil
 	}
-	t := now.Sub(m.epoch)
+	t := now.Sub(m.first)
 	var writing []string
 	for _, name := range m.sorted() {
 		n := m.nodes[name]
@@ -206,10 +206,10 @@ func (m *Meter) Now(now time.Time) []string {
 
 // since is a time as the Meter counts it.
 func (m *Meter) since(at time.Time) time.Duration {
-	if m.epoch.IsZero() {
-		m.epoch = at
+	if m.first.IsZero() {
+		m.first = at
 	}
-	return at.Sub(m.epoch)
+	return at.Sub(m.first)
 }
 
 func (m *Meter) node(name string) *node {
