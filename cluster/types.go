@@ -31,6 +31,9 @@ var (
 	ErrAlive      = register.ErrAlive
 )
 
+// FreshFor is how long a majority's answer counts.
+const FreshFor = register.FreshFor
+
 // Agreement is what this member knows of the agreement at the moment of the call.
 type Agreement struct {
 	// Known is false until a first command was committed and heard of here.

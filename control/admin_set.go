@@ -109,7 +109,7 @@ func (d *Daemon) setActive(ctx context.Context, req api.SetRequest) (any, error)
 	}
 	res.Active = d.active()
 	if res.Changed && planned {
-		m := d.move()
+		m := d.followMove()
 		res.Move = &m
 	}
 	return res, nil

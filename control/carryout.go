@@ -6,20 +6,21 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/plan"
 )
 
 // carryOut executes the plan. stands is asked again before every command: a
 // daemon that was stopped between its look and its write must not write what was
 // true before; nor keep connections on what a probe said before.
-func (p *proxy) carryOut(ctx context.Context, now time.Time, want desired, l *look, stands func() bool) int {
+func (p *proxy) carryOut(ctx context.Context, now time.Time, want mandate.Want, l *look, stands func() bool) int {
 	did := 0
 	for i := range l.result.Actions {
 		a := &l.result.Actions[i]
 		if !stands() {
 			return did
 		}
-		if keeps(a, &p.files.layout) && p.want().unserved != "" {
+		if keeps(a, &p.files.layout) && p.hear().Unserved != "" {
 			continue
 		}
 		if !a.Private && a.Op != plan.OpClose {
@@ -39,20 +40,20 @@ func (p *proxy) carryOut(ctx context.Context, now time.Time, want desired, l *lo
 // stands tells whether what was wanted at a look at now may still be written: the
 // agreement says the same, on a majority's word that is fresh. Only the proxy
 // loop calls it.
-func (p *proxy) stands(now time.Time, want desired) bool {
-	again := p.want()
-	return again.mayWrite && again.version == want.version && again.fresh.After(p.late) &&
-		again.heard(p.now()) && p.now().Sub(now) <= verifiedWithin
+func (p *proxy) stands(now time.Time, want mandate.Want) bool {
+	again := p.hear()
+	return again.MayWrite && again.Version == want.Version && again.Fresh.After(p.late) &&
+		again.Heard(p.now()) && p.now().Sub(now) <= verifiedWithin
 }
 
 // fenceStands is stands for what a proxy without a majority may do: its own fence.
-func (p *proxy) fenceStands(want desired) bool {
-	again := p.want()
-	return again.cut == want.cut && !again.mayWrite
+func (p *proxy) fenceStands(want mandate.Want) bool {
+	again := p.hear()
+	return again.Cut == want.Cut && !again.MayWrite
 }
 
 // one executes one command; hangs tells that HAProxy did not answer in time.
-func (p *proxy) one(ctx context.Context, now time.Time, a *plan.Action, want desired, l *look) (ok, hangs bool) {
+func (p *proxy) one(ctx context.Context, now time.Time, a *plan.Action, want mandate.Want, l *look) (ok, hangs bool) {
 	actx, cancel := context.WithTimeout(ctx, time.Second)
 	err := p.execute(actx, a)
 	cancel()
@@ -64,7 +65,7 @@ func (p *proxy) one(ctx context.Context, now time.Time, a *plan.Action, want des
 		return false, errors.Is(err, context.DeadlineExceeded)
 	}
 	p.m.actions.WithLabelValues(a.Op.String()).Inc()
-	p.log.Info("put right", "command", describe(a), "why", a.Why, "active", want.active, "version", want.version.String())
+	p.log.Info("put right", "command", describe(a), "why", a.Why, "active", want.Active, "version", want.Version.String())
 	p.events.add(now, fmt.Sprintf("%s: %s", describe(a), a.Why))
 	return true, false
 }

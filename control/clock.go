@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
-	"github.com/haproxy-peers/haproxy-peers/control/decide"
-	"github.com/haproxy-peers/haproxy-peers/control/model"
 )
 
 // clock is time.Now, where it is nil too, or a test's. What it gives carries the
@@ -41,8 +39,8 @@ const autoMovesOld = time.Hour
 // record were. Those that it finds when it begins to lead count as of then: by
 // whose clock they were written down, and what became of that clock, nobody knows.
 type autoMoves struct {
-	mu    sync.Mutex
-	term  uint64 // in which this member leads, 0 while it does not
+	mu    sync.Mutex // guards what follows
+	term  uint64     // in which this member leads, 0 while it does not
 	moves []seenMove
 }
 
@@ -51,20 +49,41 @@ type seenMove struct {
 	seen time.Time // when this leader first saw it
 }
 
+// look takes what the record says now, if this member leads, and forgets all if not.
+func (a *autoMoves) look(ag *cluster.Agreement, recorded []time.Time, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !ag.IsLeader {
+		a.term, a.moves = 0, nil
+		return
+	}
+	if a.term != ag.Term {
+		a.term, a.moves = ag.Term, nil
+	}
+	a.moves = seenMoves(a.moves, recorded, now)
+}
+
 // old is how many of the record's automatic moves, the first ones, are known to
 // be more than an hour old.
 func (a *autoMoves) old(ag *cluster.Agreement, recorded []time.Time, now time.Time) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !ag.IsLeader {
-		a.term, a.moves = 0, nil
+	if !ag.IsLeader || a.term != ag.Term {
 		return 0
 	}
-	if a.term != ag.Term {
-		a.term, a.moves = ag.Term, nil
+	old := 0
+	for _, m := range seenMoves(a.moves, recorded, now) {
+		if now.Sub(m.seen) < autoMovesOld {
+			break
+		}
+		old++
 	}
-	known := a.moves
-	a.moves = make([]seenMove, 0, len(recorded))
+	return old
+}
+
+// seenMoves are the recorded moves: each as it is known, or first seen now.
+func seenMoves(known []seenMove, recorded []time.Time, now time.Time) []seenMove {
+	moves := make([]seenMove, 0, len(recorded))
 	for _, at := range recorded {
 		m := seenMove{at: at, seen: now}
 		for i := range known {
@@ -73,20 +92,7 @@ func (a *autoMoves) old(ag *cluster.Agreement, recorded []time.Time, now time.Ti
 				break
 			}
 		}
-		a.moves = append(a.moves, m)
+		moves = append(moves, m)
 	}
-	old := 0
-	for old < len(a.moves) && now.Sub(a.moves[old].seen) >= autoMovesOld {
-		old++
-	}
-	return old
-}
-
-// agesOf is what this member's clock says of the record's times.
-func (d *Daemon) agesOf(ag *cluster.Agreement, rec *model.Record, stayed time.Duration, now time.Time) *decide.Ages {
-	ages := &decide.Ages{Stayed: stayed}
-	if rec != nil {
-		ages.Old = d.autoMoves.old(ag, rec.AutoMoves, now)
-	}
-	return ages
+	return moves
 }

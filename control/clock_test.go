@@ -15,6 +15,7 @@ import (
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
+	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/walltest"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
@@ -30,8 +31,8 @@ type machine struct {
 func newMachine(t *testing.T) *machine {
 	d, f := newTestDaemon(t)
 	c := walltest.New()
-	d.clock, d.gate.clock, d.moveClock.clock, d.touch.clock = c.Now, c.Now, c.Now, c.Now
-	d.born = c.Now()
+	d.clock, d.born = c.Now, c.Now()
+	d.mandate.rules = mandate.New(mandate.Policy{Name: "px0"}, d.born)
 	d.cfg.Policy = decide.Policy{
 		MaxAutoMoves: 2, MinStay: 10 * time.Minute, Leave: []string{"maintenance"}, LeaveTimeout: time.Minute,
 		FenceAfter: 5 * time.Second,
@@ -149,34 +150,38 @@ func TestAutoMovesOfAnHour(t *testing.T) {
 	moves := []time.Time{time.Now().Add(-48 * time.Hour).UTC(), time.Now().Add(48 * time.Hour).UTC()}
 	ag := &cluster.Agreement{IsLeader: true, Term: 3}
 	var a autoMoves
-	if a.old(ag, moves, now.Now()) != 0 {
+	old := func(ag *cluster.Agreement, moves []time.Time, now time.Time) int {
+		a.look(ag, moves, now)
+		return a.old(ag, moves, now)
+	}
+	if old(ag, moves, now.Now()) != 0 {
 		t.Error("a new leader calls a move old")
 	}
 	now.Pass(59 * time.Minute)
 	now.Set(24 * time.Hour)
 	moves = append(moves, time.Now().Add(-10*time.Hour).UTC())
-	if a.old(ag, moves, now.Now()) != 0 {
+	if old(ag, moves, now.Now()) != 0 {
 		t.Error("within the hour one is old")
 	}
 	now.Pass(time.Minute)
-	if got := a.old(ag, moves, now.Now()); got != 2 {
+	if got := old(ag, moves, now.Now()); got != 2 {
 		t.Errorf("after an hour %d are old", got)
 	}
-	if got := a.old(ag, moves[2:], now.Now()); got != 0 {
+	if got := old(ag, moves[2:], now.Now()); got != 0 {
 		t.Errorf("without the old ones %d are old", got)
 	}
 	ag.Term = 4
 	now.Pass(59 * time.Minute) // the last one is an hour old to the leader of term 3
-	if got := a.old(ag, moves[2:], now.Now()); got != 0 {
+	if got := old(ag, moves[2:], now.Now()); got != 0 {
 		t.Errorf("in a new term %d are old", got)
 	}
 	ag.IsLeader = false
 	now.Pass(2 * time.Hour)
-	if got := a.old(ag, moves[2:], now.Now()); got != 0 {
+	if got := old(ag, moves[2:], now.Now()); got != 0 {
 		t.Errorf("a follower calls %d old", got)
 	}
 	ag.IsLeader = true
-	if got := a.old(ag, moves[2:], now.Now()); got != 0 {
+	if got := old(ag, moves[2:], now.Now()); got != 0 {
 		t.Errorf("leading again in the same term it calls %d old", got)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
 	"github.com/haproxy-peers/haproxy-peers/configs"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/serving"
 )
@@ -32,31 +33,27 @@ type Daemon struct {
 	clock  clock
 	files  *configFiles
 	proxy  *proxy // nil for a witness
-	gate   gate
 	events *events
 	wakeV  chan struct{} // wakes the vote loop
 	wakeP  chan struct{} // wakes the proxy loop
 
 	// started holds what exists only once haproxy.cfg could be read.
-	started atomic.Pointer[started]
-	votes   votes
-	decoded decoded
-	uuid    atomic.Pointer[string] // the record's Galera state UUID
-	// born is when this daemon was made; moveClock counts from a decision's arrival.
-	born      time.Time
-	moveClock moveClock
+	started   atomic.Pointer[started]
+	votes     votes
+	decoded   decoded
+	uuid      atomic.Pointer[string] // the record's Galera state UUID
+	born      time.Time              // when this daemon was made
+	mandate   mandated
 	autoMoves autoMoves
 	calm      untroubled
 	owed      owed
-	touch     touch
-	local     local
 	moves     moveLog
 	applied   applied
 	sessions  sessionLooks
 	ending    ending
 
-	mu   sync.Mutex
-	turn string // the vote loop's last sentence
+	mu   sync.Mutex // guards what follows
+	turn string     // the vote loop's last sentence
 	http net.Addr
 }
 
@@ -114,17 +111,8 @@ func New(cfg Config, deps Deps) (*Daemon, error) {
 		wakeV: make(chan struct{}, 1),
 		wakeP: make(chan struct{}, 1),
 	}
-	d.gate.closed = func() {
-		d.log.Info("waiting for the leader's word before enforcing the record again")
-		d.votes.mu.Lock()
-		d.votes.forget()
-		d.votes.mu.Unlock()
-	}
-	d.local.dropped = func(node string) {
-		d.log.Warn("a majority is back: the order for this proxy alone is dropped", "node", node)
-		d.events.add(d.clock.now(), "a majority is back: the order for "+node+" on this proxy alone is dropped")
-		nudge.Send(d.wakeP)
-	}
+	d.mandate.rules = mandate.New(mandate.Policy{Name: cfg.Name, Observe: cfg.Observe, FenceAfter: cfg.Policy.FenceAfter}, d.born)
+	d.mandate.last.Store(&mandate.Want{Why: "not started yet"})
 	d.files = &configFiles{
 		paths: cfg.Files, local: cfg.Name, log: cfg.Logger, every: 2 * time.Second,
 		mayRewriteNow: func() bool { return cfg.RewriteConfig && !cfg.Observe }, changed: d.topologyChanged,
@@ -133,7 +121,8 @@ func New(cfg Config, deps Deps) (*Daemon, error) {
 		undo := newUndo(filepath.Join(cfg.DataDir, "haproxy-changes.json"), cfg.Logger)
 		d.proxy = &proxy{
 			undo: undo, hold: hold{undo: undo}, inspect: d.inspectorOf,
-			cfg: cfg, log: cfg.Logger, now: time.Now, dial: deps.HAProxy, want: d.desired, m: d.m,
+			cfg: cfg, log: cfg.Logger, now: time.Now, dial: deps.HAProxy, m: d.m, wanted: d.wanted,
+			hear:   func() mandate.Want { _, want := d.hear(mandate.Facts{}); return want },
 			events: d.events, notify: func() { nudge.Send(d.wakeV) }, pause: func() { d.paused(d.clock.now()) }, files: d.files,
 			memory: newMemory(filepath.Join(cfg.DataDir, "haproxy-seen.json"), cfg.Logger),
 			beacon: beacon{after: beaconAfter, within: verifiedWithin},

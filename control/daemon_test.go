@@ -22,8 +22,8 @@ func TestDesiredWaitsForTheLeadersWord(t *testing.T) {
 	d, f := newTestDaemon(t)
 	may := func(want bool, why string) {
 		t.Helper()
-		got := d.desired()
-		if got.mayWrite != want || !strings.Contains(got.why, why) || !got.known || got.active != "pxc-1" {
+		got := hear(d)
+		if got.MayWrite != want || !strings.Contains(got.Why, why) || !got.Known || got.Active != "pxc-1" {
 			t.Fatalf("got %+v, want mayWrite %v because …%s…", got, want, why)
 		}
 	}
@@ -52,7 +52,7 @@ func TestDesiredWaitsForTheLeadersWord(t *testing.T) {
 	may(false, "waiting until the leader") // the gate closed meanwhile
 	f.say("px2", 0, word(4, true))
 	may(true, "")
-	d.gate.close() // the process was stopped and continued
+	d.paused(time.Now()) // the process was stopped and continued
 	f.say("px2", 0, word(3, true))
 	may(false, "waiting until the leader")
 }
@@ -60,11 +60,11 @@ func TestDesiredWaitsForTheLeadersWord(t *testing.T) {
 func TestDesiredWithoutARecord(t *testing.T) {
 	d, f := newTestDaemon(t)
 	f.set(func(ag *cluster.Agreement) { ag.Known, ag.Record = false, cluster.Record{} })
-	if got := d.desired(); got.known || got.mayWrite {
+	if got := hear(d); got.Known || got.MayWrite {
 		t.Errorf("got %+v", got)
 	}
 	f.set(func(ag *cluster.Agreement) { ag.Known, ag.Record.Value = true, []byte(`{"act`) })
-	if got := d.desired(); got.mayWrite || !strings.Contains(got.why, "cannot be understood") {
+	if got := hear(d); got.MayWrite || !strings.Contains(got.Why, "cannot be understood") {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -324,20 +324,20 @@ func TestPausedLeaderReviewsAgain(t *testing.T) {
 	f.set(func(ag *cluster.Agreement) { ag.IsLeader, ag.Leader = true, "px0" })
 	now := time.Now()
 	d.voteTurn(context.Background(), s, now)
-	if !d.desired().mayWrite {
-		t.Fatalf("a leader whose voters steered enforces the record: %+v", d.desired())
+	if !hear(d).MayWrite {
+		t.Fatalf("a leader whose voters steered enforces the record: %+v", hear(d))
 	}
 	later := now.Add(10 * time.Second)
 	d.voteTurn(context.Background(), s, later)
-	if d.desired().mayWrite {
+	if hear(d).MayWrite {
 		t.Error("it enforces the old record on its word from before the pause")
 	}
 	d.voteTurn(context.Background(), s, later.Add(500*time.Millisecond))
-	if d.desired().mayWrite {
+	if hear(d).MayWrite {
 		t.Error("it looked at views that may have waited in its socket")
 	}
 	d.voteTurn(context.Background(), s, later.Add(reviewWait+100*time.Millisecond))
-	if !d.desired().mayWrite {
+	if !hear(d).MayWrite {
 		t.Error("it never goes on")
 	}
 }

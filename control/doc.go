@@ -12,14 +12,17 @@
 // that a HAProxy whose socket hangs delays no vote.
 //
 // What is pure lives in packages of its own: [model] (values), [decide] (the
-// decision), [plan] (effective routes and commands). This package holds the
-// clock, the goroutines and the I/O, and as few rules as possible:
+// decision), [mandate] (what is wanted of this proxy, and whether it may be
+// written), [plan] (effective routes and commands). This package holds the clock,
+// the goroutines and the I/O, and as few rules as possible:
 //
 //   - Nothing is written to a HAProxy unless a majority was heard within the
 //     last moments, checked again right before every command.
 //   - A member that lost the majority, was paused, or has just started, waits
 //     until the leader has looked at what the HAProxies did meanwhile (rule 4
 //     of DESIGN section 5) before it enforces the old decision.
+//   - Only the two loops take a step of the mandate (Daemon.hear); what answers
+//     questions, /beacon above all, reads what the last one wanted (Daemon.wanted).
 //   - The beacon goes off at once and comes back late.
 //
 // No wall clock decides anything. Times within this process keep time.Now's

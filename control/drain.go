@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/plan"
 )
@@ -18,7 +19,7 @@ const doneRuns = 2
 // progress is how far this proxy is with a planned move: what its loop counts
 // and what its drainer does. Its view stays as the report when the move is over.
 type progress struct {
-	mu    sync.Mutex
+	mu    sync.Mutex // guards what follows
 	of    model.Epoch
 	move  model.Move
 	view  *model.MoveView
@@ -34,20 +35,6 @@ type progress struct {
 // epochOf is a version without its revision: which decision.
 func epochOf(v cluster.Version) model.Epoch { return model.Epoch{Recovery: v.Recovery, N: v.Epoch} }
 
-// drainGrace is how long after its bound a proxy goes on draining where nobody
-// ends the move: more than an election takes. A leader of a version that knows of
-// no moves never ends one, and the old node would keep its sessions for ever.
-const drainGrace = 5 * time.Second
-
-// draining is the node whose sessions a planned move does not close yet, "" for none.
-func (w *desired) draining() string {
-	if w.move == nil || w.move.Phase != model.PhaseDrain || w.move.Drain == model.DrainImmediate ||
-		w.moveAge >= w.move.Bound()+drainGrace {
-		return ""
-	}
-	return w.move.From
-}
-
 // sessionsOn counts the sessions to a node over all sticky backends.
 func sessionsOn(l *plan.Layout, obs *plan.Observed, node string) int {
 	n := 0
@@ -60,35 +47,35 @@ func sessionsOn(l *plan.Layout, obs *plan.Observed, node string) int {
 // look takes one look into account. start begins the drainer of a move whose
 // sessions are closed between transactions; it is called once a move, when new
 // connections go elsewhere.
-func (g *progress) look(now time.Time, want desired, l *plan.Layout, obs *plan.Observed, converged, held bool, problem string, start func() (context.CancelFunc, error)) {
+func (g *progress) look(now time.Time, want mandate.Want, l *plan.Layout, obs *plan.Observed, converged, held bool, problem string, start func() (context.CancelFunc, error)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	epoch := epochOf(want.version)
-	if want.move == nil || !want.mayWrite {
-		g.stop()
+	epoch := epochOf(want.Version)
+	if want.Move == nil || !want.MayWrite {
+		g.stopLocked()
 		if g.view != nil {
 			g.view.Held = false
-			if want.move != nil && g.of == epoch {
+			if want.Move != nil && g.of == epoch {
 				// It may route elsewhere meanwhile: what was done must be seen again.
-				g.view.Done, g.view.Problem, g.clear = false, want.why, 0
+				g.view.Done, g.view.Problem, g.clear = false, want.Why, 0
 			}
 		}
 		return
 	}
 	fresh := g.of != epoch || g.view == nil
 	if fresh {
-		g.stop()
+		g.stopLocked()
 		g.of, g.began, g.clear, g.counted, g.trouble = epoch, now, 0, 0, ""
 		g.view = &model.MoveView{Recovery: epoch.Recovery, Epoch: epoch.N}
 	}
-	g.move = *want.move
+	g.move = *want.Move
 	v := g.view
 	v.Held, v.Problem = held, cmp.Or(problem, g.trouble)
 	before := v.Left
 	v.Left = sessionsOn(l, obs, g.move.From)
 	if fresh {
 		v.Began = v.Left
-	} else if want.draining() == "" {
+	} else if want.Draining() == "" {
 		v.Killed += max(0, before-v.Left-(v.Drained-g.counted))
 	}
 	g.counted = v.Drained
@@ -107,33 +94,33 @@ func (g *progress) look(now time.Time, want desired, l *plan.Layout, obs *plan.O
 	} else if g.clear++; g.clear >= doneRuns {
 		v.Done = true
 		v.InTrx, v.Unmatched, v.LongestMS = 0, 0, 0
-		g.stop()
+		g.stopLocked()
 	}
-	waits := held || !want.wantsHold() // a closed session comes back at once
-	if g.cancel == nil && !v.Done && converged && waits && want.draining() != "" && g.move.Drain == model.DrainTransactions {
+	waits := held || !want.WantsHold() // a closed session comes back at once
+	if g.cancel == nil && !v.Done && converged && waits && want.Draining() != "" && g.move.Drain == model.DrainTransactions {
 		cancel, err := start()
 		g.cancel = cancel
 		if g.trouble = ""; err != nil {
 			g.trouble = err.Error() // the next look tries again
 		}
 	}
-	if want.draining() == "" {
-		g.stop()
+	if want.Draining() == "" {
+		g.stopLocked()
 	}
 }
 
 // begins tells whether a move is wanted that no look has taken into account yet.
-func (g *progress) begins(want desired) bool {
-	if want.move == nil || !want.mayWrite {
+func (g *progress) begins(want mandate.Want) bool {
+	if want.Move == nil || !want.MayWrite {
 		return false
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.view == nil || g.of != epochOf(want.version)
+	return g.view == nil || g.of != epochOf(want.Version)
 }
 
-// stop ends the drainer.
-func (g *progress) stop() {
+// stopLocked ends the drainer.
+func (g *progress) stopLocked() {
 	if g.cancel != nil {
 		g.cancel()
 		g.cancel = nil
@@ -144,7 +131,7 @@ func (g *progress) stop() {
 func (g *progress) end() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.stop()
+	g.stopLocked()
 }
 
 // report returns a copy of the view, nil before the first move.

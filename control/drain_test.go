@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/plan"
 )
@@ -14,7 +15,7 @@ import (
 // draining is one proxy's progress with a transactions drain from a to b.
 type draining struct {
 	g       progress
-	want    desired
+	want    mandate.Want
 	now     time.Time
 	started int
 	ended   int
@@ -22,9 +23,9 @@ type draining struct {
 }
 
 func newDraining() *draining {
-	return &draining{now: time.Now(), want: desired{
-		known: true, mayWrite: true, active: "b", version: cluster.Version{Epoch: 7, Revision: 1},
-		move: &model.Move{From: "a", To: "b", Drain: model.DrainTransactions, Phase: model.PhaseDrain, TimeoutMS: 10_000},
+	return &draining{now: time.Now(), want: mandate.Want{
+		Known: true, MayWrite: true, Active: "b", Version: cluster.Version{Epoch: 7, Revision: 1},
+		Move: &model.Move{From: "a", To: "b", Drain: model.DrainTransactions, Phase: model.PhaseDrain, TimeoutMS: 10_000},
 	}}
 }
 
@@ -59,7 +60,7 @@ func TestProgressCounts(t *testing.T) {
 	}
 	// The time is over; the drainer closed one more since the last look.
 	d.g.drained(epoch)
-	d.want.move.Phase = model.PhaseClose
+	d.want.Move.Phase = model.PhaseClose
 	if v := d.look(2, true, false); v.Drained != 5 || v.Killed != 2 || v.Finished != 1 {
 		t.Errorf("a drained session was counted as killed too: %+v", v)
 	}
@@ -82,18 +83,18 @@ func TestProgressCounts(t *testing.T) {
 // of the move nor holds it anybody.
 func TestProgressWithoutAMajorityIsNotDone(t *testing.T) {
 	d := newDraining()
-	d.want.move.Hold, d.want.move.MaxHoldMS = true, 2000
+	d.want.Move.Hold, d.want.Move.MaxHoldMS = true, 2000
 	for range 3 {
 		d.look(0, true, true)
 	}
 	if v := d.g.report(); !v.Done || !v.Held {
 		t.Fatalf("%+v", v)
 	}
-	d.want.mayWrite, d.want.why = false, "no majority"
+	d.want.MayWrite, d.want.Why = false, "no majority"
 	if v := d.look(0, true, true); v.Done || v.Held || v.Problem != "no majority" {
 		t.Errorf("the leader would end the move on this: %+v", v)
 	}
-	d.want.mayWrite = true
+	d.want.MayWrite = true
 	if v := d.look(0, true, true); v.Done {
 		t.Error("done on the looks from before")
 	}
@@ -104,7 +105,7 @@ func TestProgressHeldEndsWithTheMove(t *testing.T) {
 	for _, epoch := range []uint64{7, 8} {
 		d := newDraining()
 		d.look(3, true, true)
-		d.want.move, d.want.version.Epoch = nil, epoch
+		d.want.Move, d.want.Version.Epoch = nil, epoch
 		if v := d.look(3, true, false); v.Held || v.Epoch != 7 {
 			t.Errorf("epoch %d: %+v", epoch, v)
 		}
@@ -133,12 +134,12 @@ func TestProgressTriesTheDrainerAgain(t *testing.T) {
 // is left by themselves.
 func TestDrainEndsByItself(t *testing.T) {
 	w := newDraining().want
-	w.moveAge = w.move.Bound() + drainGrace - time.Millisecond
-	if w.draining() != "a" {
+	w.MoveAge = w.Move.Bound() + mandate.DrainGrace - time.Millisecond
+	if w.Draining() != "a" {
 		t.Error("not draining while a leader may still end it")
 	}
-	w.moveAge += time.Millisecond
-	if w.draining() != "" {
+	w.MoveAge += time.Millisecond
+	if w.Draining() != "" {
 		t.Error("draining for ever")
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/step"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
@@ -196,7 +197,7 @@ func (d *drainer) close(ctx context.Context, p *pair) error {
 	if !d.may() {
 		return errNotNow
 	}
-	if time.Since(looked) > writeWithin {
+	if time.Since(looked) > mandate.WriteWithin {
 		return nil // this process was stopped meanwhile: the next pass looks again
 	}
 	return d.shut(ctx, &s)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
 )
@@ -147,7 +148,7 @@ func TestDrainerCloses(t *testing.T) {
 		{name: "not one that was looked at before this process was stopped", change: func(_ *drainHAProxy, i *fakeInspector, _ *drainer) {
 			i.again = func(c *galera.ClientSession) error {
 				if c.ID == 1 {
-					time.Sleep(writeWithin + time.Millisecond) // the bubble's time
+					time.Sleep(mandate.WriteWithin + time.Millisecond) // the bubble's time
 				}
 				return nil
 			}
@@ -214,7 +215,7 @@ func TestDrainerWhileTheFileIsReadAgain(t *testing.T) {
 		}
 	}
 	d.proxy.client = h
-	want := desired{move: &model.Move{From: "pxc-0", To: "pxc-1"}}
+	want := mandate.Want{Move: &model.Move{From: "pxc-0", To: "pxc-1"}}
 	stop, err := d.proxy.startDrainer(t.Context(), want)
 	if err != nil {
 		t.Fatal(err)

@@ -84,8 +84,7 @@ func endOf(n model.NodeView) string {
 
 // watchEnding reports what the active's end has cut.
 func (d *Daemon) watchEnding(ag *cluster.Agreement, rec *model.Record, in *decide.Input, view *model.View, now time.Time) {
-	m := d.moves.now()
-	sum(&m, in)
+	m := summed(d.moves.now(), in)
 	pending := rec.Move != nil
 	text := d.ending.look(now, epochOf(ag.Record.Version), &m, rec.Last().Kind == model.KindDeparture, pending,
 		pending && rec.Move.Phase == model.PhaseClose, endOf(view.Node(m.From)))

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 )
 
@@ -115,6 +116,12 @@ func (f *fakeCluster) record(t *testing.T) *model.Record {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// hear has a daemon read the agreement, as its loops do.
+func hear(d *Daemon) mandate.Want {
+	_, want := d.hear(mandate.Facts{})
+	return want
 }
 
 const testConfig = `global

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/plan"
 )
@@ -29,22 +30,22 @@ const (
 // says: the vote is about the node, this is about the way to it. kept: connections
 // stay on the active although HAProxy calls it down, so that there is time for the vote
 // (letGoWhy bounds it).
-func fenceWhy(cfg *Config, want *desired, nodes map[string]nodeNow, layout *plan.Layout, kept bool) string {
+func fenceWhy(cfg *Config, want *mandate.Want, nodes map[string]nodeNow, layout *plan.Layout, kept bool) string {
 	switch {
 	case cfg.Observe || layout.Steer == nil || layout.Steer.FenceKey == "":
 		return ""
-	case want.cut != "":
-		return want.cut
-	case !want.mayWrite || want.frozen || want.local != "" || cfg.OnBlind == BlindServe:
+	case want.Cut != "":
+		return want.Cut
+	case !want.MayWrite || want.Frozen || want.Local != "" || cfg.OnBlind == BlindServe:
 		return ""
-	case want.blind != "":
-		return fmt.Sprintf("%s cannot be reached from here: %s", want.active, want.blind)
+	case want.Blind != "":
+		return fmt.Sprintf("%s cannot be reached from here: %s", want.Active, want.Blind)
 	}
-	switch n := nodes[want.active]; {
+	switch n := nodes[want.Active]; {
 	case n.state == model.ServerDown && !kept:
-		return fmt.Sprintf("this HAProxy calls %s down", want.active)
+		return fmt.Sprintf("this HAProxy calls %s down", want.Active)
 	case n.state == model.ServerMaint:
-		return fmt.Sprintf("an operator put %s into maintenance in this HAProxy", want.active)
+		return fmt.Sprintf("an operator put %s into maintenance in this HAProxy", want.Active)
 	}
 	return ""
 }

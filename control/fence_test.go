@@ -8,6 +8,7 @@ import (
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/plan"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
@@ -16,50 +17,54 @@ import (
 func TestFenceWhy(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		change func(*Config, *desired, map[string]nodeNow, *plan.Layout)
+		change func(*Config, *mandate.Want, map[string]nodeNow, *plan.Layout)
 		want   string
 	}{
-		{name: "all is well", change: func(*Config, *desired, map[string]nodeNow, *plan.Layout) {}},
-		{name: "the probe does not reach the active", change: func(_ *Config, w *desired, _ map[string]nodeNow, _ *plan.Layout) { w.blind = "refused" }, want: "refused"},
-		{name: "HAProxy calls it down", change: func(_ *Config, _ *desired, n map[string]nodeNow, _ *plan.Layout) {
+		{name: "all is well", change: func(*Config, *mandate.Want, map[string]nodeNow, *plan.Layout) {}},
+		{name: "the probe does not reach the active", change: func(_ *Config, w *mandate.Want, _ map[string]nodeNow, _ *plan.Layout) { w.Blind = "refused" }, want: "refused"},
+		{name: "HAProxy calls it down", change: func(_ *Config, _ *mandate.Want, n map[string]nodeNow, _ *plan.Layout) {
 			n["b"] = nodeNow{state: model.ServerDown}
 		}, want: "calls b down"},
-		{name: "HAProxy calls another one down", change: func(_ *Config, _ *desired, n map[string]nodeNow, _ *plan.Layout) {
+		{name: "HAProxy calls another one down", change: func(_ *Config, _ *mandate.Want, n map[string]nodeNow, _ *plan.Layout) {
 			n["a"] = nodeNow{state: model.ServerDown}
 		}},
-		{name: "an operator's maintenance", change: func(_ *Config, _ *desired, n map[string]nodeNow, _ *plan.Layout) {
+		{name: "an operator's maintenance", change: func(_ *Config, _ *mandate.Want, n map[string]nodeNow, _ *plan.Layout) {
 			n["b"] = nodeNow{state: model.ServerMaint}
 		}, want: "maintenance"},
-		{name: "an operator's drain still serves", change: func(_ *Config, _ *desired, n map[string]nodeNow, _ *plan.Layout) {
+		{name: "an operator's drain still serves", change: func(_ *Config, _ *mandate.Want, n map[string]nodeNow, _ *plan.Layout) {
 			n["b"] = nodeNow{state: model.ServerDrain}
 		}},
-		{name: "serve", change: func(c *Config, w *desired, _ map[string]nodeNow, _ *plan.Layout) {
-			c.OnBlind, w.blind = BlindServe, "refused"
+		{name: "serve", change: func(c *Config, w *mandate.Want, _ map[string]nodeNow, _ *plan.Layout) {
+			c.OnBlind, w.Blind = BlindServe, "refused"
 		}},
-		{name: "follow fences meanwhile", change: func(c *Config, w *desired, _ map[string]nodeNow, _ *plan.Layout) {
-			c.OnBlind, w.blind = BlindFollow, "refused"
+		{name: "follow fences meanwhile", change: func(c *Config, w *mandate.Want, _ map[string]nodeNow, _ *plan.Layout) {
+			c.OnBlind, w.Blind = BlindFollow, "refused"
 		}, want: "refused"},
-		{name: "observe never writes", change: func(c *Config, w *desired, _ map[string]nodeNow, _ *plan.Layout) {
-			c.Observe, w.blind, w.cut = true, "refused", "cut"
+		{name: "observe never writes", change: func(c *Config, w *mandate.Want, _ map[string]nodeNow, _ *plan.Layout) {
+			c.Observe, w.Blind, w.Cut = true, "refused", "cut"
 		}},
-		{name: "no private table", change: func(_ *Config, w *desired, _ map[string]nodeNow, l *plan.Layout) {
-			l.Steer, w.blind, w.cut = nil, "refused", "cut"
+		{name: "no private table", change: func(_ *Config, w *mandate.Want, _ map[string]nodeNow, l *plan.Layout) {
+			l.Steer, w.Blind, w.Cut = nil, "refused", "cut"
 		}},
-		{name: "no fence rule", change: func(_ *Config, w *desired, _ map[string]nodeNow, l *plan.Layout) {
-			l.Steer, w.blind = &plan.Steer{Table: "s", ActiveKey: "1"}, "refused"
+		{name: "no fence rule", change: func(_ *Config, w *mandate.Want, _ map[string]nodeNow, l *plan.Layout) {
+			l.Steer, w.Blind = &plan.Steer{Table: "s", ActiveKey: "1"}, "refused"
 		}},
-		{name: "frozen: HAProxy's own checks rule", change: func(_ *Config, w *desired, _ map[string]nodeNow, _ *plan.Layout) { w.frozen, w.blind = true, "refused" }},
-		{name: "no majority: it may be old", change: func(_ *Config, w *desired, _ map[string]nodeNow, _ *plan.Layout) {
-			w.mayWrite, w.blind = false, "refused"
+		{name: "frozen: HAProxy's own checks rule", change: func(_ *Config, w *mandate.Want, _ map[string]nodeNow, _ *plan.Layout) {
+			w.Frozen, w.Blind = true, "refused"
 		}},
-		{name: "cut off, by policy", change: func(_ *Config, w *desired, _ map[string]nodeNow, _ *plan.Layout) {
-			w.mayWrite, w.cut = false, "no majority"
+		{name: "no majority: it may be old", change: func(_ *Config, w *mandate.Want, _ map[string]nodeNow, _ *plan.Layout) {
+			w.MayWrite, w.Blind = false, "refused"
+		}},
+		{name: "cut off, by policy", change: func(_ *Config, w *mandate.Want, _ map[string]nodeNow, _ *plan.Layout) {
+			w.MayWrite, w.Cut = false, "no majority"
 		}, want: "no majority"},
-		{name: "an operator's order for this proxy alone", change: func(_ *Config, w *desired, _ map[string]nodeNow, _ *plan.Layout) { w.local, w.blind = "b", "refused" }},
+		{name: "an operator's order for this proxy alone", change: func(_ *Config, w *mandate.Want, _ map[string]nodeNow, _ *plan.Layout) {
+			w.Local, w.Blind = "b", "refused"
+		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := Config{OnBlind: BlindFence}
-			want := desired{known: true, mayWrite: true, active: "b"}
+			want := mandate.Want{Known: true, MayWrite: true, Active: "b"}
 			nodes := map[string]nodeNow{"a": {state: model.ServerUp}, "b": {state: model.ServerUp}}
 			layout := plan.Layout{Steer: &plan.Steer{Table: "s", ActiveKey: "1", FenceKey: "2"}}
 			tt.change(&cfg, &want, nodes, &layout)
@@ -114,7 +119,7 @@ func TestLeftoverFenceIsLiftedWithoutADecision(t *testing.T) {
 // there, only because it has not counted long enough by itself.
 func TestFenceWithoutAMajorityOutlivesTheDaemon(t *testing.T) {
 	d, f, c := fencedDaemon(t)
-	d.cfg.OnNoMajority, d.proxy.cfg.OnNoMajority = NoMajorityFence, NoMajorityFence
+	d.mandate.rules = mandate.New(mandate.Policy{Name: "px0", FenceAfter: 3 * time.Second}, d.born)
 	f.set(func(ag *cluster.Agreement) { ag.Fresh, ag.FreshAge = false, -1 })
 	d.proxy.turn(t.Context())
 	if c.fence > 0 {
@@ -132,55 +137,6 @@ func TestFenceWithoutAMajorityOutlivesTheDaemon(t *testing.T) {
 	}
 }
 
-func TestCutOff(t *testing.T) {
-	d, _ := newTestDaemon(t)
-	d.cfg.OnNoMajority, d.cfg.FenceAfter = NoMajorityFence, 3*time.Second
-	d.born = time.Now().Add(-time.Hour)
-	for _, tt := range []struct {
-		name string
-		ag   cluster.Agreement
-		want bool
-	}{
-		{"a majority", cluster.Agreement{Fresh: true}, false},
-		{"not for long", cluster.Agreement{FreshAge: time.Second}, false},
-		{"for long", cluster.Agreement{FreshAge: 3 * time.Second}, true},
-		{"never since it started", cluster.Agreement{FreshAge: -1}, true},
-	} {
-		if got := d.cutOff(&tt.ag); (got != "") != tt.want {
-			t.Errorf("%s: %q", tt.name, got)
-		}
-	}
-	d.cfg.OnNoMajority = NoMajorityNative
-	if got := d.cutOff(&cluster.Agreement{FreshAge: time.Hour}); got != "" {
-		t.Errorf("native: %q", got)
-	}
-}
-
-// A majority ends an operator's order for this proxy alone, once.
-func TestLocalOrder(t *testing.T) {
-	dropped := 0
-	l := local{dropped: func(string) { dropped++ }}
-	alone, agreed := &cluster.Agreement{}, &cluster.Agreement{Fresh: true}
-	if _, ok := l.want(alone); ok {
-		t.Error("an order that nobody gave")
-	}
-	l.set("pxc-2")
-	first, ok := l.want(alone)
-	if !ok || first.active != "pxc-2" || !first.mayWrite || first.version == alone.Record.Version {
-		t.Errorf("%+v", first)
-	}
-	l.set("pxc-2")
-	if second, _ := l.want(alone); second.version == first.version {
-		t.Error("a second order must be seen as one")
-	}
-	if _, ok := l.want(agreed); ok || l.now() != "" || dropped != 1 {
-		t.Errorf("a majority does not end it: %t, %q, %d", ok, l.now(), dropped)
-	}
-	if _, ok := l.want(alone); ok || dropped != 1 {
-		t.Error("it came back without the majority")
-	}
-}
-
 // looks is a prober that has looked.
 type looks struct {
 	Prober
@@ -188,26 +144,3 @@ type looks struct {
 }
 
 func (l looks) Status() []galera.NodeStatus { return l.found }
-
-// A node that accepts connections is a matter of the vote, however long it is silent: this proxy has a way to it.
-func TestBlindIsAboutTheWay(t *testing.T) {
-	for _, c := range []struct {
-		node    string
-		verdict galera.Verdict
-		class   galera.Class
-		blind   bool
-	}{
-		{"b", galera.Down, galera.ClassTimeout, true},
-		{"b", galera.Down, galera.ClassRefused, true},
-		{"b", galera.Down, galera.ClassUnreachable, true},
-		{"b", galera.Down, galera.ClassSilent, false},
-		{"a", galera.Down, galera.ClassTimeout, false},
-		{"b", galera.Unknown, galera.ClassName, false},
-		{"b", galera.Healthy, galera.ClassSynced, false},
-	} {
-		s := &started{prober: looks{found: []galera.NodeStatus{{Node: c.node, State: galera.State{Verdict: c.verdict, Class: c.class, Reason: "because"}}}}}
-		if got := s.blind("b"); (got != "") != c.blind {
-			t.Errorf("%+v: %q", c, got)
-		}
-	}
-}

@@ -9,7 +9,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/control/mandate"
+	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/plan"
 	"github.com/haproxy-peers/haproxy-peers/control/step"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
@@ -21,9 +22,6 @@ const (
 	// wideMaxconn wakes a server's queue. 0, no limit, does not (run on 2.6, 3.0,
 	// 3.2): who waits then goes on waiting until a session ends.
 	wideMaxconn = 65535
-	// holdGrace is how long after its bound a proxy ends a hold by itself, where
-	// no word of the move's end has reached it.
-	holdGrace = 250 * time.Millisecond
 	// placeholderWithin bounds the making of a placeholder connection.
 	placeholderWithin = 300 * time.Millisecond
 	// placeAgain is the pause before another try to place a hold. Each is a
@@ -50,7 +48,7 @@ const (
 type hold struct {
 	undo *undo
 	proc process
-	of   cluster.Version
+	of   model.Epoch
 	to   string
 	// began is when it was placed, zero while there is none.
 	began time.Time
@@ -88,12 +86,6 @@ func canWait(l *plan.Layout) bool {
 	return l.Steer == nil && !slices.ContainsFunc(l.Backends, func(b plan.Backend) bool { return b.Entrance == "" || len(b.Keys) == 0 })
 }
 
-// wantsHold tells whether the agreement wants new connections to wait now.
-func (w *desired) wantsHold() bool {
-	return w.mayWrite && w.local == "" && w.move != nil && w.move.Hold && w.move.To == w.active &&
-		w.moveAge < w.move.Bound()+holdGrace
-}
-
 // busy tells whether there is something that every look must see in full.
 func (h *hold) busy() bool {
 	return !h.began.IsZero() || len(h.undo.of(changeMaxconn, changeWeight, changeMaint)) > 0
@@ -102,13 +94,13 @@ func (h *hold) busy() bool {
 // turn takes one look. It returns whether new connections wait, and what is
 // wrong if they should and do not. stands is asked before every command but those
 // that take back what was done: it tells whether want is still what is agreed.
-func (h *hold) turn(ctx context.Context, now time.Time, stands func() bool, c HAProxy, l *plan.Layout, want desired, obs *plan.Observed) (bool, error) {
-	epoch := cluster.Version{Recovery: want.version.Recovery, Epoch: want.version.Epoch}
+func (h *hold) turn(ctx context.Context, now time.Time, stands func() bool, c HAProxy, l *plan.Layout, want mandate.Want, obs *plan.Observed) (bool, error) {
+	epoch := epochOf(want.Version)
 	switch {
-	case want.wantsHold() && !h.began.IsZero() && h.of == epoch && h.placed(l, obs):
+	case want.WantsHold() && !h.began.IsZero() && h.of == epoch && h.placed(l, obs):
 		step.At(ctx, "held")
 		return true, nil
-	case want.wantsHold():
+	case want.WantsHold():
 		if !canHold(l) && !canWait(l) {
 			return false, fmt.Errorf("this haproxy.cfg has no hold frontends")
 		}
@@ -150,12 +142,12 @@ func (h *hold) full(backend string, obs *plan.Observed) bool {
 	return now.Limit == holdMaxconn && now.Sessions >= 1
 }
 
-func (h *hold) place(ctx context.Context, now time.Time, stands func() bool, c HAProxy, l *plan.Layout, want desired, epoch cluster.Version, obs *plan.Observed) error {
+func (h *hold) place(ctx context.Context, now time.Time, stands func() bool, c HAProxy, l *plan.Layout, want mandate.Want, epoch model.Epoch, obs *plan.Observed) error {
 	if h.of != epoch || h.began.IsZero() {
 		h.drop()
 		h.began = now
 	}
-	h.of, h.to = epoch, want.active
+	h.of, h.to = epoch, want.Active
 	var changes []change
 	id := 0
 	for i := range l.Backends {
@@ -168,7 +160,7 @@ func (h *hold) place(ctx context.Context, now time.Time, stands func() bool, c H
 		why := "a hold for the move to " + h.to
 		changes = append(changes, change{Kind: changeMaxconn, Backend: b.Name, Server: h.to, Before: obs.Servers[b.Name][h.to].Limit, Why: why})
 		for _, third := range b.Servers {
-			if w := obs.Servers[b.Name][third.Name].Weight; third.Name != h.to && third.Name != want.move.From && w > 0 {
+			if w := obs.Servers[b.Name][third.Name].Weight; third.Name != h.to && third.Name != want.Move.From && w > 0 {
 				changes = append(changes, change{Kind: changeWeight, Backend: b.Name, Server: third.Name, Before: w, Why: why})
 			}
 		}
@@ -276,13 +268,13 @@ func placeholder(ctx context.Context, network, address string) (net.Conn, error)
 
 // give ends the hold: all who wait go to the new node, or, where it is not the
 // active any more, to the one that is.
-func (h *hold) give(ctx context.Context, stands func() bool, c HAProxy, l *plan.Layout, want desired, obs *plan.Observed) error {
-	if want.known && want.active != h.to && want.mayWrite {
+func (h *hold) give(ctx context.Context, stands func() bool, c HAProxy, l *plan.Layout, want mandate.Want, obs *plan.Observed) error {
+	if want.Known && want.Active != h.to && want.MayWrite {
 		if !stands() {
 			return errStale // rather wait than let anybody go to h.to
 		}
 		if h.handsOver {
-			return h.redispatch(ctx, c, l, want.active, obs)
+			return h.redispatch(ctx, c, l, want.Active, obs)
 		}
 		// They come to h.to, and what is there is closed.
 	}

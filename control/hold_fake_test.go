@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/plan"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
@@ -197,7 +198,7 @@ type holding struct {
 	*queueHAProxy
 	hold   hold
 	layout plan.Layout
-	want   desired
+	want   mandate.Want
 	stands bool
 	now    time.Time
 	path   string
@@ -212,9 +213,9 @@ func newHolding(t *testing.T) *holding {
 			{Name: "pxc-0", ID: 1}, {Name: "pxc-1", ID: 2, Backup: true}, {Name: "pxc-2", ID: 3, Backup: true},
 		}}},
 	}
-	h.want = desired{
-		known: true, mayWrite: true, active: "pxc-1", version: cluster.Version{Epoch: 7, Revision: 1},
-		move: &model.Move{From: "pxc-0", To: "pxc-1", Hold: true, Phase: model.PhaseDrain, Drain: model.DrainTransactions, TimeoutMS: 10_000, MaxHoldMS: 2000},
+	h.want = mandate.Want{
+		Known: true, MayWrite: true, Active: "pxc-1", Version: cluster.Version{Epoch: 7, Revision: 1},
+		Move: &model.Move{From: "pxc-0", To: "pxc-1", Hold: true, Phase: model.PhaseDrain, Drain: model.DrainTransactions, TimeoutMS: 10_000, MaxHoldMS: 2000},
 	}
 	h.start()
 	t.Cleanup(func() { h.hold.drop() })

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/plan"
 )
 
@@ -48,7 +49,7 @@ func TestHoldHandsOverToTheActiveAlone(t *testing.T) {
 				"old": {Running: true, Weight: 1}, "new": {Weight: 1, Queue: 2, Limit: holdMaxconn}, "third": {Running: true},
 			}}}
 			said := &saidHAProxy{}
-			wish := desired{known: true, mayWrite: true, active: active, version: cluster.Version{Epoch: 2}}
+			wish := mandate.Want{Known: true, MayWrite: true, Active: active, Version: cluster.Version{Epoch: 2}}
 			if err := h.give(t.Context(), func() bool { return true }, said, l, wish, obs); err != nil {
 				t.Fatal(err)
 			}

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/control/api"
+	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 )
 
@@ -48,7 +48,7 @@ func TestHoldIsReleased(t *testing.T) {
 		h.servers["pxc-1"].limit = before
 		h.held()
 		h.servers["pxc-1"].queue = 9
-		h.want.move = nil
+		h.want.Move = nil
 		h.over()
 		if s := h.servers["pxc-1"]; s.queue != 0 || s.clients != 9 || s.limit != before {
 			t.Errorf("maxconn %d before: %+v", before, s)
@@ -71,7 +71,7 @@ func TestHoldIsGivenBack(t *testing.T) {
 	h := newHolding(t)
 	h.held()
 	h.servers["pxc-1"].queue = 9
-	h.want.active, h.want.move, h.want.version.Epoch = "pxc-0", nil, 8
+	h.want.Active, h.want.Move, h.want.Version.Epoch = "pxc-0", nil, 8
 	h.over()
 	if h.servers["pxc-0"].clients != 9 || h.servers["pxc-1"].clients != 0 || h.servers["pxc-2"].clients != 0 {
 		t.Errorf("pxc-0 %+v, pxc-1 %+v, pxc-2 %+v", h.servers["pxc-0"], h.servers["pxc-1"], h.servers["pxc-2"])
@@ -99,7 +99,7 @@ func TestHoldStopsWhereTheDecisionDoesNotStand(t *testing.T) {
 	if got := h.commands(); slices.Contains(got, "maxconn pxc-1 1") {
 		t.Errorf("a hold was placed without a majority: %q", got)
 	}
-	h.before, h.want.mayWrite = nil, false
+	h.before, h.want.MayWrite = nil, false
 	h.over()
 	if w := h.servers["pxc-2"].weight; w != 1 {
 		t.Errorf("the third server's weight is %d", w)
@@ -108,7 +108,7 @@ func TestHoldStopsWhereTheDecisionDoesNotStand(t *testing.T) {
 	h = newHolding(t)
 	h.held()
 	h.servers["pxc-1"].queue = 9
-	h.want.active, h.want.move, h.stands = "pxc-0", nil, false
+	h.want.Active, h.want.Move, h.stands = "pxc-0", nil, false
 	if _, err := h.turn(); !errors.Is(err, errStale) || len(h.commands()) > 0 || h.servers["pxc-1"].queue != 9 {
 		t.Errorf("got %v, %+v", err, h.servers["pxc-1"])
 	}
@@ -117,8 +117,8 @@ func TestHoldStopsWhereTheDecisionDoesNotStand(t *testing.T) {
 // Without the majority's word, or past its bound, a hold ends by itself.
 func TestHoldEndsByItself(t *testing.T) {
 	for name, change := range map[string]func(*holding){
-		"no majority":       func(h *holding) { h.want.mayWrite = false },
-		"its bound is over": func(h *holding) { h.want.moveAge = 2*time.Second + holdGrace },
+		"no majority":       func(h *holding) { h.want.MayWrite = false },
+		"its bound is over": func(h *holding) { h.want.MoveAge = 2*time.Second + mandate.HoldGrace },
 	} {
 		h := newHolding(t)
 		h.held()
@@ -138,7 +138,7 @@ func TestHoldOfAKilledDaemon(t *testing.T) {
 	h.held()
 	h.servers["pxc-1"].queue = 3
 	h.start()
-	h.want.mayWrite, h.want.move = false, nil // it knows nothing yet
+	h.want.MayWrite, h.want.Move = false, nil // it knows nothing yet
 	h.over()
 	if s := h.servers["pxc-1"]; s.limit != 50 || s.queue != 0 || h.servers["pxc-2"].weight != 1 {
 		t.Errorf("%+v, %+v", s, h.servers["pxc-2"])
@@ -158,7 +158,7 @@ func TestHoldOverALeftover(t *testing.T) {
 	h.start()
 	h.now = h.now.Add(time.Second)
 	h.held()
-	h.want.move = nil
+	h.want.Move = nil
 	h.over()
 	if s := h.servers["pxc-1"]; s.limit != 50 || h.servers["pxc-2"].weight != 1 {
 		t.Errorf("%+v, %+v", s, h.servers["pxc-2"])
@@ -170,7 +170,7 @@ func TestHoldLeavesWhatAnOperatorHasSet(t *testing.T) {
 	h := newHolding(t)
 	h.held()
 	h.servers["pxc-1"].limit, h.servers["pxc-2"].weight = 200, 7
-	h.want.move = nil
+	h.want.Move = nil
 	h.over()
 	if h.servers["pxc-1"].limit != 200 || h.servers["pxc-2"].weight != 7 {
 		t.Errorf("%+v, %+v", h.servers["pxc-1"], h.servers["pxc-2"])
@@ -187,7 +187,7 @@ func TestHoldOverARestart(t *testing.T) {
 	h.hold.undo.restarted(h.hold.proc)
 	h.now = h.now.Add(time.Second)
 	h.held()
-	h.want.move = nil
+	h.want.Move = nil
 	h.over()
 	if s := h.servers["pxc-1"]; s.limit != 0 || h.servers["pxc-2"].weight != 1 {
 		t.Errorf("%+v, %+v", s, h.servers["pxc-2"])
@@ -202,13 +202,13 @@ func TestHoldKeepsAPlaceholderThatHolds(t *testing.T) {
 	h.layout.Backends = append(h.layout.Backends, second)
 	obs := h.look()
 	obs.Servers[second.Name] = obs.Servers[heldBackend]
-	if err := h.hold.place(t.Context(), h.now, func() bool { return true }, h, &h.layout, h.want, cluster.Version{Epoch: 7}, obs); err != nil {
+	if err := h.hold.place(t.Context(), h.now, func() bool { return true }, h, &h.layout, h.want, model.Epoch{N: 7}, obs); err != nil {
 		t.Fatal(err)
 	}
 	first := h.hold.conns[heldBackend]
 	obs = h.look() // the second backend's server has lost its limit
 	obs.Servers[second.Name] = newQueueHAProxy(t).look().Servers[heldBackend]
-	if err := h.hold.place(t.Context(), h.now, func() bool { return true }, h, &h.layout, h.want, cluster.Version{Epoch: 7}, obs); err != nil {
+	if err := h.hold.place(t.Context(), h.now, func() bool { return true }, h, &h.layout, h.want, model.Epoch{N: 7}, obs); err != nil {
 		t.Fatal(err)
 	}
 	if first == nil || h.hold.conns[heldBackend] != first {
@@ -236,7 +236,7 @@ func TestHoldIsNotTriedTooOften(t *testing.T) {
 		t.Errorf("%d tries in a second", n)
 	}
 	h.fail["maxconn"] = nil
-	h.want.move = nil
+	h.want.Move = nil
 	h.over()
 }
 
@@ -258,7 +258,7 @@ func TestHoldNotesFirst(t *testing.T) {
 func TestHoldRemembersWhatTheFileDoesNotName(t *testing.T) {
 	h := newHolding(t)
 	h.held()
-	h.want.mayWrite, h.hold.differs = false, true
+	h.want.MayWrite, h.hold.differs = false, true
 	obs := h.look()
 	delete(obs.Servers[heldBackend], "pxc-2")
 	for range 3 {

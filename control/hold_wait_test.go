@@ -34,7 +34,7 @@ func TestHoldByTheClientsWay(t *testing.T) {
 		t.Errorf("%d placeholders", n)
 	}
 	h.servers["pxc-1"].queue = 9
-	h.want.move = nil
+	h.want.Move = nil
 	h.over()
 	if s := h.servers["pxc-1"]; s.queue != 0 || s.clients != 9 || s.limit != 0 {
 		t.Errorf("after it %+v", s)
@@ -75,7 +75,7 @@ func TestHoldThatCannotBeGivenBack(t *testing.T) {
 	h.hold.handsOver = false
 	h.held()
 	h.servers["pxc-1"].queue = 9
-	h.want.active, h.want.move, h.want.version.Epoch = "pxc-0", nil, 8
+	h.want.Active, h.want.Move, h.want.Version.Epoch = "pxc-0", nil, 8
 	got := h.over()
 	if h.servers["pxc-1"].clients != 9 || slices.Contains(got, "hand over pxc-1") {
 		t.Errorf("%+v after %q", h.servers["pxc-1"], got)

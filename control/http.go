@@ -117,7 +117,7 @@ func (d *Daemon) ready() (bool, string) {
 		return false, l.problem
 	case l.fenced != "":
 		return false, "fenced: " + l.fenced
-	case l.want.mayWrite && !l.result.Converged:
+	case l.want.MayWrite && !l.result.Converged:
 		return false, l.result.Reason
 	case l.effective != "":
 		return true, ""

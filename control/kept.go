@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/haproxy-peers/haproxy-peers/cluster"
-	"github.com/haproxy-peers/haproxy-peers/control/decide"
-	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/plan"
 )
@@ -29,7 +27,7 @@ type keptNow struct {
 // stay tells why connections may not be kept on the active, "" if they may, and why
 // this proxy must serve nobody, "" if it may serve. Where HAProxy calls the active down
 // and nothing keeps its clients from another node, it is fenced at once.
-func stay(cfg *Config, want *desired, nodes map[string]nodeNow, layout *plan.Layout, h keptNow) (letGo, fence string) {
+func stay(cfg *Config, want *mandate.Want, nodes map[string]nodeNow, layout *plan.Layout, h keptNow) (letGo, fence string) {
 	letGo = letGoWhy(cfg, want, &h)
 	return letGo, fenceWhy(cfg, want, nodes, layout, h.kept && h.steered && letGo == "")
 }
@@ -38,34 +36,34 @@ func stay(cfg *Config, want *desired, nodes map[string]nodeNow, layout *plan.Lay
 // "" if they may be kept on the active: a fresh majority's probes and this daemon's
 // own call it serving, nothing is being moved, nobody has told HAProxy otherwise, and
 // its check passes, or has failed a moment ago only.
-func letGoWhy(cfg *Config, want *desired, h *keptNow) string {
+func letGoWhy(cfg *Config, want *mandate.Want, h *keptNow) string {
 	switch {
-	case !want.mayWrite:
-		return "no majority stands behind it: " + want.why
-	case want.local != "":
+	case !want.MayWrite:
+		return "no majority stands behind it: " + want.Why
+	case want.Local != "":
 		return "an operator forced this proxy alone"
 	case cfg.OnBlind == BlindServe:
 		return "a proxy that cannot reach the active goes elsewhere, by --on-blind serve"
-	case want.frozen:
+	case want.Frozen:
 		return "frozen: HAProxy's own checks rule"
-	case want.move != nil:
+	case want.Move != nil:
 		return "a move is pending"
 	case h.holding:
 		return "a hold is being taken back"
-	case want.unserved != "":
-		return want.unserved
+	case want.Unserved != "":
+		return want.Unserved
 	}
 	switch h.state {
 	case model.ServerUp:
 		return ""
 	case model.ServerMaint, model.ServerDrain:
-		return fmt.Sprintf("an operator put %s into %s in this HAProxy", want.active, h.state)
+		return fmt.Sprintf("an operator put %s into %s in this HAProxy", want.Active, h.state)
 	case model.ServerDown:
 		if h.kept && h.downFor < voteWithin {
 			return ""
 		}
 	}
-	return fmt.Sprintf("this HAProxy calls %s down", want.active)
+	return fmt.Sprintf("this HAProxy calls %s down", want.Active)
 }
 
 // letsGo tells whether an action takes away the key that keeps connections: what may
@@ -96,9 +94,9 @@ func everywhere(layout *plan.Layout, obs *plan.Observed, active string, state mo
 	return state
 }
 
-// downFor tells for how long, as the looks saw, this HAProxy has called the active, or
+// noteDown takes the state of a look, and returns for how long by these this HAProxy has called the active, or
 // one of its ports, down.
-func (f *fence) downFor(now time.Time, active string, state model.ServerState) time.Duration {
+func (f *fence) noteDown(now time.Time, active string, state model.ServerState) time.Duration {
 	if state != model.ServerDown {
 		f.down = ""
 		return 0
@@ -107,28 +105,4 @@ func (f *fence) downFor(now time.Time, active string, state model.ServerState) t
 		f.down, f.since = active, now
 	}
 	return now.Sub(f.since)
-}
-
-// unserved tells why the probes do not say that the active serves, "" if they do:
-// those of a majority of all voters, freshly, and this member's own, which alone
-// knows the way from here.
-func (d *Daemon) unserved(s *started, ag *cluster.Agreement, rec *model.Record) string {
-	if s.prober == nil || !probed(s.prober, rec.Active) {
-		return fmt.Sprintf("this daemon's probe does not find %s serving", rec.Active)
-	}
-	voices, _ := d.voices(s.cluster.Views())
-	in := &decide.Input{Record: rec, Voters: voterNames(ag), Voices: voices}
-	if t := decide.Count(in, rec.Active); t.Healthy < in.Majority() {
-		return fmt.Sprintf("%d of %d voters' probes find %s serving, no majority", t.Healthy, len(in.Voters), rec.Active)
-	}
-	return ""
-}
-
-func probed(p Prober, node string) bool {
-	for _, n := range p.Status() {
-		if n.Node == node {
-			return n.Verdict == galera.Healthy
-		}
-	}
-	return false
 }

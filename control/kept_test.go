@@ -5,7 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/plan"
 )
@@ -16,7 +18,7 @@ func TestStay(t *testing.T) {
 	const no, at = "", "at once"
 	type in struct {
 		cfg   Config
-		want  desired
+		want  mandate.Want
 		state model.ServerState
 		held  keptNow
 	}
@@ -34,26 +36,26 @@ func TestStay(t *testing.T) {
 		{"and the vote has not moved the active", []func(*in){down, func(x *in) { x.held.downFor = voteWithin }}, "calls b down", "calls b down"},
 		{"the check fails, nothing keeps", []func(*in){down, func(x *in) { x.held.kept = false }}, "calls b down", "calls b down"},
 		{"the check fails, the beacon is not seen", []func(*in){down, func(x *in) { x.held.steered = false }}, no, "calls b down"},
-		{"the probes do not find it serving", []func(*in){func(x *in) { x.want.unserved = "1 of 3" }}, "1 of 3", no},
-		{"nor does the check", []func(*in){down, func(x *in) { x.want.unserved = "1 of 3" }}, "1 of 3", "calls b down"},
-		{"this probe has no way to it", []func(*in){func(x *in) { x.want.unserved, x.want.blind = "not serving", "refused" }}, "not serving", "refused"},
-		{"a crash", []func(*in){down, func(x *in) { x.want.unserved, x.want.blind = "not serving", "refused" }}, "not serving", "refused"},
+		{"the probes do not find it serving", []func(*in){func(x *in) { x.want.Unserved = "1 of 3" }}, "1 of 3", no},
+		{"nor does the check", []func(*in){down, func(x *in) { x.want.Unserved = "1 of 3" }}, "1 of 3", "calls b down"},
+		{"this probe has no way to it", []func(*in){func(x *in) { x.want.Unserved, x.want.Blind = "not serving", "refused" }}, "not serving", "refused"},
+		{"a crash", []func(*in){down, func(x *in) { x.want.Unserved, x.want.Blind = "not serving", "refused" }}, "not serving", "refused"},
 		{"an operator's maint", []func(*in){func(x *in) { x.state = model.ServerMaint }}, "maint", "maintenance"},
 		{"an operator's drain", []func(*in){func(x *in) { x.state = model.ServerDrain }}, "drain", no},
-		{"frozen", []func(*in){func(x *in) { x.want.frozen = true }}, "frozen", no},
-		{"frozen and down: HAProxy's checks rule", []func(*in){down, func(x *in) { x.want.frozen = true }}, "frozen", no},
-		{"a move", []func(*in){func(x *in) { x.want.move = &model.Move{From: "b", To: "a"} }}, "move", no},
+		{"frozen", []func(*in){func(x *in) { x.want.Frozen = true }}, "frozen", no},
+		{"frozen and down: HAProxy's checks rule", []func(*in){down, func(x *in) { x.want.Frozen = true }}, "frozen", no},
+		{"a move", []func(*in){func(x *in) { x.want.Move = &model.Move{From: "b", To: "a"} }}, "move", no},
 		{"a hold that is taken back", []func(*in){func(x *in) { x.held.holding = true }}, "hold", no},
-		{"no majority", []func(*in){func(x *in) { x.want.mayWrite, x.want.why = false, "px1, px2" }}, "px1, px2", no},
-		{"no majority, by policy nobody is served", []func(*in){func(x *in) { x.want.mayWrite, x.want.cut = false, "cut" }}, "no majority", "cut"},
-		{"this proxy alone", []func(*in){func(x *in) { x.want.local = "b" }}, "alone", no},
+		{"no majority", []func(*in){func(x *in) { x.want.MayWrite, x.want.Why = false, "px1, px2" }}, "px1, px2", no},
+		{"no majority, by policy nobody is served", []func(*in){func(x *in) { x.want.MayWrite, x.want.Cut = false, "cut" }}, "no majority", "cut"},
+		{"this proxy alone", []func(*in){func(x *in) { x.want.Local = "b" }}, "alone", no},
 		{"by policy it goes elsewhere", []func(*in){down, func(x *in) { x.cfg.OnBlind = BlindServe }}, "serve", no},
 		{"follow waits too", []func(*in){down, func(x *in) { x.cfg.OnBlind = BlindFollow }}, no, no},
 		{"a node that HAProxy does not know", []func(*in){func(x *in) { x.state = "" }}, "calls b down", no},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			x := in{
-				cfg: Config{OnBlind: BlindFence}, want: desired{known: true, mayWrite: true, active: "b"}, state: model.ServerUp,
+				cfg: Config{OnBlind: BlindFence}, want: mandate.Want{Known: true, MayWrite: true, Active: "b"}, state: model.ServerUp,
 				held: keptNow{kept: true, steered: true},
 			}
 			for _, f := range c.change {
@@ -81,7 +83,7 @@ func TestDownFor(t *testing.T) {
 		{"b", model.ServerUp, 0}, {"b", model.ServerDown, 0}, {"b", model.ServerDown, time.Second}, {"b", model.ServerDown, 2 * time.Second},
 		{"a", model.ServerDown, 0}, {"a", model.ServerDown, time.Second}, {"a", model.ServerUp, 0}, {"a", model.ServerDown, 0},
 	} {
-		if got := f.downFor(at.Add(time.Duration(i)*time.Second), c.active, c.state); got != c.want {
+		if got := f.noteDown(at.Add(time.Duration(i)*time.Second), c.active, c.state); got != c.want {
 			t.Errorf("look %d: %v, want %v", i, got, c.want)
 		}
 	}
@@ -135,8 +137,10 @@ func TestUnserved(t *testing.T) {
 			d, f := newTestDaemon(t)
 			s := &started{cluster: f, prober: healthy("pxc-1")}
 			c.change(d, f, s)
-			ag := f.Agreement()
-			got := d.unserved(s, &ag, f.record(t))
+			d.started.Store(s)
+			f.set(func(ag *cluster.Agreement) { ag.IsLeader, ag.Leader = true, "px0" })
+			d.votes.reviewedTerm = 3
+			got := hear(d).Unserved
 			if (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
 				t.Errorf("%q, want %q", got, c.want)
 			}

@@ -84,7 +84,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 
 func (m *metrics) observe(l *look) {
 	m.steering.Set(boolGauge(l.steering))
-	m.converged.Set(boolGauge(l.want.known && l.result.Converged))
+	m.converged.Set(boolGauge(l.want.Known && l.result.Converged))
 	m.beacon.Set(boolGauge(l.beacon))
 	m.reachable.Set(boolGauge(l.reachable))
 	m.fenced.Set(boolGauge(l.result.Fenced))

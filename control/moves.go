@@ -13,70 +13,22 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
 	"github.com/haproxy-peers/haproxy-peers/control/api"
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
+	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 )
 
 // moveLog remembers the last planned move, so that its report can be given when
 // the record does not hold it any more.
 type moveLog struct {
-	mu   sync.Mutex
+	mu   sync.Mutex // guards last
 	last api.Move
 }
 
-// note takes what the record says now.
-func (l *moveLog) note(ag *cluster.Agreement, rec *model.Record, age time.Duration) {
+// look takes what the record and the proxies say now.
+func (l *moveLog) look(in *decide.Input) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	v := ag.Record.Version
-	last := &l.last
-	mine := last.At() == epochOf(v)
-	switch m := rec.Move; {
-	case m != nil:
-		// The move that a rollback undoes is the one whose report is wanted.
-		if m.Rollback && last.At().Next() == epochOf(v) && last.State != "" {
-			l.end(api.MoveRolledBack, rec.Last().Reason)
-			return
-		}
-		if !mine {
-			*last = api.Move{
-				Recovery: v.Recovery, Epoch: v.Epoch, From: m.From, To: m.To, Drain: m.Drain, Hold: m.Hold, Keep: m.Keep,
-				TimeoutMS: m.Bound().Milliseconds(),
-			}
-		}
-		last.State, last.ElapsedMS = api.MovePending, age.Milliseconds()
-		if m.Phase == model.PhaseClose {
-			last.State = api.MoveClosing
-		}
-	case last.State != api.MovePending && last.State != api.MoveClosing:
-	case mine:
-		reason := "nothing is left on " + last.From
-		if last.State == api.MoveClosing {
-			reason = "its time was over: what was left on " + last.From + " was closed"
-		}
-		l.end(api.MoveDone, reason)
-		last.ElapsedMS = age.Milliseconds()
-	case rec.Last().Kind == model.KindRollback && last.Epoch+1 == v.Epoch:
-		l.end(api.MoveRolledBack, rec.Last().Reason)
-	default:
-		l.end(api.MoveOvertaken, fmt.Sprintf("epoch %d came before its end: %s", v.Epoch, rec.Last().Reason))
-	}
-}
-
-func (l *moveLog) end(state, reason string) {
-	if l.last.State == api.MovePending || l.last.State == api.MoveClosing {
-		l.last.State, l.last.Reason = state, reason
-	}
-}
-
-// keep stores the sums of a move for when its proxies speak of the next one.
-func (l *moveLog) keep(m api.Move) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.last.At() == m.At() {
-		state, reason, cut := l.last.State, l.last.Reason, l.last.Cut
-		l.last = m
-		l.last.State, l.last.Reason, l.last.Cut = state, reason, cut
-	}
+	l.last = moved(l.last, in)
 }
 
 // cut adds to the report what the old node's end has cut.
@@ -92,6 +44,57 @@ func (l *moveLog) now() api.Move {
 	return l.last
 }
 
+// moved is the report of the last planned move, as of in, where it was last before.
+func moved(last api.Move, in *decide.Input) api.Move {
+	if in.Record != nil {
+		last = recorded(last, in)
+	}
+	return summed(last, in)
+}
+
+// recorded adds to a report what the record says now.
+func recorded(last api.Move, in *decide.Input) api.Move {
+	rec, age := in.Record, in.MoveAge
+	pending := last.State == api.MovePending || last.State == api.MoveClosing
+	end := func(state, reason string) {
+		if pending {
+			last.State, last.Reason = state, reason
+		}
+	}
+	mine := last.Epoch == in.Epoch && last.Recovery == in.Recovery
+	switch m := rec.Move; {
+	case m != nil:
+		// The move that a rollback undoes is the one whose report is wanted.
+		if m.Rollback && last.Epoch+1 == in.Epoch && last.Recovery == in.Recovery && last.State != "" {
+			end(api.MoveRolledBack, rec.Last().Reason)
+			break
+		}
+		if !mine {
+			last = api.Move{
+				Recovery: in.Recovery, Epoch: in.Epoch, From: m.From, To: m.To, Drain: m.Drain, Hold: m.Hold, Keep: m.Keep,
+				TimeoutMS: m.Bound().Milliseconds(),
+			}
+		}
+		last.State, last.ElapsedMS = api.MovePending, age.Milliseconds()
+		if m.Phase == model.PhaseClose {
+			last.State = api.MoveClosing
+		}
+	case !pending:
+	case mine:
+		reason := "nothing is left on " + last.From
+		if last.State == api.MoveClosing {
+			reason = "its time was over: what was left on " + last.From + " was closed"
+		}
+		end(api.MoveDone, reason)
+		last.ElapsedMS = age.Milliseconds()
+	case rec.Last().Kind == model.KindRollback && last.Epoch+1 == in.Epoch:
+		end(api.MoveRolledBack, rec.Last().Reason)
+	default:
+		end(api.MoveOvertaken, fmt.Sprintf("epoch %d came before its end: %s", in.Epoch, rec.Last().Reason))
+	}
+	return last
+}
+
 // move sums the last planned move up over all proxies.
 func (d *Daemon) move() api.Move {
 	s := d.started.Load()
@@ -100,22 +103,30 @@ func (d *Daemon) move() api.Move {
 	}
 	ag := s.cluster.Agreement()
 	rec, err := d.record(&ag)
-	if err == nil && rec != nil {
-		d.moves.note(&ag, rec, d.moveClock.age(epochOf(ag.Record.Version)))
+	if err != nil {
+		rec = nil
 	}
-	m := d.moves.now()
 	in := d.input(s, &ag, rec, d.clock.now())
-	d.moves.keep(sum(&m, in))
+	m := moved(d.moves.now(), in)
 	if m.State == api.MovePending || m.State == api.MoveClosing {
 		m.WaitingFor = decide.Decide(in).Reason
 	}
 	return m
 }
 
-// sum adds up what the proxies say of the move. Where none does any more, because
+// followMove notes the move that an order has just begun or undone, and returns its
+// report: it may be over before the vote loop has looked at it.
+func (d *Daemon) followMove() api.Move {
+	if s, ag, rec, err := d.present(); err == nil {
+		d.moves.look(d.input(s, ag, rec, d.clock.now()))
+	}
+	return d.move()
+}
+
+// summed adds up what the proxies say of the move. Where none does any more, because
 // they are at another one already, what was known last stays.
-func sum(m *api.Move, in *decide.Input) api.Move {
-	fresh := *m
+func summed(m api.Move, in *decide.Input) api.Move {
+	fresh := m
 	fresh.Moved, fresh.Drained, fresh.Finished, fresh.Killed, fresh.Left, fresh.InTransaction, fresh.Unmatched = 0, 0, 0, 0, 0, 0, 0
 	fresh.LongestMS, fresh.LongestWaitMS, fresh.HeldMS = 0, 0, 0
 	fresh.Proxies = []api.MoveProxy{}
@@ -141,9 +152,9 @@ func sum(m *api.Move, in *decide.Input) api.Move {
 	}
 	slices.SortFunc(fresh.Proxies, func(a, b api.MoveProxy) int { return strings.Compare(a.Member, b.Member) })
 	if len(fresh.Proxies) >= len(m.Proxies) || len(fresh.Proxies) == len(in.Voters) {
-		*m = fresh
+		return fresh
 	}
-	return *m
+	return m
 }
 
 // cancelMove rolls the pending move back.
@@ -164,7 +175,7 @@ func (d *Daemon) cancelMove(ctx context.Context, req api.CancelRequest) (any, er
 		return nil, err
 	}
 	d.tellDecision(ctx, "cancel", "")
-	return d.move(), nil
+	return d.followMove(), nil
 }
 
 // setLocal is the break-glass: this proxy alone, without a majority.
@@ -203,10 +214,10 @@ func (d *Daemon) setLocal(ctx context.Context, req *api.SetRequest) (any, error)
 		res.Warnings = append(res.Warnings, req.Node+" is down as seen from here: "+n.Reason)
 	}
 	if !req.DryRun {
-		d.local.set(req.Node)
 		o := d.order(ctx, "set --local-only", req.Node)
 		d.log.Warn("an operator forced this proxy, without a majority", "node", req.Node, "ordered_by", o.OrderedBy, "reason", o.Reason)
 		d.events.add(d.clock.now(), "an operator forced "+req.Node+" on this proxy alone, without a majority"+said(&o))
+		d.hear(mandate.Facts{Order: req.Node})
 		nudge.Send(d.wakeP)
 		res.Changed = true
 	}
@@ -226,13 +237,12 @@ func (d *Daemon) ownNode(node string) model.NodeView {
 
 // untilTurn is the time until the next turn, sooner where a pending move's time
 // is over by then: a hold's reserve for closing is hardly longer than a turn.
-func (d *Daemon) untilTurn(s *started) time.Duration {
-	ag := s.cluster.Agreement()
-	rec, err := d.record(&ag)
-	if err != nil || rec == nil || rec.Move == nil {
+func (d *Daemon) untilTurn() time.Duration {
+	want := d.wanted()
+	if want.Move == nil {
 		return voteInterval
 	}
-	due := decide.Due(rec.Move, d.moveClock.age(epochOf(ag.Record.Version)))
+	due := decide.Due(want.Move, want.Age(want.Version, d.clock.now()))
 	if due == 0 {
 		return voteInterval
 	}

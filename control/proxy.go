@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/plan"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
@@ -19,11 +20,6 @@ import (
 // : a connection that matched before a write
 // stores its server after it, within milliseconds.
 const verifyRuns = 4
-
-// writeWithin is how old the majority's word may be for a write: several
-// heartbeats. A daemon that stood still for half a second has not heard of a
-// move meanwhile.
-const writeWithin = 500 * time.Millisecond
 
 // nodeNow is a node as this HAProxy sees it, over all sticky backends.
 type nodeNow struct {
@@ -48,7 +44,7 @@ type look struct {
 	steered   bool // HAProxy's beacon server is up: the private table is asked
 	beacon    bool // what /beacon answers
 	steering  bool
-	want      desired
+	want      mandate.Want
 	nodes     map[string]nodeNow
 	result    plan.Result
 	effective string
@@ -66,7 +62,8 @@ type proxy struct {
 	log    *slog.Logger
 	now    func() time.Time
 	dial   func(socket string) (HAProxy, error)
-	want   func() desired // computed at the call, from a monotonic clock
+	hear   func() mandate.Want // takes a step of the mandate: this loop's alone, and its drainer's
+	wanted func() mandate.Want // what the last step wanted, for everybody
 	m      *metrics
 	events *events
 	notify func() // wakes the vote loop
@@ -102,7 +99,7 @@ type proxy struct {
 	inspect   func(node string) (Inspector, error)
 	rewritten cluster.Version
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards what follows
 	last   *look
 	beacon beacon
 	turned time.Time // when the last turn ended
@@ -187,10 +184,10 @@ func (p *proxy) latest() *look {
 
 // beaconOn is the answer of /beacon at this moment.
 func (p *proxy) beaconOn() bool {
-	want := p.want()
+	want, now := p.wanted(), p.now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.beacon.answer(p.now(), want.mayWrite && !p.cfg.Observe)
+	return p.beacon.answer(now, want.StillMayWrite(now))
 }
 
 // turnedWithin tells whether the loop ended a turn within d.
@@ -268,7 +265,7 @@ func (p *proxy) look(ctx context.Context, now time.Time, full bool) time.Duratio
 // significant tells whether the others should hear of this look at once.
 func significant(a, b *look) bool {
 	if a.reachable != b.reachable || a.steering != b.steering || a.effective != b.effective ||
-		a.want.version != b.want.version || a.result.Converged != b.result.Converged ||
+		a.want.Version != b.want.Version || a.result.Converged != b.result.Converged ||
 		a.native != b.native || a.problem != b.problem || a.fenced != b.fenced ||
 		(a.result.Elsewhere == 0) != (b.result.Elsewhere == 0) || movesOn(a.move, b.move) || len(a.nodes) != len(b.nodes) || len(a.wentDown) != len(b.wentDown) {
 		return true
@@ -283,7 +280,7 @@ func significant(a, b *look) bool {
 
 // fail stores a look that saw nothing, and returns when to try again.
 func (p *proxy) fail(now time.Time, problem string, again time.Duration) time.Duration {
-	want := p.want()
+	want := p.hear()
 	l := &look{at: now, problem: problem, native: true, want: want, wentDown: p.memory.wentDown()}
 	if p.files.topo != nil {
 		l.layout = p.files.layoutName()
@@ -293,7 +290,7 @@ func (p *proxy) fail(now time.Time, problem string, again time.Duration) time.Du
 	// The beacon stays on for as long as the last verification counts: a HAProxy
 	// that is back by then is steered from the first write on, and neither stores
 	// nor teaches the others what it does before that.
-	p.beacon.step(now, want.mayWrite, false, false)
+	p.beacon.step(now, want.MayWrite, false, false)
 	p.last = l
 	p.mu.Unlock()
 	p.m.observe(l)

@@ -158,8 +158,8 @@ func TestReviewWordOfNewerRecordDoesNotOpenTheGate(t *testing.T) {
 	word := healthyView()
 	word.ReviewedTerm, word.Epoch = 3, 5 // the leader adopted epoch 5 by its review; here 4 is the newest known
 	f.say("px1", 0, word)
-	if got := d.desired(); got.mayWrite {
-		t.Errorf("enforces epoch %d (%s) on the leader's word about epoch 5", got.version.Epoch, got.active)
+	if got := hear(d); got.MayWrite {
+		t.Errorf("enforces epoch %d (%s) on the leader's word about epoch 5", got.Version.Epoch, got.Active)
 	}
 }
 
@@ -169,14 +169,14 @@ func TestPauseIsNotForgottenByAnOldWord(t *testing.T) {
 	word := healthyView()
 	word.ReviewedTerm = 3
 	f.say("px1", 0, word)
-	if !d.desired().mayWrite {
+	if !hear(d).MayWrite {
 		t.Fatal("closed")
 	}
 	// stopped for 1.3 s, continued: nothing was heard since.
 	f.set(func(ag *cluster.Agreement) { ag.FreshAge = 1300 * time.Millisecond })
 	f.say("px1", 1300*time.Millisecond, word)
-	d.gate.close()
-	if d.desired().mayWrite {
+	d.paused(time.Now())
+	if hear(d).MayWrite {
 		t.Error("the gate opened again on a word from before the pause")
 	}
 }

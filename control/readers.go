@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/plan"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
 )
@@ -18,7 +19,7 @@ const (
 // readers keeps the active out of the reader backends, where policy says so. It
 // acts on what the agreement says and not on what this proxy could do about it:
 // readers follow the writer.
-func (p *proxy) readers(ctx context.Context, now time.Time, want desired, snap *runtimeapi.Snapshot) {
+func (p *proxy) readers(ctx context.Context, now time.Time, want mandate.Want, snap *runtimeapi.Snapshot) {
 	backends := p.files.readers
 	if len(backends) == 0 || p.cfg.Observe || p.differs != "" {
 		return
@@ -28,8 +29,8 @@ func (p *proxy) readers(ctx context.Context, now time.Time, want desired, snap *
 	switch {
 	case p.cfg.Readers != ReadersExcludeActive:
 		actions = plan.Readers(backends, seen, "") // what an earlier setting has drained
-	case want.mayWrite && want.local == "":
-		actions = plan.Readers(backends, seen, want.active)
+	case want.MayWrite && want.Local == "":
+		actions = plan.Readers(backends, seen, want.Active)
 	}
 	for i := range actions {
 		a := &actions[i]

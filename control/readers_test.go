@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/plan"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
 )
@@ -42,7 +43,7 @@ func TestReadersFollow(t *testing.T) {
 	p, r := d.proxy, &readersHAProxy{fakeHAProxy: h, admin: map[string]runtimeapi.AdminState{}}
 	p.client, p.cfg.Readers = r, ReadersExcludeActive
 	p.files.readers = []plan.ReaderBackend{{Name: "readers", Servers: []string{"pxc-0", "pxc-1", "pxc-2"}}}
-	turn := func(want desired) []string {
+	turn := func(want mandate.Want) []string {
 		r.log = nil
 		p.readers(context.Background(), time.Now(), want, r.look())
 		return r.log
@@ -53,10 +54,10 @@ func TestReadersFollow(t *testing.T) {
 			t.Errorf("%s: %q, want %q", what, got, want)
 		}
 	}
-	active := func(node string) desired { return desired{known: true, mayWrite: true, active: node} }
+	active := func(node string) mandate.Want { return mandate.Want{Known: true, MayWrite: true, Active: node} }
 
-	check("without a majority", turn(desired{known: true, active: "pxc-0"}))
-	check("an order for this proxy alone", turn(desired{known: true, mayWrite: true, active: "pxc-0", local: "pxc-0"}))
+	check("without a majority", turn(mandate.Want{Known: true, Active: "pxc-0"}))
+	check("an order for this proxy alone", turn(mandate.Want{Known: true, MayWrite: true, Active: "pxc-0", Local: "pxc-0"}))
 	check("the active drains", turn(active("pxc-0")), "pxc-0 drain")
 	check("once", turn(active("pxc-0")))
 

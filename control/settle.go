@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/plan"
 	"github.com/haproxy-peers/haproxy-peers/control/step"
@@ -26,26 +27,23 @@ func (p *proxy) settle(ctx context.Context, now time.Time, snap *runtimeapi.Snap
 	l.nodes = nodes
 	l.steered = topo.beaconUp(snap)
 
-	want := p.want()
+	want := p.hear()
 	if p.progress.begins(want) {
 		step.At(ctx, "agreed")
 	}
-	if !full && want.version != p.pace.version {
+	if !full && want.Version != p.pace.version {
 		return p.look(ctx, now, true) // a new decision: see all of it
 	}
-	if p.differs != "" && want.mayWrite {
-		want.mayWrite, want.why = false, p.differs
-	}
-	if p.cfg.Observe && want.mayWrite {
-		want.mayWrite, want.why = false, "--observe: this daemon never writes"
+	if p.differs != "" && want.MayWrite {
+		want.MayWrite, want.Why = false, p.differs
 	}
 	l.want = want
 	p.memory.look(p.proc, nodes)
-	if want.mayWrite && want.local == "" {
+	if want.MayWrite && want.Local == "" {
 		p.memory.steered()
 		defer p.memory.save() // a disk's time is not the failover's
 	}
-	l.native = !want.mayWrite || want.local != ""
+	l.native = !want.MayWrite || want.Local != ""
 	l.wentDown = p.memory.wentDown()
 
 	held, problem := false, ""
@@ -63,7 +61,7 @@ func (p *proxy) settle(ctx context.Context, now time.Time, snap *runtimeapi.Snap
 		}
 	}
 	p.compareWith(now, l, want, &obs)
-	if !full && (len(l.result.Actions) > 0 || want.known && !(l.result.Converged && l.result.NativeRight) && l.fenced == "" || want.move != nil) {
+	if !full && (len(l.result.Actions) > 0 || want.Known && !(l.result.Converged && l.result.NativeRight) && l.fenced == "" || want.Move != nil) {
 		return p.look(ctx, now, true)
 	}
 	p.lastGood = now
@@ -76,33 +74,33 @@ func (p *proxy) settle(ctx context.Context, now time.Time, snap *runtimeapi.Snap
 	l.move = p.progress.report()
 	l.canHold, l.canWait = canHold(&topo.layout) && topo.holdReverts(l.version), canWait(&topo.layout)
 	p.store(now, l, want)
-	if want.mayWrite && want.local == "" && !want.wantsHold() && l.result.Converged && l.result.NativeRight &&
-		p.rewritten != want.version && p.rewriting.CompareAndSwap(false, true) {
-		p.rewritten = want.version
+	if want.MayWrite && want.Local == "" && !want.WantsHold() && l.result.Converged && l.result.NativeRight &&
+		p.rewritten != want.Version && p.rewriting.CompareAndSwap(false, true) {
+		p.rewritten = want.Version
 		go func() {
 			defer p.rewriting.Store(false)
-			p.files.rewrite(ctx, want.active, p.events, p.log)
+			p.files.rewrite(ctx, want.Active, p.events, p.log)
 		}()
 	}
 	return p.next(now, did, want, l)
 }
 
 // compareWith holds the look against what is wanted, and plans.
-func (p *proxy) compareWith(now time.Time, l *look, want desired, obs *plan.Observed) {
+func (p *proxy) compareWith(now time.Time, l *look, want mandate.Want, obs *plan.Observed) {
 	layout := &p.files.layout
 	in := plan.Input{
-		Layout: *layout, Observed: *obs, Active: want.active, Steered: l.steered, MayClose: want.mayWrite,
-		Draining: want.draining(),
+		Layout: *layout, Observed: *obs, Active: want.Active, Steered: l.steered, MayClose: want.MayWrite,
+		Draining: want.Draining(),
 	}
-	state := everywhere(layout, obs, want.active, l.nodes[want.active].state)
+	state := everywhere(layout, obs, want.Active, l.nodes[want.Active].state)
 	in.LetGo, in.Fence = stay(&p.cfg, &want, l.nodes, layout, keptNow{
-		state: state, kept: layout.Kept(obs), steered: l.steered, holding: p.hold.busy(), downFor: p.fence.downFor(now, want.active, state),
+		state: state, kept: layout.Kept(obs), steered: l.steered, holding: p.hold.busy(), downFor: p.fence.noteDown(now, want.Active, state),
 	})
 	p.fence.waits = in.LetGo == "" && in.Fence == "" && state == model.ServerDown
-	if in.Fence == "" && want.keepFence && !p.cfg.Observe && in.FenceUp() {
+	if in.Fence == "" && want.KeepFence && !p.cfg.Observe && in.FenceUp() {
 		in.Fence = "no majority, and this proxy was fenced already"
 	}
-	if !want.known && in.Fence == "" {
+	if !want.Known && in.Fence == "" {
 		l.effective = plan.EffectiveAll(&in)
 		l.result.Actions = append(plan.LetGo(&in), plan.LiftFence(&in)...)
 		return
@@ -112,11 +110,11 @@ func (p *proxy) compareWith(now time.Time, l *look, want desired, obs *plan.Obse
 	}
 	// While HAProxy does not see the beacon it is the native tables that route.
 	unsteered := layout.Steer != nil && !l.steered
-	in.NativeDue = unsteered || p.pace.version != want.version || p.pace.due(now)
+	in.NativeDue = unsteered || p.pace.version != want.Version || p.pace.due(now)
 	l.result = plan.Make(&in)
-	if in.Fence == "" && p.fence.why != "" && want.mayWrite && !want.frozen && l.result.Effective != want.active {
+	if in.Fence == "" && p.fence.why != "" && want.MayWrite && !want.Frozen && l.result.Effective != want.Active {
 		// A fence is lifted last: the tables may be older than the decision.
-		in.Fence = "its tables do not lead to " + want.active + " yet"
+		in.Fence = "its tables do not lead to " + want.Active + " yet"
 		in.Keep, in.LetGo = false, in.Fence
 		l.result = plan.Make(&in)
 	}
@@ -127,7 +125,7 @@ func (p *proxy) compareWith(now time.Time, l *look, want desired, obs *plan.Obse
 }
 
 // act carries out what may be done of the plan, and returns how much was done.
-func (p *proxy) act(ctx context.Context, now time.Time, l *look, want desired, held bool) int {
+func (p *proxy) act(ctx context.Context, now time.Time, l *look, want mandate.Want, held bool) int {
 	backends := p.files.layout.Backends
 	if before := p.fence.why; before != l.fenced && (before == "" || l.fenced == "") {
 		text := cmp.Or(l.fenced, "the cause of the fence is gone")
@@ -138,32 +136,32 @@ func (p *proxy) act(ctx context.Context, now time.Time, l *look, want desired, h
 	switch {
 	case p.cfg.Observe || p.differs != "":
 		return 0
-	case !want.mayWrite:
+	case !want.MayWrite:
 		l.result.Actions = append(fenceOnly(l.result.Actions, &p.files.layout, l.fenced != ""), fencing...)
 		return p.carryOut(ctx, now, want, l, func() bool { return p.fenceStands(want) })
-	case want.wantsHold() && !held && want.moveAge < want.move.Bound():
+	case want.WantsHold() && !held && want.MoveAge < want.Move.Bound():
 		// Not a single connection goes to the new node before all would wait there.
 		stays := func(a plan.Action) bool { return !letsGo(&a, &p.files.layout) }
 		l.result.Actions, l.result.PrivateRight = slices.DeleteFunc(l.result.Actions, stays), false
 		p.carryOut(ctx, now, want, l, func() bool { return p.stands(now, want) })
 		return 1
 	}
-	if m := want.move; m != nil && m.Phase == model.PhaseClose && closesAny(l.result.Actions, m.From) {
+	if m := want.Move; m != nil && m.Phase == model.PhaseClose && closesAny(l.result.Actions, m.From) {
 		step.At(ctx, "closing")
 	}
 	l.result.Actions = append(l.result.Actions, fencing...)
-	if l.fenced == "" && want.draining() == "" {
+	if l.fenced == "" && want.Draining() == "" {
 		l.result.Actions = append(l.result.Actions, p.sweep.actions(now, want, backends, &l.result)...)
 	}
-	p.pace.look(now, want.version, l.result.NativeRight)
+	p.pace.look(now, want.Version, l.result.NativeRight)
 	return p.carryOut(ctx, now, want, l, func() bool { return p.stands(now, want) })
 }
 
 // store publishes the look and advances the beacon.
-func (p *proxy) store(now time.Time, l *look, want desired) {
+func (p *proxy) store(now time.Time, l *look, want mandate.Want) {
 	p.mu.Lock()
 	prev := p.last
-	p.beacon.step(now, want.mayWrite, l.result.PrivateRight, l.result.NativeRight)
+	p.beacon.step(now, want.MayWrite, l.result.PrivateRight, l.result.NativeRight)
 	l.beacon = p.beacon.on && p.files.layout.Steer != nil
 	if p.files.layout.Steer != nil {
 		// A beacon that HAProxy does not see steers nothing.
@@ -172,7 +170,7 @@ func (p *proxy) store(now time.Time, l *look, want desired) {
 			l.problem = "the beacon is on and HAProxy does not see it (yet): its server for the beacon is down"
 		}
 	} else {
-		l.steering = want.mayWrite && l.result.Converged && l.result.NativeRight
+		l.steering = want.MayWrite && l.result.Converged && l.result.NativeRight
 	}
 	p.last = l
 	p.mu.Unlock()
@@ -183,22 +181,22 @@ func (p *proxy) store(now time.Time, l *look, want desired) {
 }
 
 // startDrainer begins to close the old node's sessions between transactions.
-func (p *proxy) startDrainer(ctx context.Context, want desired) (context.CancelFunc, error) {
-	inspector, err := p.inspect(want.move.From)
+func (p *proxy) startDrainer(ctx context.Context, want mandate.Want) (context.CancelFunc, error) {
+	inspector, err := p.inspect(want.Move.From)
 	if err != nil {
-		return nil, fmt.Errorf("cannot look at the sessions of %s: %w", want.move.From, err)
+		return nil, fmt.Errorf("cannot look at the sessions of %s: %w", want.Move.From, err)
 	}
 	backends := map[string]bool{}
 	for _, b := range p.files.layout.Backends {
 		backends[b.Name] = true
 	}
-	epoch := epochOf(want.version)
+	epoch := epochOf(want.Version)
 	d := &drainer{
-		epoch: epoch, from: want.move.From, backends: backends, proxied: p.files.proxied(), haproxy: p.client, inspector: inspector,
+		epoch: epoch, from: want.Move.From, backends: backends, proxied: p.files.proxied(), haproxy: p.client, inspector: inspector,
 		progress: &p.progress, log: p.log,
 		may: func() bool {
-			again := p.want()
-			return again.mayWrite && again.heard(p.now()) && epochOf(again.version) == epoch && again.draining() == want.move.From
+			again := p.hear()
+			return again.MayWrite && again.Heard(p.now()) && epochOf(again.Version) == epoch && again.Draining() == want.Move.From
 		},
 		problem: func(text string) { p.progress.problem(epoch, text) },
 	}
@@ -210,7 +208,7 @@ func (p *proxy) startDrainer(ctx context.Context, want desired) (context.CancelF
 // next is the time until the next look: at once after a move, close while it
 // is being verified (four looks with nothing to do) and while a new HAProxy
 // process settles, else calm.
-func (p *proxy) next(now time.Time, did int, want desired, l *look) time.Duration {
+func (p *proxy) next(now time.Time, did int, want mandate.Want, l *look) time.Duration {
 	if did > 0 {
 		p.rightRuns = 0
 		if p.busy++; !l.result.Converged && p.busy <= 10 {
@@ -219,13 +217,13 @@ func (p *proxy) next(now time.Time, did int, want desired, l *look) time.Duratio
 		return closeInterval // a duel is no reason to spin
 	}
 	p.busy = 0
-	if want.mayWrite && l.result.PrivateRight && l.result.NativeRight && l.result.Converged {
+	if want.MayWrite && l.result.PrivateRight && l.result.NativeRight && l.result.Converged {
 		p.rightRuns++
 	} else {
 		p.rightRuns = 0
 	}
 	watch := now.Sub(p.restarted) < watchFor
-	if want.mayWrite && (p.rightRuns < verifyRuns && l.result.Usable || watch || want.move != nil || p.hold.busy() || p.fence.waits) {
+	if want.MayWrite && (p.rightRuns < verifyRuns && l.result.Usable || watch || want.Move != nil || p.hold.busy() || p.fence.waits) {
 		return closeInterval
 	}
 	return lookInterval

@@ -76,7 +76,7 @@ func (d *Daemon) activeOf(ag *cluster.Agreement, rec *model.Record) api.Active {
 	}
 	slices.Sort(a.NotConverged)
 	slices.Sort(a.Fenced)
-	if a.LocalOnly = d.local.now(); a.LocalOnly != "" {
+	if a.LocalOnly = d.wanted().Local; a.LocalOnly != "" {
 		a.Reason = fmt.Sprintf("%s was forced on this proxy alone (--local-only); %s", a.LocalOnly, a.Reason)
 	}
 	if rec != nil && rec.Move != nil {

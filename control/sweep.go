@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/plan"
 )
@@ -30,8 +31,8 @@ type sweep struct {
 // actions returns the commands that are due. It begins when new connections go
 // to the active (or a client would come straight back), and a daemon that starts
 // sweeps nothing: the decision is an old one.
-func (s *sweep) actions(now time.Time, want desired, backends []plan.Backend, r *plan.Result) []plan.Action {
-	decision := epochOf(want.version)
+func (s *sweep) actions(now time.Time, want mandate.Want, backends []plan.Backend, r *plan.Result) []plan.Action {
+	decision := epochOf(want.Version)
 	if decision != s.of {
 		s.left = sweeps
 		if s.of == (model.Epoch{}) {
@@ -39,7 +40,7 @@ func (s *sweep) actions(now time.Time, want desired, backends []plan.Backend, r 
 		}
 		s.of, s.next = decision, now
 	}
-	if s.left == 0 || want.left == "" || want.left == want.active || !r.Converged || !r.Usable || now.Before(s.next) {
+	if s.left == 0 || want.Left == "" || want.Left == want.Active || !r.Converged || !r.Usable || now.Before(s.next) {
 		return nil
 	}
 	s.left--
@@ -47,10 +48,10 @@ func (s *sweep) actions(now time.Time, want desired, backends []plan.Backend, r 
 	var out []plan.Action
 	for i := range backends {
 		for _, server := range backends[i].Servers {
-			if server.Name == want.left && !closes(r.Actions, backends[i].Name, server.Name) {
+			if server.Name == want.Left && !closes(r.Actions, backends[i].Name, server.Name) {
 				out = append(out, plan.Action{
 					Op: plan.OpClose, Backend: backends[i].Name, Server: server.Name,
-					Why: "the decision has left " + want.left,
+					Why: "the decision has left " + want.Left,
 				})
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/plan"
 )
 
@@ -14,12 +15,12 @@ func TestSweep(t *testing.T) {
 		{Name: "admin", Servers: []plan.Server{{Name: "a", ID: 1}, {Name: "b", ID: 2}}},
 	}
 	good := plan.Result{Converged: true, Usable: true}
-	at := func(epoch, revision uint64) desired {
-		return desired{known: true, active: "b", left: "a", version: cluster.Version{Epoch: epoch, Revision: revision}}
+	at := func(epoch, revision uint64) mandate.Want {
+		return mandate.Want{Known: true, Active: "b", Left: "a", Version: cluster.Version{Epoch: epoch, Revision: revision}}
 	}
 	now := time.Unix(1000, 0)
 	var s sweep
-	look := func(what string, after time.Duration, want desired, r plan.Result, closes int) {
+	look := func(what string, after time.Duration, want mandate.Want, r plan.Result, closes int) {
 		t.Helper()
 		now = now.Add(after)
 		got := s.actions(now, want, backends, &r)

@@ -25,7 +25,7 @@ func (d *Daemon) buildView(s *started, ag *cluster.Agreement) *model.View {
 	if d.proxy != nil {
 		l = d.proxy.recent()
 		view.Proxy = d.proxyView(l)
-		if l == nil || epochOf(l.want.version) != view.At() {
+		if l == nil || epochOf(l.want.Version) != view.At() {
 			view.Proxy.Converged = false // the look was held against another decision
 		}
 	}
@@ -70,18 +70,18 @@ func (d *Daemon) proxyView(l *look) *model.ProxyView {
 	p := &model.ProxyView{
 		Reachable: l.reachable, Version: l.version, Pid: l.pid, UptimeS: int64(l.uptime / time.Second),
 		Layout: l.layout, Beacon: l.beacon, Steering: l.steering, Effective: l.effective,
-		Converged: l.want.known && l.result.Converged, Elsewhere: l.result.Elsewhere,
+		Converged: l.want.Known && l.result.Converged, Elsewhere: l.result.Elsewhere,
 		Problem: l.problem, Native: l.native, WentDown: l.wentDown,
-		Fenced: l.fenced, LocalOnly: l.want.local, CanHold: l.canHold, CanWait: l.canWait, Move: l.move,
+		Fenced: l.fenced, LocalOnly: l.want.Local, CanHold: l.canHold, CanWait: l.canWait, Move: l.move,
 	}
 	if p.Problem == "" {
 		p.Problem = d.files.problemNow()
 	}
-	if p.Problem == "" && l.want.known && !l.result.Converged {
+	if p.Problem == "" && l.want.Known && !l.result.Converged {
 		p.Problem = l.result.Reason
 	}
-	if p.Problem == "" && !l.want.mayWrite {
-		p.Problem = l.want.why
+	if p.Problem == "" && !l.want.MayWrite {
+		p.Problem = l.want.Why
 	}
 	return p
 }

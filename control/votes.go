@@ -13,6 +13,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
 	"github.com/haproxy-peers/haproxy-peers/control/lograte"
+	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/step"
 )
@@ -22,6 +23,8 @@ const followerViewWithin = 10 * time.Second
 
 // votes is the state of the vote loop.
 type votes struct {
+	// mu guards own, turned, alert, proposing, versions and the leader's word on what the
+	// HAProxies did (reviewedTerm, settled, leaderSince, leaderTerm); the rest is the loop's.
 	mu           sync.Mutex
 	own          *model.View
 	published    []byte // the significant part of the last published view
@@ -63,7 +66,7 @@ func (d *Daemon) voteLoop(ctx context.Context, s *started) error {
 		case <-s.cluster.Changed():
 		}
 		d.voteTurn(ctx, s, d.clock.now())
-		timer.Reset(d.untilTurn(s))
+		timer.Reset(d.untilTurn())
 	}
 }
 
@@ -82,9 +85,9 @@ func (d *Daemon) voteTurn(ctx context.Context, s *started, now time.Time) {
 			d.log.Debug("haproxy.cfg cannot be used", "error", err)
 		}
 	}
-	ag := s.cluster.Agreement()
-	rec, err := d.record(&ag)
-	if err != nil {
+	heard, _ := d.hear(mandate.Facts{})
+	ag, rec := heard.Agreement, heard.Record
+	if err := heard.Unread; err != nil {
 		d.say(now, err.Error(), err.Error())
 		v.mu.Lock()
 		v.turned = now // the loop turns: a restart would not read it either
@@ -105,14 +108,13 @@ func (d *Daemon) voteTurn(ctx context.Context, s *started, now time.Time) {
 	v.mu.Unlock()
 	d.publish(s, view, ag.Voting, now)
 
+	if rec != nil {
+		d.autoMoves.look(&ag, rec.AutoMoves, now)
+	}
 	in := d.input(s, &ag, rec, now)
 	in.Untroubled = d.calm.look(epochOf(ag.Record.Version), decide.Untroubled(in), now)
 	if rec != nil {
-		d.moves.note(&ag, rec, in.MoveAge)
-		if rec.Move != nil {
-			last := d.moves.now()
-			d.moves.keep(sum(&last, in))
-		}
+		d.moves.look(in)
 		d.watchEnding(&ag, rec, in, view, now)
 	}
 	if rec != nil && rec.Move != nil && rec.Move.Hold && ag.IsLeader && ag.Fresh {
@@ -195,9 +197,8 @@ func (d *Daemon) followRecord(ag *cluster.Agreement, rec *model.Record, now time
 	d.followOrders(before, rec, now)
 }
 
-// forget takes back this leader's own word on what the HAProxies did. The caller
-// holds mu.
-func (v *votes) forget() { v.leaderTerm, v.reviewedTerm = 0, 0 }
+// forgetLocked takes back this leader's own word on what the HAProxies did.
+func (v *votes) forgetLocked() { v.leaderTerm, v.reviewedTerm = 0, 0 }
 
 // review forgets the leader's word when its term or its majority is gone.
 func (d *Daemon) review(ag *cluster.Agreement, now time.Time) {
@@ -205,7 +206,7 @@ func (d *Daemon) review(ag *cluster.Agreement, now time.Time) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if !ag.IsLeader || !ag.Fresh {
-		v.forget()
+		v.forgetLocked()
 		return
 	}
 	if v.leaderTerm != ag.Term {
@@ -213,52 +214,13 @@ func (d *Daemon) review(ag *cluster.Agreement, now time.Time) {
 	}
 }
 
-// paused says that this process did not run for a while. Its gate closes, and a
-// leader's word on what the HAProxies did is no longer true: they may have moved
-// by themselves meanwhile, even if it finds itself leading in the same term.
-func (d *Daemon) paused(now time.Time) {
-	d.gate.close()
-	d.votes.mu.Lock()
-	defer d.votes.mu.Unlock()
-	d.votes.forget()
-	d.votes.settled = now.Add(reviewWait)
-}
-
-// readyToReview waits until the voters have told what they see, but not for long.
+// readyToReview waits until every voter has told what it sees and does, but not
+// for long: a dead voter never will. Where a majority steered all the time there
+// is nothing to wait for: nobody can have moved by itself.
 func (d *Daemon) readyToReview(in *decide.Input, now time.Time) bool {
 	d.votes.mu.Lock()
 	defer d.votes.mu.Unlock()
 	return !now.Before(d.votes.settled) && decide.MayReview(in, now.Sub(d.votes.leaderSince), reviewWait)
-}
-
-// reviewed tells whether the leader of this term has looked at what the
-// HAProxies did while nobody decided.
-func (d *Daemon) reviewed(ag *cluster.Agreement) bool {
-	if ag.IsLeader {
-		d.votes.mu.Lock()
-		defer d.votes.mu.Unlock()
-		return d.votes.reviewedTerm == ag.Term && ag.Term != 0
-	}
-	s := d.started.Load()
-	if s == nil {
-		return false
-	}
-	voices, _ := d.others(s.cluster.Views())
-	for _, v := range voices {
-		view := v.View
-		if ag.Leader != "" && v.Member != ag.Leader || view.ReviewedTerm == 0 || !view.Agreed {
-			continue
-		}
-		// It speaks of a newer decision than is known here.
-		if epochOf(ag.Record.Version).Before(view.At()) {
-			continue
-		}
-		// A member that only follows may not know the term.
-		if !ag.Voting || view.ReviewedTerm == ag.Term {
-			return true
-		}
-	}
-	return false
 }
 
 // fresh tells whether a view is recent enough to count. Voters repeat theirs
@@ -307,9 +269,13 @@ func (d *Daemon) input(s *started, ag *cluster.Agreement, rec *model.Record, now
 		in.Order = order(topo)
 	}
 	in.Voters = voterNames(ag)
-	in.MoveAge = d.moveClock.age(epochOf(ag.Record.Version))
+	want := d.wanted()
+	in.MoveAge = want.Age(ag.Record.Version, d.clock.now())
 	in.Applied = d.applied.yes(epochOf(ag.Record.Version))
-	in.Ages = d.agesOf(ag, rec, in.MoveAge, now)
+	in.Ages = &decide.Ages{Stayed: in.MoveAge}
+	if rec != nil {
+		in.Ages.Old = d.autoMoves.old(ag, rec.AutoMoves, now)
+	}
 	in.Silence = map[string]time.Duration{}
 	for _, v := range in.Voters {
 		in.Silence[v] = now.Sub(d.born)

@@ -32,7 +32,7 @@ func (c *Core) learn(env *envelope, a announcement, p proof) {
 // working says that the majority that a word announces was heard lately by the
 // voter that announces it.
 func (c *Core) working(w *word) bool {
-	return w.touchedAge < uint64(freshFor/time.Microsecond)
+	return w.touchedAge < uint64(FreshFor/time.Microsecond)
 }
 
 // decideFate lets a voter find out that it was removed or that its generation or

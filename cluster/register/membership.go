@@ -162,7 +162,7 @@ func (c *Core) serveLeave(w waiter, index uint64) {
 	switch {
 	case !slices.Contains(voters.IDs(conf), w.from):
 		// A removed disk is never added again, so this stays true.
-		if c.Log.Applied.Term == c.term && c.Log.Applied.Index >= index && c.inTouch(freshFor) {
+		if c.Log.Applied.Term == c.term && c.Log.Applied.Index >= index && c.inTouch(FreshFor) {
 			c.reply(w, reply{verdict: verdictDone, record: c.Machine.Record})
 		}
 	case len(conf.GetVoters()) == 1 && conf.GetVoters()[0] == w.from && len(conf.GetVotersOutgoing()) == 0 && len(conf.GetLearners()) == 0:

@@ -37,7 +37,7 @@ func (c *Core) judgeRemoval(name string) verdict {
 	case len(disks) > 0 && c.isAlive(name, disks):
 		return verdictAlive
 	// An answer of now, not of a leader that was deposed meanwhile.
-	case len(disks) > 0 || c.Log.Applied.Term != c.term || !c.inTouch(freshFor):
+	case len(disks) > 0 || c.Log.Applied.Term != c.term || !c.inTouch(FreshFor):
 		return 0
 	}
 	return verdictDone

@@ -86,7 +86,7 @@ func (s *sim) checkFresh(h *simHost) {
 	at, ok := c.freshTime(h.clock())
 	r, known := c.known()
 	age := h.clock() - at
-	if !ok || !known || age > freshFor {
+	if !ok || !known || age > FreshFor {
 		return
 	}
 	s.freshChecks++

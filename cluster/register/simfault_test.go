@@ -246,7 +246,7 @@ func (h *simHost) wake(life int) {
 	// for being in touch with the majority: unless it is the majority.
 	stale := func() {
 		conf, _ := h.core.knownConf()
-		if st := h.core.Status(h.clock()); st.Fresh && len(conf.GetVoters()) > 1 && h.s.now-h.pausedAt > freshFor {
+		if st := h.core.Status(h.clock()); st.Fresh && len(conf.GetVoters()) > 1 && h.s.now-h.pausedAt > FreshFor {
 			h.s.fail("%s takes itself for fresh after having been stopped for %s", h.name, h.s.now-h.pausedAt)
 		}
 	}

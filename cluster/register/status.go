@@ -69,7 +69,7 @@ func (c *Core) statusFresh(s *Status, now time.Duration) {
 	if ok {
 		s.FreshAge = now - at
 	}
-	if s.Fresh = s.Known && ok && s.FreshAge <= freshFor; s.Fresh {
+	if s.Fresh = s.Known && ok && s.FreshAge <= FreshFor; s.Fresh {
 		s.Reason = "a majority of the voters stands behind this record"
 		return
 	}
@@ -92,7 +92,7 @@ func (c *Core) statusFresh(s *Status, now time.Duration) {
 		s.Reason = "no answer of a majority yet" + c.missing()
 	default:
 		s.Reason = fmt.Sprintf("a majority of the voters was last heard %s ago, more than %s%s",
-			s.FreshAge.Round(10*time.Millisecond), freshFor, c.missing())
+			s.FreshAge.Round(10*time.Millisecond), FreshFor, c.missing())
 	}
 }
 

@@ -16,8 +16,8 @@ const (
 	// lease is how long after the leader was last heard a voter refuses to vote
 	// for another.
 	lease = 3 * heartbeat
-	// freshFor is how long an answer of the majority counts as current.
-	freshFor = 1500 * time.Millisecond
+	// FreshFor is how long an answer of the majority counts as current.
+	FreshFor = 1500 * time.Millisecond
 	// askEvery is how often a member that does not vote asks a voter.
 	askEvery = 500 * time.Millisecond
 	// retryAfter is how long a request waits for the leader's answer before it is sent

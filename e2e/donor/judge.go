@@ -117,7 +117,8 @@ func judge(c Combination, log *lab.Log, rounds []round, lost int) Result {
 		r.Crash.add(log, at, back, one.atCrash, func(c lab.Commit) bool { return c.Start > at+noticed })
 		r.Donor.add(log, back, end, one.atDonor, func(t lab.Commit) bool {
 			standing := c.Transfer == lab.RSync && (t.Failed == lab.AtCommit || t.Ack-t.Start > stands)
-			return t.Failed == lab.AtConnect || t.Node != "" && !standing
+			beginning := t.Failed == lab.AtStatement && t.Ack-t.Start < begins
+			return t.Failed == lab.AtConnect || t.Node != "" && !standing && !beginning
 		})
 	}
 	if got := log.SettledPath(""); !slices.Equal(got, path) {
@@ -158,12 +159,16 @@ func (r round) wrong() (out []string) {
 // stands is longer than any transaction of the load is open by itself.
 const stands = time.Second
 
+// begins is how long after its BEGIN the load's first statement has ended where nothing holds it up.
+const begins = 100 * time.Millisecond
+
 // noticed is how long after a crash of the active every proxy may still lead to it (docs/moves.md, "Failover").
 const noticed = 200 * time.Millisecond
 
 // add counts what happened between two moments. A transaction of an application need not have failed where avoidable
 // says so: at a crash, where it was begun after the crash was noticed; at the donor's time, where it was open or found
-// no connection at all. What met the close of an idle connection at its beginning is the documented race; and a COMMIT
+// no connection at all. What met the close of an idle connection at its beginning, up to its first statement, is the
+// documented race (docs/moves.md, "Which sessions are in a transaction"); and a COMMIT
 // or a write that stands still on the donor while rsync copies ends by failing, or as a second writer's.
 func (f *Figures) add(log *lab.Log, from, to time.Duration, moves []api.Decision, avoidable func(lab.Commit) bool) {
 	for _, d := range moves {
