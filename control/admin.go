@@ -15,6 +15,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
 	"github.com/haproxy-peers/haproxy-peers/control/api"
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
+	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 )
 
@@ -100,7 +101,7 @@ func refused(format string, args ...any) *api.Error {
 func (d *Daemon) present() (*started, *cluster.Agreement, *model.Record, *api.Error) {
 	s := d.started.Load()
 	if s == nil {
-		return nil, nil, nil, &api.Error{Code: api.CodeUnavailable, Message: "the daemon has not started: " + cmp.Or(d.files.problemNow(), "haproxy.cfg is not read yet")}
+		return nil, nil, nil, &api.Error{Code: api.CodeUnavailable, Message: "the daemon has not started: " + cmp.Or(d.files.Problem(), "haproxy.cfg is not read yet")}
 	}
 	ag := s.cluster.Agreement()
 	if !ag.Fresh {
@@ -199,8 +200,8 @@ func (d *Daemon) exclude(ctx context.Context, node string, excluded bool) (any, 
 	if excluded {
 		kind = model.OrderExclude
 	}
-	topo := d.files.topology()
-	if topo == nil || !slices.Contains(order(topo), node) {
+	topo := d.files.Topology()
+	if topo == nil || !slices.Contains(haproxycfg.Order(topo), node) {
 		return nil, refused("%q is not a node of this configuration", node)
 	}
 	err := d.changeBy(ctx, d.order(ctx, kind, node), func(rec *model.Record) (*model.Record, error) {

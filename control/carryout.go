@@ -20,7 +20,7 @@ func (p *proxy) carryOut(ctx context.Context, now time.Time, want mandate.Want, 
 		if !stands() {
 			return did
 		}
-		if keeps(a, &p.files.layout) && p.hear().Unserved != "" {
+		if keeps(a, &p.files.Layout) && p.hear().Unserved != "" {
 			continue
 		}
 		if !a.Private && a.Op != plan.OpClose {
@@ -61,12 +61,12 @@ func (p *proxy) one(ctx context.Context, now time.Time, a *plan.Action, want man
 		p.m.runtimeErrors.Inc()
 		l.problem = fmt.Sprintf("HAProxy refused to %s: %v", describe(a), err)
 		p.log.Warn("command failed", "command", describe(a), "error", err)
-		p.events.add(now, l.problem)
+		p.events.Add(now, l.problem)
 		return false, errors.Is(err, context.DeadlineExceeded)
 	}
 	p.m.actions.WithLabelValues(a.Op.String()).Inc()
 	p.log.Info("put right", "command", describe(a), "why", a.Why, "active", want.Active, "version", want.Version.String())
-	p.events.add(now, fmt.Sprintf("%s: %s", describe(a), a.Why))
+	p.events.Add(now, fmt.Sprintf("%s: %s", describe(a), a.Why))
 	return true, false
 }
 

@@ -15,6 +15,8 @@ import (
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
+	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
+	"github.com/haproxy-peers/haproxy-peers/control/journal"
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/walltest"
@@ -232,7 +234,7 @@ func TestStepsOfTheClockRestartNothing(t *testing.T) {
 				near, far := net.Pipe()
 				defer func() { _ = far.Close() }()
 				p := &proxy{
-					log: log, now: clock.Now, events: &events{max: 10}, m: newMetrics(nil), undo: u, hold: hold{undo: u}, files: &configFiles{log: log},
+					log: log, now: clock.Now, events: journal.New(10), m: newMetrics(nil), undo: u, hold: hold{undo: u}, files: &haproxycfg.Files{Log: log},
 					memory: newMemory(filepath.Join(dir, "seen.json"), log),
 				}
 				nodes := map[string]nodeNow{"pxc-0": {state: model.ServerUp, downs: 3}}
@@ -247,8 +249,8 @@ func TestStepsOfTheClockRestartNothing(t *testing.T) {
 				clock.Set(step)
 				clock.Pass(10 * time.Second)
 				look(7, time.Hour+10*time.Second, start)
-				if len(p.hold.conns) == 0 || testutil.ToFloat64(p.m.restarts) != 0 || len(p.events.list) != 0 {
-					t.Errorf("a step is a restart: %v", p.events.list)
+				if len(p.hold.conns) == 0 || testutil.ToFloat64(p.m.restarts) != 0 || len(p.events.NewestFirst()) != 0 {
+					t.Errorf("a step is a restart: %v", p.events.NewestFirst())
 				}
 				if down := p.memory.wentDown(); len(down) != 0 {
 					t.Errorf("%v went down by the clock", down)

@@ -17,6 +17,8 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
 	"github.com/haproxy-peers/haproxy-peers/configs"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
+	"github.com/haproxy-peers/haproxy-peers/control/journal"
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/serving"
@@ -31,9 +33,9 @@ type Daemon struct {
 
 	// clock is time.Now; what it gives is compared with itself only.
 	clock  clock
-	files  *configFiles
+	files  *haproxycfg.Files
 	proxy  *proxy // nil for a witness
-	events *events
+	events *journal.Journal
 	wakeV  chan struct{} // wakes the vote loop
 	wakeP  chan struct{} // wakes the proxy loop
 
@@ -107,15 +109,14 @@ func New(cfg Config, deps Deps) (*Daemon, error) {
 	cfg = cfg.withDefaults()
 	d := &Daemon{
 		cfg: cfg, log: cfg.Logger, m: newMetrics(cfg.Registerer), deps: deps,
-		events: &events{max: 200}, clock: time.Now, born: time.Now(),
+		events: journal.New(200), clock: time.Now, born: time.Now(),
 		wakeV: make(chan struct{}, 1),
 		wakeP: make(chan struct{}, 1),
 	}
 	d.mandate.rules = mandate.New(mandate.Policy{Name: cfg.Name, Observe: cfg.Observe, FenceAfter: cfg.Policy.FenceAfter}, d.born)
 	d.mandate.last.Store(&mandate.Want{Why: "not started yet"})
-	d.files = &configFiles{
-		paths: cfg.Files, local: cfg.Name, log: cfg.Logger, every: 2 * time.Second,
-		mayRewriteNow: func() bool { return cfg.RewriteConfig && !cfg.Observe }, changed: d.topologyChanged,
+	d.files = &haproxycfg.Files{
+		Paths: cfg.Files, Local: cfg.Name, Log: cfg.Logger, MayRewrite: cfg.RewriteConfig && !cfg.Observe, Changed: d.topologyChanged,
 	}
 	if !cfg.Witness {
 		undo := newUndo(filepath.Join(cfg.DataDir, "haproxy-changes.json"), cfg.Logger)
@@ -167,7 +168,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 // account at each request, so that nothing is to be done for those.
 func (d *Daemon) Reread() {
 	d.log.Info("rereading the files")
-	d.files.reread.Store(true)
+	d.files.Reread()
 	nudge.Send(d.wakeP)
 	nudge.Send(d.wakeV)
 }
@@ -221,13 +222,13 @@ func (d *Daemon) firstTopology(ctx context.Context) *configs.Topology {
 	defer t.Stop()
 	last := ""
 	for {
-		err := d.files.refresh(d.clock.now())
+		err := d.files.Refresh(d.clock.now())
 		if err == nil {
-			return d.files.topology()
+			return d.files.Topology()
 		}
 		if err.Error() != last {
 			last = err.Error()
-			d.events.add(d.clock.now(), last)
+			d.events.Add(d.clock.now(), last)
 		}
 		select {
 		case <-ctx.Done():
@@ -245,11 +246,11 @@ func (d *Daemon) topologyChanged(t *configs.Topology) {
 		return
 	}
 	// --initial-voters is there because the file names the local peer alone.
-	if names := PeerNames(InitialPeers(t)); len(names) > 0 && len(d.cfg.InitialVoters) == 0 {
+	if names := haproxycfg.PeerNames(haproxycfg.InitialPeers(t)); len(names) > 0 && len(d.cfg.InitialVoters) == 0 {
 		s.cluster.SetInitialVoters(names)
 	}
 	if s.prober != nil {
-		s.prober.SetNodes(Targets(t))
+		s.prober.SetNodes(haproxycfg.Targets(t))
 	}
 }
 

@@ -223,6 +223,6 @@ func TestDrainerWhileTheFileIsReadAgain(t *testing.T) {
 	defer stop()
 	for range 3 { // go test -race sees it
 		<-looked
-		d.files.use(d.files.topo)
+		d.files.Use(d.files.Topo)
 	}
 }

@@ -92,7 +92,7 @@ func (d *Daemon) watchEnding(ag *cluster.Agreement, rec *model.Record, in *decid
 		return
 	}
 	d.log.Warn("transactions were cut", "node", m.From, "epoch", m.Epoch, "reason", text)
-	d.events.add(now, text)
+	d.events.Add(now, text)
 	d.m.cut.Inc()
 	d.moves.cut(text)
 }

@@ -14,7 +14,7 @@ func (d *Daemon) explain() api.Explanation {
 	e := api.Explanation{Why: []string{}, Votes: []string{}, IfDown: []api.WhatIf{}}
 	s := d.started.Load()
 	if s == nil {
-		e.Why = append(e.Why, cmp.Or(d.files.problemNow(), "the daemon has not started yet"))
+		e.Why = append(e.Why, cmp.Or(d.files.Problem(), "the daemon has not started yet"))
 		return e
 	}
 	ag := s.cluster.Agreement()

@@ -173,7 +173,7 @@ func newTestDaemon(t *testing.T) (*Daemon, *fakeCluster) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.files.refresh(time.Now()); err != nil {
+	if err := d.files.Refresh(time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	rec := (&model.Record{}).WithActive(model.Decision{Epoch: 4, Active: "pxc-1", Kind: model.KindAdopt, Reason: "adopted", By: "px1"})

@@ -96,8 +96,8 @@ func fencedDaemon(t *testing.T) (*Daemon, *fakeCluster, *clears) {
 	c := &clears{fakeHAProxy: h}
 	h.tables["steer"] = []runtimeapi.Entry{{Key: "2", ServerID: 1}}
 	d.proxy.dial = func(string) (HAProxy, error) { return c, nil }
-	d.files.layout.Steer = &plan.Steer{Table: "steer", ActiveKey: "1", FenceKey: "2"}
-	d.files.query.Tables = append(d.files.query.Tables, "steer")
+	d.files.Layout.Steer = &plan.Steer{Table: "steer", ActiveKey: "1", FenceKey: "2"}
+	d.files.Query.Tables = append(d.files.Query.Tables, "steer")
 	return d, f, c
 }
 

@@ -109,7 +109,7 @@ func TestShutdownInTheView(t *testing.T) {
 	for mode, want := range map[string]bool{"SHUTDOWN": true, "MAINTENANCE": false, "DISABLED": false, "": false} {
 		view := healthyView()
 		probe := galera.NodeStatus{Node: "pxc-1", State: galera.State{Verdict: galera.Healthy}, Reading: galera.Reading{MaintMode: mode}}
-		d.addGoing(view, d.files.topology(), []galera.NodeStatus{probe}, time.Now())
+		d.addGoing(view, d.files.Topology(), []galera.NodeStatus{probe}, time.Now())
 		g := view.Node("pxc-1").Going
 		if (g != nil) != want || want && (!g.Shutdown || g.Words() != "is shutting down (pxc_maint_mode is SHUTDOWN)") {
 			t.Errorf("%s: %+v", mode, g)

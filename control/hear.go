@@ -68,7 +68,7 @@ func (d *Daemon) report(e mandate.Event) {
 		}
 	case mandate.Dropped:
 		d.log.Warn("a majority is back: the order for this proxy alone is dropped", "node", e.Node)
-		d.events.add(d.clock.now(), "a majority is back: the order for "+e.Node+" on this proxy alone is dropped")
+		d.events.Add(d.clock.now(), "a majority is back: the order for "+e.Node+" on this proxy alone is dropped")
 		nudge.Send(d.wakeP)
 	}
 }

@@ -64,7 +64,7 @@ func TestWishOfALocalOrder(t *testing.T) {
 	if n := strings.Count(s.said.String(), "is dropped"); n != 1 {
 		t.Errorf("said %d times", n)
 	}
-	if e := s.events.newestFirst(); len(e) != 1 || e[0].Message != "a majority is back: the order for pxc-2 on this proxy alone is dropped" {
+	if e := s.events.NewestFirst(); len(e) != 1 || e[0].Message != "a majority is back: the order for pxc-2 on this proxy alone is dropped" {
 		t.Errorf("events %+v", e)
 	}
 }

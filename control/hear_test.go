@@ -40,7 +40,7 @@ func newStood(t *testing.T, change func(*Config)) *stood {
 	}
 	s.Daemon.clock, s.born = s.clock.Now, s.clock.Now()
 	s.mandate.rules = mandate.New(mandate.Policy{Name: "px0", FenceAfter: s.cfg.Policy.FenceAfter}, s.born)
-	if err := s.files.refresh(time.Now()); err != nil {
+	if err := s.files.Refresh(time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	s.started.Store(&started{cluster: f})

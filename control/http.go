@@ -112,7 +112,7 @@ func (d *Daemon) ready() (bool, string) {
 	l := d.proxy.latest()
 	switch {
 	case l == nil:
-		return false, cmp.Or(d.files.problemNow(), "HAProxy was not looked at yet")
+		return false, cmp.Or(d.files.Problem(), "HAProxy was not looked at yet")
 	case !l.reachable:
 		return false, l.problem
 	case l.fenced != "":

@@ -9,6 +9,7 @@ import (
 
 	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/step"
 )
@@ -42,11 +43,11 @@ func (d *Daemon) inspectorOf(node string) (Inspector, error) {
 	if d.deps.Inspector == nil {
 		return nil, errors.New("no probe user is configured (--probe-user)")
 	}
-	topo := d.files.topology()
+	topo := d.files.Topology()
 	if topo == nil {
 		return nil, errors.New("haproxy.cfg is not read yet")
 	}
-	for _, t := range Targets(topo) {
+	for _, t := range haproxycfg.Targets(topo) {
 		if t.Name == node {
 			return d.sessions.of(t, d.deps.Inspector)
 		}
@@ -92,8 +93,8 @@ func (l *sessionLooks) run(ctx context.Context, d *Daemon) error {
 	defer l.close()
 	loop(ctx, func() time.Duration {
 		next := privilegesEvery
-		if topo := d.files.topology(); topo != nil {
-			for _, t := range Targets(topo) {
+		if topo := d.files.Topology(); topo != nil {
+			for _, t := range haproxycfg.Targets(topo) {
 				if !l.look(ctx, t, d.deps.Inspector) {
 					next = privilegesAgain
 				}

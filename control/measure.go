@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
 	"github.com/haproxy-peers/haproxy-peers/control/writers"
 )
 
@@ -103,12 +104,12 @@ func (d *Daemon) sampleSessions(m sessionMeter, s *started, now time.Time, heard
 		m.Sessions(now, name, nil)
 		delete(heard, name)
 	}
-	topo := d.files.topology()
+	topo := d.files.Topology()
 	if topo == nil {
 		return
 	}
 	anywhere := map[string]int{}
-	for _, node := range order(topo) {
+	for _, node := range haproxycfg.Order(topo) {
 		anywhere[node] = 1
 	}
 	for name := range quiet {

@@ -17,7 +17,7 @@ func (m told) Sessions(_ time.Time, proxy string, byNode map[string]int) { m[pro
 // answer may have sessions anywhere, because its HAProxy goes on.
 func TestMembersThatAreGoneHaveNoSessions(t *testing.T) {
 	d, f := newTestDaemon(t)
-	if err := d.files.refresh(time.Now()); err != nil {
+	if err := d.files.Refresh(time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	s := d.started.Load()

@@ -13,6 +13,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
 	"github.com/haproxy-peers/haproxy-peers/control/api"
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
+	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 )
@@ -181,15 +182,15 @@ func (d *Daemon) cancelMove(ctx context.Context, req api.CancelRequest) (any, er
 // setLocal is the break-glass: this proxy alone, without a majority.
 func (d *Daemon) setLocal(ctx context.Context, req *api.SetRequest) (any, error) {
 	s := d.started.Load()
-	topo := d.files.topology()
+	topo := d.files.Topology()
 	switch {
 	case s == nil || topo == nil:
-		return nil, &api.Error{Code: api.CodeUnavailable, Message: "the daemon has not started: " + cmp.Or(d.files.problemNow(), "haproxy.cfg is not read yet")}
+		return nil, &api.Error{Code: api.CodeUnavailable, Message: "the daemon has not started: " + cmp.Or(d.files.Problem(), "haproxy.cfg is not read yet")}
 	case d.proxy == nil:
 		return nil, refused("a witness has no proxy to force")
 	case d.cfg.Observe:
 		return nil, refused("this daemon only observes (--observe): it never writes")
-	case !slices.Contains(order(topo), req.Node):
+	case !slices.Contains(haproxycfg.Order(topo), req.Node):
 		return nil, refused("%s is not a node of this configuration", req.Node)
 	}
 	ag := s.cluster.Agreement()
@@ -216,7 +217,7 @@ func (d *Daemon) setLocal(ctx context.Context, req *api.SetRequest) (any, error)
 	if !req.DryRun {
 		o := d.order(ctx, "set --local-only", req.Node)
 		d.log.Warn("an operator forced this proxy, without a majority", "node", req.Node, "ordered_by", o.OrderedBy, "reason", o.Reason)
-		d.events.add(d.clock.now(), "an operator forced "+req.Node+" on this proxy alone, without a majority"+said(&o))
+		d.events.Add(d.clock.now(), "an operator forced "+req.Node+" on this proxy alone, without a majority"+said(&o))
 		d.hear(mandate.Facts{Order: req.Node})
 		nudge.Send(d.wakeP)
 		res.Changed = true

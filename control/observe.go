@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/configs"
+	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/plan"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
@@ -14,21 +15,16 @@ import (
 // compareEvery is the calm pace of comparing the file with what runs.
 const compareEvery = 10 * time.Second
 
-// running tells whether load balancing and stickiness use the server.
-func running(s *runtimeapi.ServerState) bool {
-	return s.OpState == runtimeapi.OpRunning || s.OpState == runtimeapi.OpStarting
-}
-
 // balanced tells whether load balancing sends new connections to the server.
 func balanced(s *runtimeapi.ServerState) bool {
-	return running(s) && !s.Admin.Drain() && s.UserWeight > 0
+	return haproxycfg.Running(s) && !s.Admin.Drain() && s.UserWeight > 0
 }
 
 // observe translates a snapshot for the plan, and sums up each node.
-func observe(f *configFiles, snap *runtimeapi.Snapshot) (plan.Observed, map[string]nodeNow) {
+func observe(f *haproxycfg.Files, snap *runtimeapi.Snapshot) (plan.Observed, map[string]nodeNow) {
 	obs := plan.Observed{
 		Tables:  make(map[string]map[string]plan.Entry, len(snap.Tables)),
-		Servers: make(map[string]map[string]plan.ServerNow, len(f.layout.Backends)),
+		Servers: make(map[string]map[string]plan.ServerNow, len(f.Layout.Backends)),
 	}
 	for name, t := range snap.Tables {
 		entries := make(map[string]plan.Entry, len(t.Entries))
@@ -38,7 +34,7 @@ func observe(f *configFiles, snap *runtimeapi.Snapshot) (plan.Observed, map[stri
 		}
 		obs.Tables[name] = entries
 	}
-	for _, b := range f.layout.Backends {
+	for _, b := range f.Layout.Backends {
 		obs.Servers[b.Name] = make(map[string]plan.ServerNow, len(b.Servers))
 	}
 	nodes := map[string]nodeNow{}
@@ -112,9 +108,9 @@ func (p *proxy) sameProcess(now time.Time, info runtimeapi.Info) {
 	if old != 0 {
 		p.m.restarts.Inc()
 		p.log.Info("HAProxy was restarted or reloaded", "old_pid", old, "pid", p.proc.Pid)
-		p.events.add(now, fmt.Sprintf("HAProxy was restarted or reloaded: pid %d, before %d", p.proc.Pid, old))
-		p.files.force = true // its configuration may be another one
-		if err := p.files.refresh(now); err != nil {
+		p.events.Add(now, fmt.Sprintf("HAProxy was restarted or reloaded: pid %d, before %d", p.proc.Pid, old))
+		p.files.Reread() // its configuration may be another one
+		if err := p.files.Refresh(now); err != nil {
 			p.log.Warn("haproxy.cfg cannot be read after HAProxy's restart", "error", err)
 		}
 	}
@@ -125,20 +121,20 @@ func (p *proxy) sameProcess(now time.Time, info runtimeapi.Info) {
 // compare holds the file against the running HAProxy, now and then: what
 // contradicts it stops this daemon from writing.
 func (p *proxy) compare(ctx context.Context, now time.Time, snap runtimeapi.Snapshot) {
-	if !p.files.compare && now.Sub(p.compared) < compareEvery {
+	if !p.files.New && now.Sub(p.compared) < compareEvery {
 		return
 	}
 	cctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	headers, err := p.client.Tables(cctx)
 	if err != nil {
-		if p.files.compare || p.compared.IsZero() {
+		if p.files.New || p.compared.IsZero() {
 			// Another file or another process: nothing is written unseen.
 			p.differs = "haproxy.cfg could not be compared with the running HAProxy yet: " + err.Error()
 		}
 		return // the next turn asks again
 	}
-	p.compared, p.files.compare = now, false
+	p.compared, p.files.New = now, false
 	servers := make([]configs.ObservedServer, 0, len(snap.Servers))
 	for i := range snap.Servers {
 		s := &snap.Servers[i]
@@ -149,7 +145,7 @@ func (p *proxy) compare(ctx context.Context, now time.Time, snap runtimeapi.Snap
 		tables = append(tables, configs.ObservedTable{Name: h.Name, Type: h.Type, Size: h.Size})
 	}
 	differs := ""
-	for _, diff := range configs.Compare(p.files.topo, servers, tables) {
+	for _, diff := range configs.Compare(p.files.Topo, servers, tables) {
 		switch {
 		case !diff.Blocking:
 			p.log.Info("haproxy.cfg differs from the running HAProxy", "difference", diff.String())
@@ -161,14 +157,14 @@ func (p *proxy) compare(ctx context.Context, now time.Time, snap runtimeapi.Snap
 		p.differs = differs
 		if differs != "" {
 			p.log.Warn("haproxy.cfg differs from the running HAProxy", "problem", differs)
-			p.events.add(now, differs)
+			p.events.Add(now, differs)
 		}
 	}
 }
 
 // connect makes the client for the configuration's admin socket.
 func (p *proxy) connect() error {
-	socket, err := p.files.topo.AdminSocket()
+	socket, err := p.files.Topo.AdminSocket()
 	if err != nil {
 		return err
 	}

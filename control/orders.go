@@ -84,7 +84,7 @@ func (d *Daemon) changeBy(ctx context.Context, o model.Order, build func(*model.
 // tell says who ordered what, in the log and among the events.
 func (d *Daemon) tell(now time.Time, o *model.Order) {
 	lograte.Always(d.log).Info("order", "kind", o.Kind, "what", o.What, "ordered_by", o.OrderedBy, "by", o.By, "reason", o.Reason)
-	d.events.add(now, "order: "+o.Words()+" through "+o.By+said(o))
+	d.events.Add(now, "order: "+o.Words()+" through "+o.By+said(o))
 }
 
 // tellDecision says here who ordered a decision, where the record does not keep it.

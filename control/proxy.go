@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
+	"github.com/haproxy-peers/haproxy-peers/control/journal"
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/plan"
@@ -65,11 +67,11 @@ type proxy struct {
 	hear   func() mandate.Want // takes a step of the mandate: this loop's alone, and its drainer's
 	wanted func() mandate.Want // what the last step wanted, for everybody
 	m      *metrics
-	events *events
+	events *journal.Journal
 	notify func() // wakes the vote loop
 	pause  func() // this process did not run for a while: closes the gate
 
-	files   *configFiles
+	files   *haproxycfg.Files
 	memory  *memory
 	traffic traffic
 
@@ -132,13 +134,13 @@ func (p *proxy) run(ctx context.Context, wake <-chan struct{}) error {
 // farewell takes back, on a clean stop, what only a running daemon may keep up: a
 // hold, a fence, and that connections are kept. Everything else stays as it is.
 func (p *proxy) farewell(ctx context.Context) {
-	if p.client == nil || p.files.topo == nil || p.cfg.Observe {
+	if p.client == nil || p.files.Topo == nil || p.cfg.Observe {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	p.progress.end()
-	layout := &p.files.layout
+	layout := &p.files.Layout
 	if layout.Steer != nil && layout.Steer.KeepKey != "" {
 		if err := p.client.ClearTable(ctx, layout.Steer.Table, layout.Steer.KeepKey); err != nil {
 			p.log.Warn("connections are kept on the active until HAProxy notices that this daemon is gone", "error", err)
@@ -146,7 +148,7 @@ func (p *proxy) farewell(ctx context.Context) {
 	}
 	for p.hold.busy() && ctx.Err() == nil {
 		p.hold.began = time.Time{}
-		snap, err := p.client.Snapshot(ctx, p.files.query)
+		snap, err := p.client.Snapshot(ctx, p.files.Query)
 		if err == nil {
 			obs, _ := observe(p.files, &snap)
 			err = p.hold.restore(ctx, p.client, layout, &obs)
@@ -205,13 +207,13 @@ func (p *proxy) turn(ctx context.Context) time.Duration {
 		// until the majority was heard again, as a round trip that began now.
 		p.late = now
 		if late > verifiedWithin {
-			p.events.add(now, fmt.Sprintf("this daemon stood still for %v: it waits for the leader's word", late.Round(time.Millisecond)))
+			p.events.Add(now, fmt.Sprintf("this daemon stood still for %v: it waits for the leader's word", late.Round(time.Millisecond)))
 			p.pause()
 		}
 	}
 	p.m.turns.WithLabelValues("proxy").Inc()
 
-	if err := p.files.refresh(now); err != nil && p.files.topo == nil {
+	if err := p.files.Refresh(now); err != nil && p.files.Topo == nil {
 		return p.fail(now, err.Error(), 10*lookInterval)
 	}
 	if err := p.connect(); err != nil {
@@ -230,7 +232,7 @@ func (p *proxy) settled(now time.Time) bool {
 // something done about is looked at again in full first, because a number in a
 // table means another server in another process's configuration.
 func (p *proxy) look(ctx context.Context, now time.Time, full bool) time.Duration {
-	q := p.files.query
+	q := p.files.Query
 	q.Info, q.Stats = full, full
 	sctx, cancel := context.WithTimeout(ctx, time.Second)
 	snap, err := p.client.Snapshot(sctx, q)
@@ -282,8 +284,8 @@ func significant(a, b *look) bool {
 func (p *proxy) fail(now time.Time, problem string, again time.Duration) time.Duration {
 	want := p.hear()
 	l := &look{at: now, problem: problem, native: true, want: want, wentDown: p.memory.wentDown()}
-	if p.files.topo != nil {
-		l.layout = p.files.layoutName()
+	if p.files.Topo != nil {
+		l.layout = p.files.LayoutName()
 	}
 	p.mu.Lock()
 	prev := p.last
@@ -296,7 +298,7 @@ func (p *proxy) fail(now time.Time, problem string, again time.Duration) time.Du
 	p.m.observe(l)
 	if prev == nil || prev.problem != problem {
 		p.log.Warn("cannot look at HAProxy", "problem", problem)
-		p.events.add(now, problem)
+		p.events.Add(now, problem)
 		p.notify()
 	}
 	return again

@@ -134,7 +134,7 @@ func withProxy(t *testing.T, config string) (*Daemon, *fakeCluster, *fakeHAProxy
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.files.refresh(time.Now()); err != nil {
+	if err := d.files.Refresh(time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	d.started.Store(&started{cluster: f})
@@ -256,7 +256,7 @@ func TestDrainedServerIsNotBalancedTo(t *testing.T) {
 		snap.Servers = append(snap.Servers, runtimeapi.ServerState{Backend: "galera-nodes", Name: fmt.Sprintf("pxc-%d", i), ID: i + 1, UserWeight: 1, OpState: runtimeapi.OpRunning, Admin: admin})
 	}
 	obs, _ := observe(d.files, snap)
-	if got := plan.EffectiveAll(&plan.Input{Layout: d.files.layout, Observed: obs}); got != "pxc-1" {
+	if got := plan.EffectiveAll(&plan.Input{Layout: d.files.Layout, Observed: obs}); got != "pxc-1" {
 		t.Errorf("says new connections go to %q; HAProxy sends them to pxc-1", got)
 	}
 }
@@ -270,7 +270,7 @@ func TestHungSocketDoesNotFloodTheEvents(t *testing.T) {
 	defer cancel()
 	_ = d.proxy.run(ctx, d.wakeP)
 	n := 0
-	for _, e := range d.events.newestFirst() {
+	for _, e := range d.events.NewestFirst() {
 		if strings.Contains(e.Message, "stood still") {
 			n++
 		}

@@ -20,7 +20,7 @@ const (
 // acts on what the agreement says and not on what this proxy could do about it:
 // readers follow the writer.
 func (p *proxy) readers(ctx context.Context, now time.Time, want mandate.Want, snap *runtimeapi.Snapshot) {
-	backends := p.files.readers
+	backends := p.files.Readers
 	if len(backends) == 0 || p.cfg.Observe || p.differs != "" {
 		return
 	}
@@ -46,7 +46,7 @@ func (p *proxy) readers(ctx context.Context, now time.Time, want mandate.Want, s
 		if err := p.client.SetServerState(ctx, a.Backend, a.Server, mode); err != nil {
 			p.m.runtimeErrors.Inc()
 			p.log.Warn("command failed", "command", describe(a), "error", err)
-			p.events.add(now, fmt.Sprintf("cannot %s: %v", describe(a), err))
+			p.events.Add(now, fmt.Sprintf("cannot %s: %v", describe(a), err))
 			return
 		}
 		if a.Op == plan.OpReady {
@@ -54,7 +54,7 @@ func (p *proxy) readers(ctx context.Context, now time.Time, want mandate.Want, s
 		}
 		p.m.actions.WithLabelValues(a.Op.String()).Inc()
 		p.log.Info("readers", "command", describe(a), "why", a.Why)
-		p.events.add(now, describe(a)+": "+a.Why)
+		p.events.Add(now, describe(a)+": "+a.Why)
 	}
 }
 

@@ -42,7 +42,7 @@ func TestReadersFollow(t *testing.T) {
 	d, _, h := withProxy(t, testConfig)
 	p, r := d.proxy, &readersHAProxy{fakeHAProxy: h, admin: map[string]runtimeapi.AdminState{}}
 	p.client, p.cfg.Readers = r, ReadersExcludeActive
-	p.files.readers = []plan.ReaderBackend{{Name: "readers", Servers: []string{"pxc-0", "pxc-1", "pxc-2"}}}
+	p.files.Readers = []plan.ReaderBackend{{Name: "readers", Servers: []string{"pxc-0", "pxc-1", "pxc-2"}}}
 	turn := func(want mandate.Want) []string {
 		r.log = nil
 		p.readers(context.Background(), time.Now(), want, r.look())

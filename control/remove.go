@@ -8,6 +8,7 @@ import (
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/control/api"
+	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 )
 
@@ -19,7 +20,7 @@ func (d *Daemon) removeMember(ctx context.Context, r api.MemberRequest) (any, er
 	}
 	s := d.started.Load()
 	if s == nil {
-		return nil, &api.Error{Code: api.CodeUnavailable, Message: "the daemon has not started: " + d.files.problemNow()}
+		return nil, &api.Error{Code: api.CodeUnavailable, Message: "the daemon has not started: " + d.files.Problem()}
 	}
 	ag := s.cluster.Agreement()
 	noMajority := func(why string) *api.Error {
@@ -49,7 +50,7 @@ func (d *Daemon) removeMember(ctx context.Context, r api.MemberRequest) (any, er
 	if voter {
 		o := d.order(ctx, model.OrderRemove, r.Name)
 		d.log.Warn("an operator removed a voter that never comes back", "voter", r.Name, "ordered_by", o.OrderedBy, "reason", o.Reason)
-		d.events.add(d.clock.now(), r.Name+" was removed from the voters: an operator says that it never comes back"+said(&o))
+		d.events.Add(d.clock.now(), r.Name+" was removed from the voters: an operator says that it never comes back"+said(&o))
 		d.owe(o)
 	}
 	return api.RemoveResponse{Name: r.Name, Changed: voter, Register: d.register()}, nil
@@ -70,8 +71,8 @@ func (d *Daemon) isLive(s *started, name string) bool {
 // isKnown says that the name is a peer of haproxy.cfg, or was in the gossip
 // within the last minute.
 func (d *Daemon) isKnown(s *started, name string) bool {
-	topo := d.files.topology()
-	return topo != nil && slices.Contains(PeerNames(InitialPeers(topo)), name) ||
+	topo := d.files.Topology()
+	return topo != nil && slices.Contains(haproxycfg.PeerNames(haproxycfg.InitialPeers(topo)), name) ||
 		slices.ContainsFunc(s.cluster.Members(), func(m cluster.Member) bool { return m.Name == name })
 }
 

@@ -9,6 +9,8 @@ import (
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/control/api"
+	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
+	"github.com/haproxy-peers/haproxy-peers/control/journal"
 )
 
 // What can be known before the voters are asked is refused with what to do.
@@ -34,7 +36,7 @@ func TestRemoveMember(t *testing.T) {
 		{what: "nobody", name: "", voters: three, code: api.CodeBadRequest, says: "which member?"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			d := &Daemon{files: &configFiles{}, events: &events{max: 10}, log: slog.New(slog.DiscardHandler)}
+			d := &Daemon{files: &haproxycfg.Files{}, events: journal.New(10), log: slog.New(slog.DiscardHandler)}
 			f := &fakeCluster{members: two, remove: c.answer}
 			f.ag.Voters, f.ag.Fresh = c.voters, !c.stale
 			d.started.Store(&started{cluster: f})

@@ -20,12 +20,12 @@ func (p *proxy) settle(ctx context.Context, now time.Time, snap *runtimeapi.Snap
 	topo := p.files
 	l := &look{
 		at: now, reachable: true, version: snap.Info.Version, pid: snap.Info.Pid,
-		uptime: snap.Info.Uptime, layout: topo.layoutName(), problem: p.differs,
+		uptime: snap.Info.Uptime, layout: topo.LayoutName(), problem: p.differs,
 	}
 	obs, nodes := observe(topo, snap)
 	p.traffic.look(now, p.proc, nodes)
 	l.nodes = nodes
-	l.steered = topo.beaconUp(snap)
+	l.steered = topo.BeaconUp(snap)
 
 	want := p.hear()
 	if p.progress.begins(want) {
@@ -50,14 +50,14 @@ func (p *proxy) settle(ctx context.Context, now time.Time, snap *runtimeapi.Snap
 	// A hold is ended also where the file differs: want.mayWrite is false then. It waits
 	// for a look that shows that no connection is kept: one that is kept when it comes into
 	// a queue never leaves it.
-	if full && !p.cfg.Observe && (p.differs == "" && !topo.layout.Kept(&obs) || p.differs != "" && p.hold.busy()) {
+	if full && !p.cfg.Observe && (p.differs == "" && !topo.Layout.Kept(&obs) || p.differs != "" && p.hold.busy()) {
 		var err error
-		p.hold.differs, p.hold.handsOver = p.differs != "", topo.handsOver(l.version)
+		p.hold.differs, p.hold.handsOver = p.differs != "", topo.HandsOver(l.version)
 		stands := func() bool { return p.stands(now, want) }
-		if held, err = p.hold.turn(ctx, now, stands, p.client, &topo.layout, want, &obs); err != nil {
+		if held, err = p.hold.turn(ctx, now, stands, p.client, &topo.Layout, want, &obs); err != nil {
 			problem = err.Error()
 			p.log.Warn("hold", "error", err)
-			p.events.add(now, problem)
+			p.events.Add(now, problem)
 		}
 	}
 	p.compareWith(now, l, want, &obs)
@@ -68,18 +68,18 @@ func (p *proxy) settle(ctx context.Context, now time.Time, snap *runtimeapi.Snap
 
 	did := p.act(ctx, now, l, want, held)
 	p.readers(ctx, now, want, snap)
-	p.progress.look(now, want, &topo.layout, &obs, l.result.Converged && l.result.Usable, held, problem, func() (context.CancelFunc, error) {
+	p.progress.look(now, want, &topo.Layout, &obs, l.result.Converged && l.result.Usable, held, problem, func() (context.CancelFunc, error) {
 		return p.startDrainer(ctx, want)
 	})
 	l.move = p.progress.report()
-	l.canHold, l.canWait = canHold(&topo.layout) && topo.holdReverts(l.version), canWait(&topo.layout)
+	l.canHold, l.canWait = canHold(&topo.Layout) && topo.HoldReverts(l.version), canWait(&topo.Layout)
 	p.store(now, l, want)
 	if want.MayWrite && want.Local == "" && !want.WantsHold() && l.result.Converged && l.result.NativeRight &&
 		p.rewritten != want.Version && p.rewriting.CompareAndSwap(false, true) {
 		p.rewritten = want.Version
 		go func() {
 			defer p.rewriting.Store(false)
-			p.files.rewrite(ctx, want.Active, p.events, p.log)
+			p.files.Rewrite(ctx, want.Active, p.events)
 		}()
 	}
 	return p.next(now, did, want, l)
@@ -87,7 +87,7 @@ func (p *proxy) settle(ctx context.Context, now time.Time, snap *runtimeapi.Snap
 
 // compareWith holds the look against what is wanted, and plans.
 func (p *proxy) compareWith(now time.Time, l *look, want mandate.Want, obs *plan.Observed) {
-	layout := &p.files.layout
+	layout := &p.files.Layout
 	in := plan.Input{
 		Layout: *layout, Observed: *obs, Active: want.Active, Steered: l.steered, MayClose: want.MayWrite,
 		Draining: want.Draining(),
@@ -126,22 +126,22 @@ func (p *proxy) compareWith(now time.Time, l *look, want mandate.Want, obs *plan
 
 // act carries out what may be done of the plan, and returns how much was done.
 func (p *proxy) act(ctx context.Context, now time.Time, l *look, want mandate.Want, held bool) int {
-	backends := p.files.layout.Backends
+	backends := p.files.Layout.Backends
 	if before := p.fence.why; before != l.fenced && (before == "" || l.fenced == "") {
 		text := cmp.Or(l.fenced, "the cause of the fence is gone")
 		p.log.Warn("fence", "up", l.fenced != "", "reason", text)
-		p.events.add(now, fmt.Sprintf("fenced: %t (%s)", l.fenced != "", text))
+		p.events.Add(now, fmt.Sprintf("fenced: %t (%s)", l.fenced != "", text))
 	}
 	fencing := p.fence.actions(now, l.fenced, backends, &l.result)
 	switch {
 	case p.cfg.Observe || p.differs != "":
 		return 0
 	case !want.MayWrite:
-		l.result.Actions = append(fenceOnly(l.result.Actions, &p.files.layout, l.fenced != ""), fencing...)
+		l.result.Actions = append(fenceOnly(l.result.Actions, &p.files.Layout, l.fenced != ""), fencing...)
 		return p.carryOut(ctx, now, want, l, func() bool { return p.fenceStands(want) })
 	case want.WantsHold() && !held && want.MoveAge < want.Move.Bound():
 		// Not a single connection goes to the new node before all would wait there.
-		stays := func(a plan.Action) bool { return !letsGo(&a, &p.files.layout) }
+		stays := func(a plan.Action) bool { return !letsGo(&a, &p.files.Layout) }
 		l.result.Actions, l.result.PrivateRight = slices.DeleteFunc(l.result.Actions, stays), false
 		p.carryOut(ctx, now, want, l, func() bool { return p.stands(now, want) })
 		return 1
@@ -162,8 +162,8 @@ func (p *proxy) store(now time.Time, l *look, want mandate.Want) {
 	p.mu.Lock()
 	prev := p.last
 	p.beacon.step(now, want.MayWrite, l.result.PrivateRight, l.result.NativeRight)
-	l.beacon = p.beacon.on && p.files.layout.Steer != nil
-	if p.files.layout.Steer != nil {
+	l.beacon = p.beacon.on && p.files.Layout.Steer != nil
+	if p.files.Layout.Steer != nil {
 		// A beacon that HAProxy does not see steers nothing.
 		l.steering = l.beacon && l.steered
 		if l.beacon && !l.steered && l.problem == "" {
@@ -187,12 +187,12 @@ func (p *proxy) startDrainer(ctx context.Context, want mandate.Want) (context.Ca
 		return nil, fmt.Errorf("cannot look at the sessions of %s: %w", want.Move.From, err)
 	}
 	backends := map[string]bool{}
-	for _, b := range p.files.layout.Backends {
+	for _, b := range p.files.Layout.Backends {
 		backends[b.Name] = true
 	}
 	epoch := epochOf(want.Version)
 	d := &drainer{
-		epoch: epoch, from: want.Move.From, backends: backends, proxied: p.files.proxied(), haproxy: p.client, inspector: inspector,
+		epoch: epoch, from: want.Move.From, backends: backends, proxied: p.files.Proxied(), haproxy: p.client, inspector: inspector,
 		progress: &p.progress, log: p.log,
 		may: func() bool {
 			again := p.hear()

@@ -14,6 +14,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/control/api"
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
+	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 )
 
@@ -23,7 +24,7 @@ func join(s []string) string { return strings.Join(s, ", ") }
 func (d *Daemon) active() api.Active {
 	s := d.started.Load()
 	if s == nil {
-		return api.Active{Reason: cmp.Or(d.files.problemNow(), "the daemon has not started yet")}
+		return api.Active{Reason: cmp.Or(d.files.Problem(), "the daemon has not started yet")}
 	}
 	ag := s.cluster.Agreement()
 	rec, err := d.record(&ag)
@@ -94,7 +95,7 @@ func (d *Daemon) sentence() string {
 }
 
 func (d *Daemon) history() api.History {
-	h := api.History{Decisions: []api.Decision{}, Events: d.events.newestFirst()}
+	h := api.History{Decisions: []api.Decision{}, Events: d.events.NewestFirst()}
 	if s := d.started.Load(); s != nil {
 		ag := s.cluster.Agreement()
 		if rec, err := d.record(&ag); err == nil && rec != nil {
@@ -110,7 +111,7 @@ func (d *Daemon) history() api.History {
 // nodes joins all members' views of every node.
 func (d *Daemon) nodes() []api.Node {
 	out := []api.Node{}
-	s, topo := d.started.Load(), d.files.topology()
+	s, topo := d.started.Load(), d.files.Topology()
 	if s == nil || topo == nil {
 		return out
 	}
@@ -125,7 +126,7 @@ func (d *Daemon) nodes() []api.Node {
 		ages[v.Name] = v.Age
 	}
 	addresses := map[string]string{}
-	for _, t := range Targets(topo) {
+	for _, t := range haproxycfg.Targets(topo) {
 		addresses[t.Name] = t.Address
 	}
 	for _, name := range in.Order {
@@ -198,7 +199,7 @@ func (d *Daemon) members() []api.Member {
 func (d *Daemon) register() api.Register {
 	s := d.started.Load()
 	if s == nil {
-		return api.Register{State: "waiting", Reason: cmp.Or(d.files.problemNow(), "haproxy.cfg is not read yet")}
+		return api.Register{State: "waiting", Reason: cmp.Or(d.files.Problem(), "haproxy.cfg is not read yet")}
 	}
 	ag, st := s.cluster.Agreement(), s.cluster.Register()
 	r := api.Register{
@@ -212,8 +213,8 @@ func (d *Daemon) register() api.Register {
 		r.Notes = append(r.Notes, d.versionNotes(s, &ag, rec)...)
 	}
 	r.Initial = slices.Clone(d.cfg.InitialVoters)
-	if topo := d.files.topology(); topo != nil && len(r.Initial) == 0 {
-		r.Initial = PeerNames(InitialPeers(topo))
+	if topo := d.files.Topology(); topo != nil && len(r.Initial) == 0 {
+		r.Initial = haproxycfg.PeerNames(haproxycfg.InitialPeers(topo))
 	}
 	for _, v := range ag.Voters {
 		x := api.Voter{Name: v.Name, Disk: fmt.Sprintf("%016x", v.Disk), Live: v.Live, HeardMS: -1}
@@ -229,12 +230,12 @@ func (d *Daemon) register() api.Register {
 // own configuration counts; nothing is done about it. A file whose peers section
 // does not name the others cannot differ.
 func (d *Daemon) differingPeers(s *started) []string {
-	topo := d.files.topology()
+	topo := d.files.Topology()
 	if topo == nil || len(d.cfg.InitialVoters) > 0 {
 		return nil
 	}
 	var out []string
-	peers := PeerNames(InitialPeers(topo))
+	peers := haproxycfg.PeerNames(haproxycfg.InitialPeers(topo))
 	live := map[string]bool{}
 	for _, m := range s.cluster.Members() {
 		if m.State == cluster.MemberGone {
@@ -268,7 +269,7 @@ func registerNotes(st *cluster.RegisterStatus) []string {
 func (d *Daemon) registerInit(ctx context.Context, r api.InitRequest) (any, error) {
 	s := d.started.Load()
 	if s == nil {
-		return nil, &api.Error{Code: api.CodeUnavailable, Message: "the daemon has not started: " + d.files.problemNow()}
+		return nil, &api.Error{Code: api.CodeUnavailable, Message: "the daemon has not started: " + d.files.Problem()}
 	}
 	if !r.Force {
 		return nil, refused("the first start happens by itself when all initial voters are there; --force starts with those that are here now")
@@ -278,7 +279,7 @@ func (d *Daemon) registerInit(ctx context.Context, r api.InitRequest) (any, erro
 	}
 	o := d.order(ctx, model.OrderInit, "")
 	d.log.Warn("an operator made the record by force, with the voters that were here", "ordered_by", o.OrderedBy, "reason", o.Reason)
-	d.events.add(d.clock.now(), "the record was made by force, with the voters that were here"+said(&o))
+	d.events.Add(d.clock.now(), "the record was made by force, with the voters that were here"+said(&o))
 	d.owe(o)
 	return d.register(), nil
 }
@@ -286,7 +287,7 @@ func (d *Daemon) registerInit(ctx context.Context, r api.InitRequest) (any, erro
 func (d *Daemon) registerRecover(ctx context.Context, r api.RecoverRequest) (any, error) {
 	s := d.started.Load()
 	if s == nil {
-		return nil, &api.Error{Code: api.CodeUnavailable, Message: "the daemon has not started: " + d.files.problemNow()}
+		return nil, &api.Error{Code: api.CodeUnavailable, Message: "the daemon has not started: " + d.files.Problem()}
 	}
 	if len(r.Voters) == 0 {
 		return nil, &api.Error{Code: api.CodeBadRequest, Message: "which voters? give --voters NAME,... (live members, see `haproxyctl members`)"}
@@ -296,7 +297,7 @@ func (d *Daemon) registerRecover(ctx context.Context, r api.RecoverRequest) (any
 	}
 	o := d.order(ctx, model.OrderRecover, join(r.Voters))
 	d.log.Warn("an operator recovered the record", "voters", join(r.Voters), "ordered_by", o.OrderedBy, "reason", o.Reason)
-	d.events.add(d.clock.now(), "the record was recovered with the voters "+join(r.Voters)+said(&o))
+	d.events.Add(d.clock.now(), "the record was recovered with the voters "+join(r.Voters)+said(&o))
 	d.owe(o)
 	return d.register(), nil
 }
@@ -319,7 +320,7 @@ func (d *Daemon) status() api.Status {
 			st.Problems = append(st.Problems, s)
 		}
 	}
-	add(d.files.problemNow())
+	add(d.files.Problem())
 	if d.deps.Pods != nil {
 		add(d.deps.Pods.Problem())
 	}
@@ -391,7 +392,7 @@ func (d *Daemon) check(address string) (api.Check, error) {
 	d.votes.mu.Lock()
 	view := d.votes.own
 	d.votes.mu.Unlock()
-	topo := d.files.topology()
+	topo := d.files.Topology()
 	if view == nil || topo == nil {
 		return api.Check{}, errors.New("the daemon has not looked yet")
 	}

@@ -138,7 +138,7 @@ func (d *Daemon) lowerVersion(ctx context.Context, req api.LowerRequest) (any, e
 	if res.Changed {
 		o := d.order(ctx, "lower-version", "")
 		d.log.Warn("an operator lowered the record's lowest version: older daemons may take part again", "from", res.From, "to", res.Lowest, "ordered_by", o.OrderedBy)
-		d.events.add(d.clock.now(), fmt.Sprintf("the lowest version was lowered from %d to %d by an operator", res.From, res.Lowest)+said(&o))
+		d.events.Add(d.clock.now(), fmt.Sprintf("the lowest version was lowered from %d to %d by an operator", res.From, res.Lowest)+said(&o))
 	}
 	res.Register = d.register()
 	return res, nil
@@ -162,7 +162,7 @@ func (d *Daemon) raiseVersion(ctx context.Context, _ api.RaiseRequest) (any, err
 	if held {
 		o := d.order(ctx, "raise-version", "")
 		d.log.Warn("an operator lets the record's lowest version rise again", "ordered_by", o.OrderedBy)
-		d.events.add(d.clock.now(), "the lowest version may rise again by an operator's order"+said(&o))
+		d.events.Add(d.clock.now(), "the lowest version may rise again by an operator's order"+said(&o))
 	}
 	return d.register(), nil
 }

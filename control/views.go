@@ -7,6 +7,7 @@ import (
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 )
 
@@ -33,8 +34,8 @@ func (d *Daemon) buildView(s *started, ag *cluster.Agreement) *model.View {
 	if s.prober != nil {
 		probes = s.prober.Status()
 	}
-	if topo := d.files.topology(); topo != nil {
-		for _, node := range order(topo) {
+	if topo := d.files.Topology(); topo != nil {
+		for _, node := range haproxycfg.Order(topo) {
 			n := nodeView(node, l, probes, s.prober != nil)
 			n.Lacks = d.lacks(node, s.prober != nil)
 			view.Nodes = append(view.Nodes, n)
@@ -65,7 +66,7 @@ func (d *Daemon) lacks(node string, probing bool) string {
 
 func (d *Daemon) proxyView(l *look) *model.ProxyView {
 	if l == nil {
-		return &model.ProxyView{Native: true, Problem: cmp.Or(d.files.problemNow(), "not looked at yet")}
+		return &model.ProxyView{Native: true, Problem: cmp.Or(d.files.Problem(), "not looked at yet")}
 	}
 	p := &model.ProxyView{
 		Reachable: l.reachable, Version: l.version, Pid: l.pid, UptimeS: int64(l.uptime / time.Second),
@@ -75,7 +76,7 @@ func (d *Daemon) proxyView(l *look) *model.ProxyView {
 		Fenced: l.fenced, LocalOnly: l.want.Local, CanHold: l.canHold, CanWait: l.canWait, Move: l.move,
 	}
 	if p.Problem == "" {
-		p.Problem = d.files.problemNow()
+		p.Problem = d.files.Problem()
 	}
 	if p.Problem == "" && l.want.Known && !l.result.Converged {
 		p.Problem = l.result.Reason

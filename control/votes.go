@@ -12,6 +12,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
+	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
 	"github.com/haproxy-peers/haproxy-peers/control/lograte"
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
@@ -81,7 +82,7 @@ func (d *Daemon) voteTurn(ctx context.Context, s *started, now time.Time) {
 	}
 	if d.proxy == nil {
 		// A witness has no proxy loop that would notice another haproxy.cfg.
-		if err := d.files.refresh(now); err != nil {
+		if err := d.files.Refresh(now); err != nil {
 			d.log.Debug("haproxy.cfg cannot be used", "error", err)
 		}
 	}
@@ -192,7 +193,7 @@ func (d *Daemon) followRecord(ag *cluster.Agreement, rec *model.Record, now time
 	d.m.move.Set(boolGauge(rec.Move != nil))
 	if epochOf(before) != epochOf(ag.Record.Version) {
 		lograte.Always(d.log).Info("active node", "active", rec.Active, "from", last.From, "version", ag.Record.Version.String(), "reason", last.Reason, "by", last.By, "ordered_by", last.OrderedBy)
-		d.events.add(now, fmt.Sprintf("epoch %d: the active is %s (%s)", ag.Record.Epoch, rec.Active, last.Reason))
+		d.events.Add(now, fmt.Sprintf("epoch %d: the active is %s (%s)", ag.Record.Epoch, rec.Active, last.Reason))
 	}
 	d.followOrders(before, rec, now)
 }
@@ -265,8 +266,8 @@ func (d *Daemon) input(s *started, ag *cluster.Agreement, rec *model.Record, now
 		Now: now, By: d.cfg.Name, Record: rec, Policy: d.cfg.Policy,
 		Recovery: ag.Record.Recovery, Epoch: ag.Record.Epoch,
 	}
-	if topo := d.files.topology(); topo != nil {
-		in.Order = order(topo)
+	if topo := d.files.Topology(); topo != nil {
+		in.Order = haproxycfg.Order(topo)
 	}
 	in.Voters = voterNames(ag)
 	want := d.wanted()
@@ -356,7 +357,7 @@ func (d *Daemon) say(now time.Time, reason, alert string) {
 	d.votes.mu.Unlock()
 	if alert != "" && alert != before {
 		d.log.Warn("alert", "reason", alert)
-		d.events.add(now, alert)
+		d.events.Add(now, alert)
 	}
 	d.m.alert.Set(boolGauge(alert != ""))
 	d.m.agreed.Set(boolGauge(!d.votes.freshAt.IsZero() && now.Sub(d.votes.freshAt) < viewWithin))

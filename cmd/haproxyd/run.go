@@ -21,6 +21,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/configs"
 	"github.com/haproxy-peers/haproxy-peers/control"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
 	"github.com/haproxy-peers/haproxy-peers/control/kube"
 	"github.com/haproxy-peers/haproxy-peers/control/lograte"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
@@ -161,7 +162,7 @@ type parts struct {
 }
 
 func (p *parts) cluster(t *configs.Topology) (control.Cluster, error) {
-	peers := control.InitialPeers(t)
+	peers := haproxycfg.InitialPeers(t)
 	voters, err := p.initialVoters(peers)
 	if err != nil {
 		return nil, err
@@ -199,7 +200,7 @@ func (p *parts) initialVoters(peers []configs.Peer) ([]string, error) {
 	if len(p.InitialVoters) > 0 {
 		return p.InitialVoters, nil
 	}
-	voters := control.PeerNames(peers)
+	voters := haproxycfg.PeerNames(peers)
 	if len(voters) == 0 {
 		voters = []string{p.name}
 	}
@@ -215,7 +216,7 @@ func (p *parts) prober(t *configs.Topology, expect func() string) (control.Runni
 		canary = &galera.CanaryConfig{Schema: p.CanarySchema, Interval: p.CanaryInterval, Deadline: p.CanaryDeadline, Member: p.name}
 	}
 	return galera.New(galera.Config{
-		Canary: canary, Nodes: control.Targets(t), User: p.ProbeUser, PasswordFile: p.ProbePasswordFile, SSL: p.ProbeSSL, Interval: p.ProbeInterval,
+		Canary: canary, Nodes: haproxycfg.Targets(t), User: p.ProbeUser, PasswordFile: p.ProbePasswordFile, SSL: p.ProbeSSL, Interval: p.ProbeInterval,
 		Deadline: p.ProbeDeadline, ConfirmDeadline: confirmWithin, ExpectUUID: expect, Logger: p.log, Registerer: p.reg,
 	})
 }

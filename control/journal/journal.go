@@ -1,4 +1,5 @@
-package control
+// Package journal keeps what this daemon did and noticed, for people.
+package journal
 
 import (
 	"sync"
@@ -7,14 +8,18 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/api"
 )
 
-// events keeps the last things that this member did or noticed.
-type events struct {
-	mu   sync.Mutex
+// Journal keeps the last things that this member did or noticed.
+type Journal struct {
+	mu   sync.Mutex  // guards list
 	list []api.Event // oldest first
 	max  int
 }
 
-func (e *events) add(at time.Time, message string) {
+// New returns a journal of so many messages.
+func New(most int) *Journal { return &Journal{max: most} }
+
+// Add notes a message. The one that was noted last is not repeated: it gets the new time.
+func (e *Journal) Add(at time.Time, message string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if n := len(e.list); n > 0 && e.list[n-1].Message == message {
@@ -27,8 +32,8 @@ func (e *events) add(at time.Time, message string) {
 	}
 }
 
-// newestFirst returns a copy.
-func (e *events) newestFirst() []api.Event {
+// NewestFirst returns a copy.
+func (e *Journal) NewestFirst() []api.Event {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	out := make([]api.Event, 0, len(e.list))

@@ -1,4 +1,4 @@
-package control
+package haproxycfg
 
 import (
 	"context"
@@ -13,55 +13,65 @@ import (
 
 	"github.com/haproxy-peers/haproxy-peers/configs"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/journal"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/plan"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
 )
 
-// configFiles is haproxy.cfg as the daemon uses it. Only the proxy loop calls
+// Files is haproxy.cfg as the daemon uses it. Only the proxy loop calls
 // its methods; the others read through snapshot.
-type configFiles struct {
-	paths []string
-	local string
-	log   *slog.Logger
-	// every is the calm pace at which changed files are looked at.
-	every time.Duration
-	// mayRewriteNow tells whether files that are ours may be rewritten.
-	mayRewriteNow func() bool
-	// changed is called when another topology is in force.
-	changed func(*configs.Topology)
+type Files struct {
+	// Paths are the files; Local is the name of HAProxy's local peer (-L).
+	Paths []string
+	Local string
+	Log   *slog.Logger
+	// MayRewrite: files that are ours may be rewritten.
+	MayRewrite bool
+	// Changed is called when another topology is in force.
+	Changed func(*configs.Topology)
 
-	topo   *configs.Topology
-	layout plan.Layout
-	// readers are the backends that spread connections over the nodes.
-	readers []plan.ReaderBackend
+	// Topo is in force, nil before files could be used; Layout is what it makes
+	// possible, Readers the backends that spread connections over the nodes, and Query
+	// what a look at HAProxy asks for.
+	Topo    *configs.Topology
+	Layout  plan.Layout
+	Readers []plan.ReaderBackend
+	Query   runtimeapi.SnapshotQuery
+	// New: the topology has not been compared with the running HAProxy yet.
+	New bool
 	// sendProxy names the servers (backend/server) that see HAProxy's client as
 	// theirs. It is never changed after it was stored: a drainer keeps it.
 	sendProxy map[string]bool
-	query     runtimeapi.SnapshotQuery
 
 	stamp   string
 	checked time.Time
 	force   bool
 	reread  atomic.Bool // somebody asks for it, from another goroutine
-	compare bool        // the topology is new: compare it with the running HAProxy
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards what follows
 	shared  *configs.Topology
 	problem string
 }
 
-// refresh reads the files if they changed since the last time. Its error is
+// lookEvery is the calm pace at which changed files are looked at.
+const lookEvery = 2 * time.Second
+
+// Reread has the next Refresh read the files even if they look the same. Any
+// goroutine may call it.
+func (f *Files) Reread() { f.reread.Store(true) }
+
+// Refresh reads the files if they changed since the last time. Its error is
 // also kept for status: an unreadable file never replaces a readable one, which
 // is what the running HAProxy was started with.
-func (f *configFiles) refresh(now time.Time) error {
+func (f *Files) Refresh(now time.Time) error {
 	f.force = f.reread.Swap(false) || f.force
-	if !f.force && !f.checked.IsZero() && now.Sub(f.checked) < f.every {
+	if !f.force && !f.checked.IsZero() && now.Sub(f.checked) < lookEvery {
 		return f.err()
 	}
 	f.checked = now
 	stamp := ""
-	for _, p := range f.paths {
+	for _, p := range f.Paths {
 		st, err := os.Stat(p)
 		if err != nil {
 			stamp += err.Error()
@@ -73,14 +83,14 @@ func (f *configFiles) refresh(now time.Time) error {
 		return f.err()
 	}
 	f.stamp, f.force = stamp, false
-	topo, err := loadTopology(f.paths, f.local)
+	topo, err := loadTopology(f.Paths, f.Local)
 	if err != nil {
 		f.setProblem(err.Error())
-		f.log.Warn("cannot use haproxy.cfg", "error", err)
+		f.Log.Warn("cannot use haproxy.cfg", "error", err)
 		return err
 	}
 	f.setProblem("")
-	f.use(topo)
+	f.Use(topo)
 	return nil
 }
 
@@ -99,10 +109,11 @@ func loadTopology(paths []string, local string) (*configs.Topology, error) {
 	return topo, nil
 }
 
-func (f *configFiles) use(topo *configs.Topology) {
-	f.topo, f.compare = topo, true
-	f.layout = layoutOf(topo)
-	f.readers = readersOf(topo)
+// Use puts a topology in force.
+func (f *Files) Use(topo *configs.Topology) {
+	f.Topo, f.New = topo, true
+	f.Layout = layoutOf(topo)
+	f.Readers = readersOf(topo)
 	sendProxy := map[string]bool{}
 	for _, b := range topo.Sticky {
 		for _, s := range b.Servers {
@@ -110,70 +121,77 @@ func (f *configFiles) use(topo *configs.Topology) {
 		}
 	}
 	f.sendProxy = sendProxy
-	f.query = runtimeapi.SnapshotQuery{Info: true, Servers: true, Stats: true}
-	if s := f.layout.Steer; s != nil {
-		f.query.Tables = append(f.query.Tables, s.Table)
+	f.Query = runtimeapi.SnapshotQuery{Info: true, Servers: true, Stats: true}
+	if s := f.Layout.Steer; s != nil {
+		f.Query.Tables = append(f.Query.Tables, s.Table)
 	}
 	seen := map[string]bool{}
-	for _, b := range f.layout.Backends {
+	for _, b := range f.Layout.Backends {
 		if !seen[b.Table] {
-			f.query.Tables = append(f.query.Tables, b.Table)
+			f.Query.Tables = append(f.Query.Tables, b.Table)
 			seen[b.Table] = true
 		}
 	}
 	f.mu.Lock()
 	f.shared = topo
 	f.mu.Unlock()
-	if f.changed != nil {
-		f.changed(topo)
+	if f.Changed != nil {
+		f.Changed(topo)
 	}
 }
 
-// topology is for other goroutines.
-func (f *configFiles) topology() *configs.Topology {
+// Topology is for other goroutines.
+func (f *Files) Topology() *configs.Topology {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.shared
 }
 
-func (f *configFiles) setProblem(p string) {
+func (f *Files) setProblem(p string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.problem = p
 }
 
-func (f *configFiles) problemNow() string {
+// Problem is why the files cannot be used as they are now, "" if they can.
+func (f *Files) Problem() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.problem
 }
 
-func (f *configFiles) err() error {
-	if p := f.problemNow(); p != "" {
+func (f *Files) err() error {
+	if p := f.Problem(); p != "" {
 		return errors.New(p)
 	}
 	return nil
 }
 
-func (f *configFiles) layoutName() string {
-	if f.layout.Steer != nil {
+// LayoutName is model.LayoutSteer or model.LayoutStickOn.
+func (f *Files) LayoutName() string {
+	if f.Layout.Steer != nil {
 		return model.LayoutSteer
 	}
 	return model.LayoutStickOn
 }
 
-// beaconUp tells whether HAProxy asks the private table now.
-func (f *configFiles) beaconUp(snap *runtimeapi.Snapshot) bool {
-	s := f.topo.Steering
+// BeaconUp tells whether HAProxy asks the private table now.
+func (f *Files) BeaconUp(snap *runtimeapi.Snapshot) bool {
+	s := f.Topo.Steering
 	if s == nil {
 		return false
 	}
 	for i := range snap.Servers {
 		if sv := &snap.Servers[i]; sv.Backend == s.BeaconBackend && sv.Name == s.BeaconServer {
-			return running(sv)
+			return Running(sv)
 		}
 	}
 	return false
+}
+
+// Running tells whether load balancing and stickiness use the server.
+func Running(s *runtimeapi.ServerState) bool {
+	return s.OpState == runtimeapi.OpRunning || s.OpState == runtimeapi.OpStarting
 }
 
 // waitsLong is how long connections must wait in a queue to be held there: longer
@@ -213,27 +231,27 @@ func readersOf(t *configs.Topology) []plan.ReaderBackend {
 	return out
 }
 
-// proxied returns what tells whether the database sees a session under its
+// Proxied returns what tells whether the database sees a session under its
 // client's address, by the configuration of now. Any goroutine may call the result.
-func (f *configFiles) proxied() func(*runtimeapi.Session) bool {
+func (f *Files) Proxied() func(*runtimeapi.Session) bool {
 	sendProxy := f.sendProxy
 	return func(s *runtimeapi.Session) bool { return sendProxy[s.Backend+"/"+s.Server] }
 }
 
-// holdReverts tells whether this HAProxy can give connections that wait for a new
+// HoldReverts tells whether this HAProxy can give connections that wait for a new
 // node back to the old one: without that no hold is begun.
-func (f *configFiles) holdReverts(version string) bool {
-	return !slices.ContainsFunc(f.topo.Sticky, func(b configs.StickyBackend) bool { return !b.HoldReverts(version) })
+func (f *Files) HoldReverts(version string) bool {
+	return !slices.ContainsFunc(f.Topo.Sticky, func(b configs.StickyBackend) bool { return !b.HoldReverts(version) })
 }
 
-// handsOver tells whether this HAProxy gives the queue of a server in maintenance to the others.
-func (f *configFiles) handsOver(version string) bool {
-	return !slices.ContainsFunc(f.topo.Sticky, func(b configs.StickyBackend) bool { return !b.HandsOver(version) })
+// HandsOver tells whether this HAProxy gives the queue of a server in maintenance to the others.
+func (f *Files) HandsOver(version string) bool {
+	return !slices.ContainsFunc(f.Topo.Sticky, func(b configs.StickyBackend) bool { return !b.HandsOver(version) })
 }
 
-// order is the configured preference of nodes: the one a rendered file keeps in
+// Order is the configured preference of nodes: the one a rendered file keeps in
 // its header, because the order of its servers follows the active.
-func order(t *configs.Topology) []string {
+func Order(t *configs.Topology) []string {
 	if t.Ours && len(t.Preferred) > 0 {
 		return t.Preferred
 	}
@@ -249,15 +267,15 @@ func Targets(t *configs.Topology) []galera.Target {
 	return out
 }
 
-// rewrite puts the active first in the files that haproxyctl rendered: a
+// Rewrite puts the active first in the files that haproxyctl rendered: a
 // HAProxy that starts again sends its first clients right even before any
 // daemon has spoken to it (measured: 2 to 4 connections go wrong otherwise).
-func (f *configFiles) rewrite(ctx context.Context, active string, ev *events, log *slog.Logger) {
-	topo := f.topology()
-	if topo == nil || !topo.Ours || !f.mayRewriteNow() {
+func (f *Files) Rewrite(ctx context.Context, active string, ev *journal.Journal) {
+	topo := f.Topology()
+	if topo == nil || !topo.Ours || !f.MayRewrite {
 		return
 	}
-	for _, path := range f.paths {
+	for _, path := range f.Paths {
 		data, err := configs.ReorderActive(path, active)
 		if errors.Is(err, configs.ErrNotOurs) {
 			continue
@@ -270,11 +288,11 @@ func (f *configFiles) rewrite(ctx context.Context, active string, ev *events, lo
 			err = configs.Install(ctx, path, data, nil)
 		}
 		if err != nil {
-			log.Warn("cannot put the active first in haproxy.cfg", "file", path, "error", err)
-			ev.add(time.Now(), fmt.Sprintf("cannot put %s first in %s: %v", active, path, err))
+			f.Log.Warn("cannot put the active first in haproxy.cfg", "file", path, "error", err)
+			ev.Add(time.Now(), fmt.Sprintf("cannot put %s first in %s: %v", active, path, err))
 			continue
 		}
-		log.Info("put the active first in haproxy.cfg", "file", path, "active", active)
+		f.Log.Info("put the active first in haproxy.cfg", "file", path, "active", active)
 	}
 }
 
