@@ -11,10 +11,21 @@
 // HAProxy, calls the pure plan, carries it out and reads back. They are apart so
 // that a HAProxy whose socket hangs delays no vote.
 //
-// What is pure lives in packages of its own: [model] (values), [decide] (the
-// decision), [mandate] (what is wanted of this proxy, and whether it may be
-// written), [plan] (effective routes and commands). This package holds the clock,
-// the goroutines and the I/O, and as few rules as possible:
+// A database's death comes through the packages in this order; at each door the type
+// that is handed over:
+//
+//	galera      its kernel refuses the probe         -> galera.NodeStatus, a verdict
+//	(here)      this member's view of all nodes      -> model.View, gossiped
+//	decide      pure, on the leader: who is to be it -> decide.Outcome, a model.Record to propose
+//	(cluster)   agreed by a majority                 -> cluster.Agreement
+//	mandate     pure: what that wants of this proxy  -> mandate.Want
+//	haproxycfg  what its haproxy.cfg makes possible  -> plan.Layout
+//	plan        pure: what is to be put right        -> plan.Result, with its actions
+//	(here)      carried out through runtimeapi, after the mandate was asked once more
+//	journal     for people                           -> api.Event
+//
+// This package holds the clock, the goroutines and the I/O, and as few rules as
+// possible:
 //
 //   - Nothing is written to a HAProxy unless a majority was heard within the
 //     last moments, checked again right before every command.

@@ -1,0 +1,113 @@
+package control_test
+
+import (
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// mayImport is who may import whom: a package of this module, and all packages of this module that its product code
+// imports. Imports run one way, from the floors above to those below; what is not on a line is not to be known there.
+const mayImport = `
+# What knows nothing of the others.
+runtimeapi:
+configs:
+cluster/nudge:
+cluster/safefile:
+cluster/internal/golden:
+cluster/gossip/memnet:
+cluster/register/voters:
+control/keep:
+control/lograte:
+control/plan:
+control/serving:
+control/step:
+control/walltest:
+control/writers:
+control/kube/kubetest:
+
+# The record and the membership.
+cluster/register/state: cluster/register/voters
+cluster/register: cluster/nudge cluster/register/state cluster/register/voters
+cluster/gossip: cluster/nudge cluster/safefile
+cluster: cluster/gossip cluster/nudge cluster/register
+
+# The pure rules. The mandate is what the agreement wants of one proxy.
+control/model: control/keep
+control/decide: control/model
+control/mandate: cluster control/decide control/galera control/model
+
+# What is looked at.
+control/galera: cluster/nudge cluster/safefile
+control/kube: cluster/nudge
+control/api: control/keep control/model
+control/journal: control/api
+control/haproxycfg: configs control/galera control/journal control/model control/plan runtimeapi
+
+# The daemon and the commands.
+control: cluster cluster/nudge configs control/api control/decide control/galera control/haproxycfg control/journal control/keep control/kube control/lograte control/mandate control/model control/plan control/serving control/step control/writers runtimeapi
+control/supervisor: control/serving
+cmd/haproxyd: cluster cluster/gossip cluster/safefile configs control control/galera control/haproxycfg control/kube control/lograte control/model control/supervisor runtimeapi
+cmd/haproxyctl: cluster/gossip configs control/api control/galera runtimeapi
+
+# The proofs.
+e2e:
+e2e/lab:
+e2e/stack: configs control/api e2e/lab
+e2e/demo: e2e/lab e2e/stack
+e2e/flood: control/api e2e/lab e2e/stack
+e2e/bench: control/api e2e/lab e2e/stack runtimeapi
+e2e/donor: control/api control/model e2e/lab e2e/stack
+e2e/rejoin: e2e/donor e2e/lab
+`
+
+// Every package imports what the table says, no more and no less: a new way between two packages is a decision.
+func TestImports(t *testing.T) {
+	const module = "github.com/haproxy-peers/haproxy-peers/"
+	want := map[string][]string{}
+	for line := range strings.Lines(mayImport) {
+		name, list, ok := strings.Cut(strings.TrimSpace(line), ":")
+		if ok && !strings.HasPrefix(line, "#") {
+			want[name] = strings.Fields(list)
+		}
+	}
+	cmd := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...")
+	cmd.Dir = ".."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for line := range strings.Lines(string(out)) {
+		var got []string
+		words := strings.Fields(line)
+		for _, w := range words[1:] {
+			if in, ours := strings.CutPrefix(w, module); ours {
+				got = append(got, in)
+			}
+		}
+		name := strings.TrimPrefix(words[0], module)
+		seen[name] = true
+		if allowed, known := want[name]; !known {
+			t.Errorf("%s is not in the table", name)
+		} else if slices.Sort(got); !slices.Equal(got, slices.Sorted(slices.Values(allowed))) {
+			t.Errorf("%s imports\n\t%s\nand the table says\n\t%s", name, strings.Join(got, " "), strings.Join(allowed, " "))
+		}
+	}
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range want {
+		if !seen[name] {
+			t.Errorf("the table has %s, which is gone", name)
+		}
+		// A package of a package may stand in the row of that one.
+		_, short, _ := strings.Cut(name, "/")
+		if text := string(readme); !strings.Contains(text, "`"+name+"`") && !strings.Contains(text, "`"+short+"`") && !strings.Contains(text, "`"+name+"/`") {
+			t.Errorf("README's table of packages lacks %s", name)
+		}
+	}
+}
