@@ -12,7 +12,7 @@ import (
 // times a second and change rarely. What it returns is shared and must not be
 // changed.
 type decoded struct {
-	mu    sync.Mutex
+	mu    sync.Mutex // guards what follows
 	raw   []byte
 	rec   *model.Record
 	views map[string]decodedView

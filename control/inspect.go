@@ -27,7 +27,7 @@ const (
 
 // sessionLooks keeps an inspector for every node, and what its user lacks.
 type sessionLooks struct {
-	mu    sync.Mutex
+	mu    sync.Mutex // guards what follows
 	nodes map[string]*inspected
 }
 
@@ -133,7 +133,7 @@ func (l *sessionLooks) close() {
 // the old one committed last. It begins when nothing is left on the old node and
 // begins again when that ceases to be so.
 type applied struct {
-	mu     sync.Mutex
+	mu     sync.Mutex // guards what follows
 	of     model.Epoch
 	cancel context.CancelFunc
 	done   bool

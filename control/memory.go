@@ -25,7 +25,7 @@ type memory struct {
 	path string
 	log  *slog.Logger
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards what follows
 	proc    process
 	now     map[string]int  // the counts of the last look
 	base    map[string]int  // the counts when this member last steered

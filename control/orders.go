@@ -128,7 +128,7 @@ func (d *Daemon) followOrders(before cluster.Version, rec *model.Record, now tim
 // owed are orders about the register itself, not in the record yet: there may be no
 // record, no majority, or one that cannot keep them.
 type owed struct {
-	mu     sync.Mutex
+	mu     sync.Mutex    // guards what follows
 	orders []model.Order // oldest first
 }
 

@@ -45,7 +45,7 @@ type undo struct {
 	path string
 	log  *slog.Logger
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards what follows
 	proc    process
 	changes []change
 	rest    keep.Rest // of the file

@@ -111,7 +111,7 @@ func (g *Gossip) favour() {
 		return
 	}
 	g.mu.Lock()
-	all := g.others()
+	all := g.othersLocked()
 	g.mu.Unlock()
 	slices.SortFunc(all, func(a, b *memberState) int {
 		if a.Voter != b.Voter {

@@ -308,8 +308,8 @@ func (g *Gossip) SendDisk(name string, disk uint64, channel byte, data []byte) {
 	}
 }
 
-// others are the members but this one, in no order. The caller holds the lock.
-func (g *Gossip) others() []*memberState {
+// othersLocked are the members but this one, in no order.
+func (g *Gossip) othersLocked() []*memberState {
 	var all []*memberState
 	for _, m := range g.members {
 		if !m.Self {
@@ -323,7 +323,7 @@ func (g *Gossip) others() []*memberState {
 func (g *Gossip) some(n int) []memberlist.Node {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	all := g.others()
+	all := g.othersLocked()
 	var out []memberlist.Node
 	for range min(n, len(all)) {
 		i := rand.IntN(len(all))

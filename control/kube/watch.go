@@ -45,7 +45,7 @@ type Watcher struct {
 	lists   prometheus.Counter
 	deaf    bool // the last watch was silent; Run alone uses it
 
-	mu      sync.Mutex
+	mu      sync.Mutex     // guards what follows
 	pods    map[string]Pod // by name
 	synced  bool           // a watch stands: what is not told has not changed
 	problem string

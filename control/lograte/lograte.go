@@ -45,7 +45,7 @@ type rate struct {
 	tell    slog.Handler
 	dropped prometheus.Counter
 
-	mu       sync.Mutex
+	mu       sync.Mutex // guards what follows
 	start    time.Time
 	recent   [total]time.Time // of the last lines, as a ring
 	oldest   int

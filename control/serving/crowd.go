@@ -11,7 +11,7 @@ import (
 type crowd struct {
 	max int // of each class
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards what follows
 	classes [2]class
 }
 
@@ -70,7 +70,7 @@ func (c *crowd) admit(conn net.Conn, now time.Time) (*guest, time.Duration) {
 			c.mu.Unlock()
 			return nil, wait
 		}
-		c.leave(out)
+		c.leaveLocked(out)
 	}
 	g.class.held++
 	g.place = g.class.waiting.PushBack(g)
@@ -85,8 +85,8 @@ func (c *crowd) admit(conn net.Conn, now time.Time) (*guest, time.Duration) {
 	return g, 0
 }
 
-// leave takes a connection out. The caller holds the mutex.
-func (c *crowd) leave(g *guest) {
+// leaveLocked takes a connection out.
+func (c *crowd) leaveLocked(g *guest) {
 	if g.gone {
 		return
 	}
@@ -126,7 +126,7 @@ func (c *crowd) waits(g *guest) {
 // Close gives the place free.
 func (g *guest) Close() error {
 	g.crowd.mu.Lock()
-	g.crowd.leave(g)
+	g.crowd.leaveLocked(g)
 	g.crowd.mu.Unlock()
 	return g.Conn.Close()
 }

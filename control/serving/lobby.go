@@ -32,7 +32,7 @@ type lobby struct {
 	once            sync.Once
 	wg              sync.WaitGroup
 
-	mu      sync.Mutex
+	mu      sync.Mutex   // guards what follows
 	waiting [2]list.List // of *sitter, by class; who has waited longest is first
 	sitters map[int]*sitter
 	swept   bool // somebody is going to look for those whose time is over
@@ -100,7 +100,7 @@ func (b *lobby) Close() error {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		for _, s := range b.sitters {
-			b.leave(s)
+			b.leaveLocked(s)
 		}
 	})
 	return err
@@ -165,7 +165,7 @@ func (b *lobby) pause(d time.Duration) {
 // there is none.
 func (b *lobby) seat(s sitter, now time.Time) {
 	b.mu.Lock()
-	whole, over := b.look(s.fd)
+	whole, over := b.lookLocked(s.fd)
 	if whole || over {
 		b.mu.Unlock()
 		if over {
@@ -181,7 +181,7 @@ func (b *lobby) seat(s sitter, now time.Time) {
 		first := l.Front().Value.(*sitter) //nolint:forcetypeassert // nothing else is in it
 		// Without a word, so that the kernel keeps nothing of it either.
 		_ = unix.SetsockoptLinger(first.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
-		b.leave(first)
+		b.leaveLocked(first)
 	}
 	s.since = now
 	s.place = l.PushBack(&s)
@@ -190,7 +190,7 @@ func (b *lobby) seat(s sitter, now time.Time) {
 	e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLET, Fd: int32(s.fd)} //nolint:gosec // a descriptor is small
 	var err error
 	if cerr := b.control(func(fd int) { err = unix.EpollCtl(fd, unix.EPOLL_CTL_ADD, s.fd, &e) }); cerr != nil || err != nil {
-		b.leave(&s)
+		b.leaveLocked(&s)
 		return
 	}
 	if !b.swept {
@@ -208,22 +208,22 @@ func (b *lobby) control(f func(fd int)) error {
 	return raw.Control(func(fd uintptr) { f(int(fd)) }) //nolint:gosec // a descriptor is small
 }
 
-// leave ends a connection that waits. The caller holds the mutex, which also keeps
+// leaveLocked ends a connection that waits. The mutex also keeps
 // the descriptor from being another's while it is looked at.
-func (b *lobby) leave(s *sitter) {
-	b.take(s)
+func (b *lobby) leaveLocked(s *sitter) {
+	b.takeLocked(s)
 	_ = unix.Close(s.fd)
 }
 
-// take takes it out. The caller holds the mutex.
-func (b *lobby) take(s *sitter) {
+// takeLocked takes it out.
+func (b *lobby) takeLocked(s *sitter) {
 	b.waiting[s.class].Remove(s.place)
 	delete(b.sitters, s.fd)
 }
 
-// look tells whether a header is there whole, or nothing can come of the connection
-// any more. The caller holds the mutex.
-func (b *lobby) look(fd int) (whole, over bool) {
+// lookLocked tells whether a header is there whole, or nothing can come of the connection
+// any more.
+func (b *lobby) lookLocked(fd int) (whole, over bool) {
 	n, _, err := unix.Recvfrom(fd, b.peek, unix.MSG_PEEK|unix.MSG_DONTWAIT)
 	switch {
 	case errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR):
@@ -253,10 +253,10 @@ func (b *lobby) watch() {
 			s, whole := b.sitters[fd], false
 			if s != nil {
 				var over bool
-				if whole, over = b.look(fd); over {
-					b.leave(s)
+				if whole, over = b.lookLocked(fd); over {
+					b.leaveLocked(s)
 				} else if whole {
-					b.take(s)
+					b.takeLocked(s)
 					// Of the epoll instance too: the descriptor is going to have a copy.
 					_ = b.control(func(ep int) { _ = unix.EpollCtl(ep, unix.EPOLL_CTL_DEL, fd, nil) })
 				}
@@ -296,7 +296,7 @@ func (b *lobby) sweep() {
 			if now.Sub(s.since) < b.within {
 				break
 			}
-			b.leave(s)
+			b.leaveLocked(s)
 		}
 	}
 	b.swept = len(b.sitters) > 0 && !b.ended()

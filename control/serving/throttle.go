@@ -29,7 +29,7 @@ type throttle struct {
 	next http.Handler
 	now  func() time.Time
 
-	mu   sync.Mutex
+	mu   sync.Mutex // guards what follows
 	all  bucket
 	each map[string]*bucket
 	busy int
