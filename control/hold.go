@@ -95,7 +95,7 @@ func (h *hold) busy() bool {
 // wrong if they should and do not. stands is asked before every command but those
 // that take back what was done: it tells whether want is still what is agreed.
 func (h *hold) turn(ctx context.Context, now time.Time, stands func() bool, c HAProxy, l *plan.Layout, want mandate.Want, obs *plan.Observed) (bool, error) {
-	epoch := epochOf(want.Version)
+	epoch := want.Epoch()
 	switch {
 	case want.WantsHold() && !h.began.IsZero() && h.of == epoch && h.placed(l, obs):
 		step.At(ctx, "held")

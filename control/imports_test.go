@@ -44,10 +44,11 @@ control/galera: cluster/nudge cluster/safefile
 control/kube: cluster/nudge
 control/api: control/keep control/model
 control/journal: control/api
+control/drain: control/galera control/mandate control/model control/step runtimeapi
 control/haproxycfg: configs control/galera control/journal control/model control/plan runtimeapi
 
 # The daemon and the commands.
-control: cluster cluster/nudge configs control/api control/decide control/galera control/haproxycfg control/journal control/keep control/kube control/lograte control/mandate control/model control/plan control/serving control/step control/writers runtimeapi
+control: cluster cluster/nudge configs control/api control/decide control/drain control/galera control/haproxycfg control/journal control/keep control/kube control/lograte control/mandate control/model control/plan control/serving control/step control/writers runtimeapi
 control/supervisor: control/serving
 cmd/haproxyd: cluster cluster/gossip cluster/safefile configs control control/galera control/haproxycfg control/kube control/lograte control/model control/supervisor runtimeapi
 cmd/haproxyctl: cluster/gossip configs control/api control/galera runtimeapi

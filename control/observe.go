@@ -178,3 +178,12 @@ func (p *proxy) connect() error {
 	p.client, p.socket = client, socket
 	return nil
 }
+
+// sessionsOn counts the sessions to a node over all sticky backends.
+func sessionsOn(l *plan.Layout, obs *plan.Observed, node string) int {
+	n := 0
+	for i := range l.Backends {
+		n += obs.Servers[l.Backends[i].Name][node].Sessions
+	}
+	return n
+}

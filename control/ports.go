@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/control/drain"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
 )
@@ -28,9 +29,7 @@ type Agreement interface {
 // Inspector looks at the sessions of one database node: *galera.Inspector. It
 // needs more privileges than the probe.
 type Inspector interface {
-	// Sessions lists the node's client sessions, Session looks at one of them.
-	Sessions(ctx context.Context) ([]galera.ClientSession, error)
-	Session(ctx context.Context, id uint64) (galera.ClientSession, error)
+	drain.Inspector
 	// Applied is the node's wsrep_last_committed.
 	Applied(ctx context.Context) (int64, error)
 	// Lacks is the GRANT that the probe's user lacks, "" for none.
@@ -40,16 +39,13 @@ type Inspector interface {
 
 // HAProxy is what the proxy loop needs of the Runtime API: *runtimeapi.Client.
 type HAProxy interface {
+	drain.HAProxy
 	Snapshot(ctx context.Context, q runtimeapi.SnapshotQuery) (runtimeapi.Snapshot, error)
 	Tables(ctx context.Context) ([]runtimeapi.TableHeader, error)
 	SetTable(ctx context.Context, table, key string, serverID int) error
 	ClearTable(ctx context.Context, table, key string) error
 	ClearSetTable(ctx context.Context, table, key string, serverID int) error
 	ShutdownSessionsServer(ctx context.Context, backend, server string) error
-	Sessions(ctx context.Context) ([]runtimeapi.Session, error)
-	SessionDetail(ctx context.Context, id string) (runtimeapi.Session, error)
-	SessionDetails(ctx context.Context, backend, server string) ([]runtimeapi.Session, error)
-	ShutdownSession(ctx context.Context, id string) error
 	SetServerState(ctx context.Context, backend, server string, mode runtimeapi.ServerMode) error
 	HandOverQueue(ctx context.Context, backend, server string) error
 	SetServerWeight(ctx context.Context, backend, server string, weight int) error

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/control/drain"
 	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
 	"github.com/haproxy-peers/haproxy-peers/control/journal"
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
@@ -96,7 +97,7 @@ type proxy struct {
 	fence     fence
 	hold      hold
 	undo      *undo
-	progress  progress
+	progress  drain.Progress
 	// inspect makes the drainer's look at a node; nil without a probe user.
 	inspect   func(node string) (Inspector, error)
 	rewritten cluster.Version
@@ -139,7 +140,7 @@ func (p *proxy) farewell(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	p.progress.end()
+	p.progress.End()
 	layout := &p.files.Layout
 	if layout.Steer != nil && layout.Steer.KeepKey != "" {
 		if err := p.client.ClearTable(ctx, layout.Steer.Table, layout.Steer.KeepKey); err != nil {
@@ -269,7 +270,7 @@ func significant(a, b *look) bool {
 	if a.reachable != b.reachable || a.steering != b.steering || a.effective != b.effective ||
 		a.want.Version != b.want.Version || a.result.Converged != b.result.Converged ||
 		a.native != b.native || a.problem != b.problem || a.fenced != b.fenced ||
-		(a.result.Elsewhere == 0) != (b.result.Elsewhere == 0) || movesOn(a.move, b.move) || len(a.nodes) != len(b.nodes) || len(a.wentDown) != len(b.wentDown) {
+		(a.result.Elsewhere == 0) != (b.result.Elsewhere == 0) || drain.MovesOn(a.move, b.move) || len(a.nodes) != len(b.nodes) || len(a.wentDown) != len(b.wentDown) {
 		return true
 	}
 	for name, n := range a.nodes {

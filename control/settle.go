@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/haproxy-peers/haproxy-peers/control/drain"
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/plan"
@@ -28,7 +29,7 @@ func (p *proxy) settle(ctx context.Context, now time.Time, snap *runtimeapi.Snap
 	l.steered = topo.BeaconUp(snap)
 
 	want := p.hear()
-	if p.progress.begins(want) {
+	if p.progress.Begins(want) {
 		step.At(ctx, "agreed")
 	}
 	if !full && want.Version != p.pace.version {
@@ -68,10 +69,12 @@ func (p *proxy) settle(ctx context.Context, now time.Time, snap *runtimeapi.Snap
 
 	did := p.act(ctx, now, l, want, held)
 	p.readers(ctx, now, want, snap)
-	p.progress.look(now, want, &topo.Layout, &obs, l.result.Converged && l.result.Usable, held, problem, func() (context.CancelFunc, error) {
-		return p.startDrainer(ctx, want)
-	})
-	l.move = p.progress.report()
+	seen := drain.Seen{Want: want, Converged: l.result.Converged && l.result.Usable, Held: held, Problem: problem}
+	if want.Move != nil {
+		seen.Left = sessionsOn(&topo.Layout, &obs, want.Move.From)
+	}
+	p.progress.Look(now, &seen, func() (context.CancelFunc, error) { return p.startDrainer(ctx, want) })
+	l.move = p.progress.Report()
 	l.canHold, l.canWait = canHold(&topo.Layout) && topo.HoldReverts(l.version), canWait(&topo.Layout)
 	p.store(now, l, want)
 	if want.MayWrite && want.Local == "" && !want.WantsHold() && l.result.Converged && l.result.NativeRight &&
@@ -190,18 +193,16 @@ func (p *proxy) startDrainer(ctx context.Context, want mandate.Want) (context.Ca
 	for _, b := range p.files.Layout.Backends {
 		backends[b.Name] = true
 	}
-	epoch := epochOf(want.Version)
-	d := &drainer{
-		epoch: epoch, from: want.Move.From, backends: backends, proxied: p.files.Proxied(), haproxy: p.client, inspector: inspector,
-		progress: &p.progress, log: p.log,
-		may: func() bool {
+	d := &drain.Drainer{
+		Epoch: want.Epoch(), From: want.Move.From, Backends: backends, Proxied: p.files.Proxied(), HAProxy: p.client, Inspector: inspector,
+		Progress: &p.progress, Log: p.log,
+		May: func() bool {
 			again := p.hear()
-			return again.MayWrite && again.Heard(p.now()) && epochOf(again.Version) == epoch && again.Draining() == want.Move.From
+			return again.MayWrite && again.Heard(p.now()) && again.Epoch() == want.Epoch() && again.Draining() == want.Move.From
 		},
-		problem: func(text string) { p.progress.problem(epoch, text) },
 	}
 	dctx, cancel := context.WithCancel(ctx)
-	go d.run(dctx)
+	go d.Run(dctx)
 	return cancel, nil
 }
 

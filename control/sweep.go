@@ -32,7 +32,7 @@ type sweep struct {
 // to the active (or a client would come straight back), and a daemon that starts
 // sweeps nothing: the decision is an old one.
 func (s *sweep) actions(now time.Time, want mandate.Want, backends []plan.Backend, r *plan.Result) []plan.Action {
-	decision := epochOf(want.Version)
+	decision := want.Epoch()
 	if decision != s.of {
 		s.left = sweeps
 		if s.of == (model.Epoch{}) {

@@ -26,7 +26,7 @@ func (d *Daemon) buildView(s *started, ag *cluster.Agreement) *model.View {
 	if d.proxy != nil {
 		l = d.proxy.recent()
 		view.Proxy = d.proxyView(l)
-		if l == nil || epochOf(l.want.Version) != view.At() {
+		if l == nil || l.want.Epoch() != view.At() {
 			view.Proxy.Converged = false // the look was held against another decision
 		}
 	}

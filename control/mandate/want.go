@@ -57,6 +57,11 @@ const (
 	HoldGrace = 250 * time.Millisecond
 )
 
+// Epoch is which decision it is.
+func (w *Want) Epoch() model.Epoch {
+	return model.Epoch{Recovery: w.Version.Recovery, N: w.Version.Epoch}
+}
+
 // Heard tells whether the majority's word is fresh enough for a write at now.
 func (w *Want) Heard(now time.Time) bool {
 	return !w.Voting || now.Sub(w.Fresh) <= WriteWithin

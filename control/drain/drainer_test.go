@@ -1,4 +1,4 @@
-package control
+package drain
 
 import (
 	"context"
@@ -19,7 +19,6 @@ import (
 
 // drainHAProxy has sessions to pxc-0; its own port towards the node is the id's number.
 type drainHAProxy struct {
-	fakeHAProxy
 	list    []runtimeapi.Session
 	closed  []string
 	details int                       // commands that asked for all
@@ -95,24 +94,20 @@ func (f *fakeInspector) Session(_ context.Context, id uint64) (galera.ClientSess
 	return galera.ClientSession{}, galera.ErrNoSession
 }
 
-func (f *fakeInspector) Applied(context.Context) (int64, error) { return 0, nil }
-func (f *fakeInspector) Lacks(context.Context) (string, error)  { return "", nil }
-func (f *fakeInspector) Close()                                 {}
-
 func TestDrainerCloses(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		change func(*drainHAProxy, *fakeInspector, *drainer)
+		change func(*drainHAProxy, *fakeInspector, *Drainer)
 		want   []string
 		busy   int
 		lost   int // not found in the process list
 		err    error
 	}{
-		{name: "an idle one, not a busy one", change: func(_ *drainHAProxy, i *fakeInspector, _ *drainer) { i.list[1].Busy = true }, want: []string{"0x1"}, busy: 1},
-		{name: "not one that turns busy between the list and the look", change: func(_ *drainHAProxy, i *fakeInspector, _ *drainer) {
+		{name: "an idle one, not a busy one", change: func(_ *drainHAProxy, i *fakeInspector, _ *Drainer) { i.list[1].Busy = true }, want: []string{"0x1"}, busy: 1},
+		{name: "not one that turns busy between the list and the look", change: func(_ *drainHAProxy, i *fakeInspector, _ *Drainer) {
 			i.again = func(c *galera.ClientSession) error { c.Busy = c.ID == 1; return nil }
 		}, want: []string{"0x2"}},
-		{name: "not one that the database does not know any more", change: func(_ *drainHAProxy, i *fakeInspector, _ *drainer) {
+		{name: "not one that the database does not know any more", change: func(_ *drainHAProxy, i *fakeInspector, _ *Drainer) {
 			i.again = func(c *galera.ClientSession) error {
 				if c.ID == 1 {
 					return galera.ErrNoSession
@@ -120,32 +115,32 @@ func TestDrainerCloses(t *testing.T) {
 				return nil
 			}
 		}, want: []string{"0x2"}},
-		{name: "not one whose number is another client's now", change: func(_ *drainHAProxy, i *fakeInspector, _ *drainer) {
+		{name: "not one whose number is another client's now", change: func(_ *drainHAProxy, i *fakeInspector, _ *Drainer) {
 			i.again = func(c *galera.ClientSession) error { c.Host = "10.0.0.9:9999"; return nil }
 		}},
-		{name: "not one that has ended in HAProxy", change: func(h *drainHAProxy, _ *fakeInspector, d *drainer) {
+		{name: "not one that has ended in HAProxy", change: func(h *drainHAProxy, _ *fakeInspector, d *Drainer) {
 			d.known = map[string]runtimeapi.Session{"0x1": session(1), "0x2": session(2)}
 			h.gone = func(id string) bool { return id == "0x1" }
 		}, want: []string{"0x2"}},
-		{name: "not one that went to another server", change: func(h *drainHAProxy, _ *fakeInspector, d *drainer) {
+		{name: "not one that went to another server", change: func(h *drainHAProxy, _ *fakeInspector, d *Drainer) {
 			d.known = map[string]runtimeapi.Session{"0x1": session(1), "0x2": session(2)}
 			h.change = func(s *runtimeapi.Session) { s.Server = "pxc-1" }
 		}},
-		{name: "not one whose pointer is another session now", change: func(h *drainHAProxy, _ *fakeInspector, d *drainer) {
+		{name: "not one whose pointer is another session now", change: func(h *drainHAProxy, _ *fakeInspector, d *Drainer) {
 			d.known = map[string]runtimeapi.Session{"0x1": session(1), "0x2": session(2)}
 			h.change = func(s *runtimeapi.Session) { s.LocalAddr = "10.0.0.9:9999" }
 		}},
-		{name: "not one that is not in the process list", change: func(_ *drainHAProxy, i *fakeInspector, _ *drainer) { i.list = i.list[:1] }, want: []string{"0x1"}, lost: 1},
-		{name: "not one of another backend or node", change: func(h *drainHAProxy, _ *fakeInspector, _ *drainer) {
+		{name: "not one that is not in the process list", change: func(_ *drainHAProxy, i *fakeInspector, _ *Drainer) { i.list = i.list[:1] }, want: []string{"0x1"}, lost: 1},
+		{name: "not one of another backend or node", change: func(h *drainHAProxy, _ *fakeInspector, _ *Drainer) {
 			h.list[0].Backend, h.list[1].Server = "readers", "pxc-2"
 		}},
-		{name: "none where the decision does not stand any more", change: func(_ *drainHAProxy, _ *fakeInspector, d *drainer) { d.may = func() bool { return false } }, err: errNotNow},
-		{name: "none where the decision falls during the look", change: func(_ *drainHAProxy, i *fakeInspector, d *drainer) {
+		{name: "none where the decision does not stand any more", change: func(_ *drainHAProxy, _ *fakeInspector, d *Drainer) { d.May = func() bool { return false } }, err: errNotNow},
+		{name: "none where the decision falls during the look", change: func(_ *drainHAProxy, i *fakeInspector, d *Drainer) {
 			stands := true
-			d.may = func() bool { return stands }
+			d.May = func() bool { return stands }
 			i.again = func(*galera.ClientSession) error { stands = false; return nil }
 		}, err: errNotNow},
-		{name: "not one that was looked at before this process was stopped", change: func(_ *drainHAProxy, i *fakeInspector, _ *drainer) {
+		{name: "not one that was looked at before this process was stopped", change: func(_ *drainHAProxy, i *fakeInspector, _ *Drainer) {
 			i.again = func(c *galera.ClientSession) error {
 				if c.ID == 1 {
 					time.Sleep(mandate.WriteWithin + time.Millisecond) // the bubble's time
@@ -153,22 +148,22 @@ func TestDrainerCloses(t *testing.T) {
 				return nil
 			}
 		}, want: []string{"0x2"}},
-		{name: "none where the node does not tell", change: func(_ *drainHAProxy, i *fakeInspector, _ *drainer) { i.failed = errSilent }, err: errSilent},
+		{name: "none where the node does not tell", change: func(_ *drainHAProxy, i *fakeInspector, _ *Drainer) { i.failed = errSilent }, err: errSilent},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			h := &drainHAProxy{list: []runtimeapi.Session{session(1), session(2)}}
 			i := &fakeInspector{list: []galera.ClientSession{client(1, false), client(2, false)}}
-			g := &progress{of: model.Epoch{N: 7}, view: &model.MoveView{Epoch: 7}}
-			d := &drainer{
-				epoch: model.Epoch{N: 7}, from: "pxc-0", backends: map[string]bool{"w": true}, haproxy: h, inspector: i, progress: g,
-				proxied: func(*runtimeapi.Session) bool { return false }, may: func() bool { return true },
-				log: slog.New(slog.DiscardHandler), known: map[string]runtimeapi.Session{},
+			g := &Progress{of: model.Epoch{N: 7}, view: &model.MoveView{Epoch: 7}}
+			d := &Drainer{
+				Epoch: model.Epoch{N: 7}, From: "pxc-0", Backends: map[string]bool{"w": true}, HAProxy: h, Inspector: i, Progress: g,
+				Proxied: func(*runtimeapi.Session) bool { return false }, May: func() bool { return true },
+				Log: slog.New(slog.DiscardHandler), known: map[string]runtimeapi.Session{},
 			}
 			tt.change(h, i, d)
 			if err := d.pass(t.Context()); !errors.Is(err, tt.err) {
 				t.Errorf("%s: got %v", tt.name, err)
 			}
-			v := g.report()
+			v := g.Report()
 			if !slices.Equal(h.closed, tt.want) || v.Drained != len(tt.want) || v.InTrx != tt.busy || v.Unmatched != tt.lost {
 				t.Errorf("%s: closed %v, want %v; %+v", tt.name, h.closed, tt.want, v)
 			}
@@ -185,9 +180,9 @@ func TestDrainerAsksForManyAtOnce(t *testing.T) {
 		h.list = append(h.list, session(n))
 		i.list = append(i.list, client(n, true))
 	}
-	d := &drainer{
-		from: "pxc-0", backends: map[string]bool{"w": true}, haproxy: h, inspector: i, progress: &progress{},
-		proxied: func(*runtimeapi.Session) bool { return false }, may: func() bool { return true }, known: map[string]runtimeapi.Session{},
+	d := &Drainer{
+		From: "pxc-0", Backends: map[string]bool{"w": true}, HAProxy: h, Inspector: i, Progress: &Progress{},
+		Proxied: func(*runtimeapi.Session) bool { return false }, May: func() bool { return true }, known: map[string]runtimeapi.Session{},
 	}
 	h.change = func(*runtimeapi.Session) { t.Error("asked for one by one") }
 	for range 2 {
@@ -197,32 +192,5 @@ func TestDrainerAsksForManyAtOnce(t *testing.T) {
 	}
 	if h.details != 1 || len(h.closed) > 0 {
 		t.Errorf("asked %d times for all, closed %v", h.details, h.closed)
-	}
-}
-
-// The file may be read again while a drainer runs: a move rewrites it.
-func TestDrainerWhileTheFileIsReadAgain(t *testing.T) {
-	d, _, _ := withProxy(t, testConfig)
-	d.proxy.inspect = func(string) (Inspector, error) { return &fakeInspector{}, nil }
-	h := &drainHAProxy{list: []runtimeapi.Session{session(1)}}
-	h.list[0].Backend = "galera-nodes"
-	looked := make(chan struct{}, 1)
-	h.change = func(s *runtimeapi.Session) {
-		s.LocalAddr = "" // not connected yet: asked for again at every pass
-		select {
-		case looked <- struct{}{}:
-		default:
-		}
-	}
-	d.proxy.client = h
-	want := mandate.Want{Move: &model.Move{From: "pxc-0", To: "pxc-1"}}
-	stop, err := d.proxy.startDrainer(t.Context(), want)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stop()
-	for range 3 { // go test -race sees it
-		<-looked
-		d.files.Use(d.files.Topo)
 	}
 }

@@ -1,4 +1,4 @@
-package control
+package drain
 
 import (
 	"cmp"
@@ -6,19 +6,17 @@ import (
 	"sync"
 	"time"
 
-	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
-	"github.com/haproxy-peers/haproxy-peers/control/plan"
 )
 
 // doneRuns is how many looks in a row must see no session on the old node: a
 // connection that matched it before the tables moved lands within milliseconds.
 const doneRuns = 2
 
-// progress is how far this proxy is with a planned move: what its loop counts
+// Progress is how far this proxy is with a planned move: what its loop counts
 // and what its drainer does. Its view stays as the report when the move is over.
-type progress struct {
+type Progress struct {
 	mu    sync.Mutex // guards what follows
 	of    model.Epoch
 	move  model.Move
@@ -32,25 +30,25 @@ type progress struct {
 	trouble string
 }
 
-// epochOf is a version without its revision: which decision.
-func epochOf(v cluster.Version) model.Epoch { return model.Epoch{Recovery: v.Recovery, N: v.Epoch} }
-
-// sessionsOn counts the sessions to a node over all sticky backends.
-func sessionsOn(l *plan.Layout, obs *plan.Observed, node string) int {
-	n := 0
-	for i := range l.Backends {
-		n += obs.Servers[l.Backends[i].Name][node].Sessions
-	}
-	return n
+// Seen is what one look at HAProxy has to say about a move.
+type Seen struct {
+	Want mandate.Want
+	// Left counts the sessions to the old node.
+	Left int
+	// Converged: new connections go to the new one, or wait for it where Held.
+	Converged, Held bool
+	// Problem is what keeps the move from being carried out, "" for nothing.
+	Problem string
 }
 
-// look takes one look into account. start begins the drainer of a move whose
+// Look takes one look into account. start begins the drainer of a move whose
 // sessions are closed between transactions; it is called once a move, when new
 // connections go elsewhere.
-func (g *progress) look(now time.Time, want mandate.Want, l *plan.Layout, obs *plan.Observed, converged, held bool, problem string, start func() (context.CancelFunc, error)) {
+func (g *Progress) Look(now time.Time, seen *Seen, start func() (context.CancelFunc, error)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	epoch := epochOf(want.Version)
+	want := &seen.Want
+	epoch := want.Epoch()
 	if want.Move == nil || !want.MayWrite {
 		g.stopLocked()
 		if g.view != nil {
@@ -70,9 +68,9 @@ func (g *progress) look(now time.Time, want mandate.Want, l *plan.Layout, obs *p
 	}
 	g.move = *want.Move
 	v := g.view
-	v.Held, v.Problem = held, cmp.Or(problem, g.trouble)
+	v.Held, v.Problem = seen.Held, cmp.Or(seen.Problem, g.trouble)
 	before := v.Left
-	v.Left = sessionsOn(l, obs, g.move.From)
+	v.Left = seen.Left
 	if fresh {
 		v.Began = v.Left
 	} else if want.Draining() == "" {
@@ -83,10 +81,10 @@ func (g *progress) look(now time.Time, want mandate.Want, l *plan.Layout, obs *p
 		v.Began = max(v.Began, v.Drained+v.Killed) // some came late
 	}
 	v.Finished = max(0, v.Began-v.Left-v.Drained-v.Killed)
-	if held {
+	if seen.Held {
 		v.HeldMS = now.Sub(g.began).Milliseconds()
 	}
-	if v.Left > 0 || !converged {
+	if v.Left > 0 || !seen.Converged {
 		g.clear, v.Done = 0, false
 		if v.Left > 0 {
 			v.WaitMS = now.Sub(g.began).Milliseconds()
@@ -96,8 +94,8 @@ func (g *progress) look(now time.Time, want mandate.Want, l *plan.Layout, obs *p
 		v.InTrx, v.Unmatched, v.LongestMS = 0, 0, 0
 		g.stopLocked()
 	}
-	waits := held || !want.WantsHold() // a closed session comes back at once
-	if g.cancel == nil && !v.Done && converged && waits && want.Draining() != "" && g.move.Drain == model.DrainTransactions {
+	waits := seen.Held || !want.WantsHold() // a closed session comes back at once
+	if g.cancel == nil && !v.Done && seen.Converged && waits && want.Draining() != "" && g.move.Drain == model.DrainTransactions {
 		cancel, err := start()
 		g.cancel = cancel
 		if g.trouble = ""; err != nil {
@@ -109,33 +107,33 @@ func (g *progress) look(now time.Time, want mandate.Want, l *plan.Layout, obs *p
 	}
 }
 
-// begins tells whether a move is wanted that no look has taken into account yet.
-func (g *progress) begins(want mandate.Want) bool {
+// Begins tells whether a move is wanted that no look has taken into account yet.
+func (g *Progress) Begins(want mandate.Want) bool {
 	if want.Move == nil || !want.MayWrite {
 		return false
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.view == nil || g.of != epochOf(want.Version)
+	return g.view == nil || g.of != want.Epoch()
 }
 
 // stopLocked ends the drainer.
-func (g *progress) stopLocked() {
+func (g *Progress) stopLocked() {
 	if g.cancel != nil {
 		g.cancel()
 		g.cancel = nil
 	}
 }
 
-// end ends the drainer for good.
-func (g *progress) end() {
+// End ends the drainer for good.
+func (g *Progress) End() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.stopLocked()
 }
 
-// report returns a copy of the view, nil before the first move.
-func (g *progress) report() *model.MoveView {
+// Report returns a copy of the view, nil before the first move.
+func (g *Progress) Report() *model.MoveView {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.view == nil {
@@ -146,7 +144,7 @@ func (g *progress) report() *model.MoveView {
 }
 
 // drained counts a session that was closed between transactions.
-func (g *progress) drained(epoch model.Epoch) {
+func (g *Progress) drained(epoch model.Epoch) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.view != nil && g.of == epoch {
@@ -155,7 +153,7 @@ func (g *progress) drained(epoch model.Epoch) {
 }
 
 // found notes what the drainer's last pass saw.
-func (g *progress) found(epoch model.Epoch, inTrx, unmatched int, longest time.Duration) {
+func (g *Progress) found(epoch model.Epoch, inTrx, unmatched int, longest time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.view != nil && g.of == epoch && !g.view.Done {
@@ -164,7 +162,7 @@ func (g *progress) found(epoch model.Epoch, inTrx, unmatched int, longest time.D
 }
 
 // problem notes what keeps the drainer from its work, "" for nothing.
-func (g *progress) problem(epoch model.Epoch, text string) {
+func (g *Progress) problem(epoch model.Epoch, text string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.view != nil && g.of == epoch {
@@ -172,8 +170,8 @@ func (g *progress) problem(epoch model.Epoch, text string) {
 	}
 }
 
-// movesOn tells whether the others should hear at once of what a move came to.
-func movesOn(a, b *model.MoveView) bool {
+// MovesOn tells whether the others should hear at once of what a move came to.
+func MovesOn(a, b *model.MoveView) bool {
 	if a == nil || b == nil {
 		return a != b
 	}

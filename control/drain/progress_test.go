@@ -1,4 +1,4 @@
-package control
+package drain
 
 import (
 	"context"
@@ -9,12 +9,11 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
-	"github.com/haproxy-peers/haproxy-peers/control/plan"
 )
 
 // draining is one proxy's progress with a transactions drain from a to b.
 type draining struct {
-	g       progress
+	g       Progress
 	want    mandate.Want
 	now     time.Time
 	started int
@@ -32,16 +31,14 @@ func newDraining() *draining {
 // look says that n sessions to the old node are open.
 func (d *draining) look(n int, converged, held bool) *model.MoveView {
 	d.now = d.now.Add(20 * time.Millisecond)
-	layout := &plan.Layout{Backends: []plan.Backend{{Name: "w"}}}
-	obs := &plan.Observed{Servers: map[string]map[string]plan.ServerNow{"w": {"a": {Sessions: n}}}}
-	d.g.look(d.now, d.want, layout, obs, converged, held, "", func() (context.CancelFunc, error) {
+	d.g.Look(d.now, &Seen{Want: d.want, Left: n, Converged: converged, Held: held}, func() (context.CancelFunc, error) {
 		if d.refuse != nil {
 			return nil, d.refuse
 		}
 		d.started++
 		return func() { d.ended++ }, nil
 	})
-	return d.g.report()
+	return d.g.Report()
 }
 
 func TestProgressCounts(t *testing.T) {
@@ -87,7 +84,7 @@ func TestProgressWithoutAMajorityIsNotDone(t *testing.T) {
 	for range 3 {
 		d.look(0, true, true)
 	}
-	if v := d.g.report(); !v.Done || !v.Held {
+	if v := d.g.Report(); !v.Done || !v.Held {
 		t.Fatalf("%+v", v)
 	}
 	d.want.MayWrite, d.want.Why = false, "no majority"

@@ -1,4 +1,4 @@
-package control
+package drain
 
 import (
 	"context"
@@ -30,7 +30,6 @@ func (o *oneSession) Session(context.Context, uint64) (galera.ClientSession, err
 
 // haproxySide has HAProxy's Sessions, whose name the database's has too.
 type haproxySide struct {
-	*fakeHAProxy
 	o *oneSession
 }
 
@@ -70,16 +69,16 @@ func TestDrainerClosesTheSilent(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			o := &oneSession{client: galera.ClientSession{ID: 7, Host: "10.0.0.9:5", Busy: test.busy}, looks: test.looks}
-			d := &drainer{
-				from: "old", backends: map[string]bool{"b": true}, proxied: func(*runtimeapi.Session) bool { return false },
-				haproxy: haproxySide{&fakeHAProxy{}, o}, inspector: o, may: func() bool { return true },
-				progress: &progress{view: &model.MoveView{}, began: time.Now()}, log: slog.New(slog.DiscardHandler),
+			d := &Drainer{
+				From: "old", Backends: map[string]bool{"b": true}, Proxied: func(*runtimeapi.Session) bool { return false },
+				HAProxy: haproxySide{o}, Inspector: o, May: func() bool { return true },
+				Progress: &Progress{view: &model.MoveView{}, began: time.Now()}, Log: slog.New(slog.DiscardHandler),
 				known: map[string]runtimeapi.Session{},
 			}
 			if err := d.pass(context.Background()); err != nil {
 				t.Fatal(err)
 			}
-			if drained := d.progress.report().Drained; o.closed != test.want || drained != test.want {
+			if drained := d.Progress.Report().Drained; o.closed != test.want || drained != test.want {
 				t.Errorf("closed %d, counted %d, want %d", o.closed, drained, test.want)
 			}
 		})
@@ -102,9 +101,9 @@ func TestDrainerClosesACrowd(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			client := galera.ClientSession{ID: 7, Host: "10.0.0.9:5", Busy: test.busy}
 			o := &oneSession{client: client, looks: test.looks}
-			d := &drainer{
-				from: "old", backends: map[string]bool{"b": true}, haproxy: haproxySide{&fakeHAProxy{}, o}, inspector: o,
-				may: func() bool { return true }, progress: &progress{view: &model.MoveView{}}, log: slog.New(slog.DiscardHandler),
+			d := &Drainer{
+				From: "old", Backends: map[string]bool{"b": true}, HAProxy: haproxySide{o}, Inspector: o,
+				May: func() bool { return true }, Progress: &Progress{view: &model.MoveView{}}, Log: slog.New(slog.DiscardHandler),
 				known: map[string]runtimeapi.Session{},
 			}
 			client.Busy = false

@@ -1,4 +1,4 @@
-package control
+package drain
 
 import (
 	"context"
@@ -15,14 +15,14 @@ import (
 )
 
 const (
-	// drainPause is the time between two passes over the sessions of a node.
-	drainPause = 10 * time.Millisecond
+	// pause is the time between two passes over the sessions of a node.
+	pause = 10 * time.Millisecond
 	// detailsAtOnce is from how many sessions on all details are asked for with
 	// one command: it costs HAProxy 25 ms per 1,000 sessions, one by one 300.
 	detailsAtOnce = 20
 )
 
-// drainer closes the sessions of one HAProxy to one node, each as soon as it is
+// Drainer closes the sessions of one HAProxy to one node, each as soon as it is
 // between transactions.
 //
 // A session is looked at and closed one by one: first in HAProxy, then in the
@@ -31,57 +31,61 @@ const (
 // asked is seen, and the race that remains is as short as two commands on this
 // host. Nothing shorter can be had from outside: neither HAProxy nor the
 // database can close a session only if it is idle.
-type drainer struct {
-	epoch     model.Epoch
-	from      string
-	backends  map[string]bool // the sticky ones
-	proxied   func(*runtimeapi.Session) bool
-	haproxy   HAProxy
-	inspector Inspector
-	// may is asked right before every close.
-	may      func() bool
-	progress *progress
-	log      *slog.Logger
-	problem  func(string)
+type Drainer struct {
+	// Epoch is the move's, From the node.
+	Epoch    model.Epoch
+	From     string
+	Backends map[string]bool // the sticky ones
+	// Proxied tells whether the database sees a session under its client's address.
+	Proxied   func(*runtimeapi.Session) bool
+	HAProxy   HAProxy
+	Inspector Inspector
+	// May is asked right before every close.
+	May      func() bool
+	Progress *Progress
+	Log      *slog.Logger
 
 	// known are the addresses of sessions, by HAProxy's id.
 	known map[string]runtimeapi.Session
 }
 
-// run passes over the sessions until ctx is done.
-func (d *drainer) run(ctx context.Context) {
+// Run passes over the sessions until ctx is done.
+func (d *Drainer) Run(ctx context.Context) {
 	d.known = map[string]runtimeapi.Session{}
-	loop(ctx, func() time.Duration {
+	for ctx.Err() == nil {
 		step.At(ctx, "draining")
 		err := d.pass(ctx)
 		if ctx.Err() != nil {
-			return 0
+			return
 		}
 		text := ""
 		if err != nil {
 			text = err.Error()
-			d.log.Warn("draining", "node", d.from, "error", err)
+			d.Log.Warn("draining", "node", d.From, "error", err)
 		}
-		d.problem(text)
-		return drainPause
-	})
+		d.Progress.problem(d.Epoch, text)
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
 }
 
 // pass looks at every session once and closes those that are between transactions.
-func (d *drainer) pass(ctx context.Context) error {
+func (d *Drainer) pass(ctx context.Context) error {
 	sessions, err := d.sessions(ctx)
 	if err != nil {
 		return fmt.Errorf("list HAProxy's sessions: %w", err)
 	}
 	if len(sessions) == 0 {
-		d.progress.found(d.epoch, 0, 0, 0)
+		d.Progress.found(d.Epoch, 0, 0, 0)
 		return nil
 	}
-	clients, err := d.inspector.Sessions(ctx)
+	clients, err := d.Inspector.Sessions(ctx)
 	if err != nil {
-		return fmt.Errorf("list the sessions of %s: %w", d.from, err)
+		return fmt.Errorf("list the sessions of %s: %w", d.From, err)
 	}
-	matched, unmatched := joinSessions(sessions, clients, d.proxied)
+	matched, unmatched := joinSessions(sessions, clients, d.Proxied)
 	var idle []pair
 	longest := time.Duration(0)
 	for i := range matched {
@@ -91,7 +95,7 @@ func (d *drainer) pass(ctx context.Context) error {
 			idle = append(idle, matched[i])
 		}
 	}
-	d.progress.found(d.epoch, len(matched)-len(idle), len(unmatched), longest)
+	d.Progress.found(d.Epoch, len(matched)-len(idle), len(unmatched), longest)
 	if len(idle) >= detailsAtOnce {
 		return d.closeMany(ctx, idle)
 	}
@@ -104,8 +108,8 @@ func (d *drainer) pass(ctx context.Context) error {
 }
 
 // sessions lists HAProxy's sessions to the node with their addresses.
-func (d *drainer) sessions(ctx context.Context) ([]runtimeapi.Session, error) {
-	all, err := d.haproxy.Sessions(ctx)
+func (d *Drainer) sessions(ctx context.Context) ([]runtimeapi.Session, error) {
+	all, err := d.HAProxy.Sessions(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +117,7 @@ func (d *drainer) sessions(ctx context.Context) ([]runtimeapi.Session, error) {
 	unknown := 0
 	for i := range all {
 		s := &all[i]
-		if s.Server != d.from || !d.backends[s.Backend] {
+		if s.Server != d.From || !d.Backends[s.Backend] {
 			continue
 		}
 		// An id is a pointer and comes again: the client must be the same one.
@@ -138,7 +142,7 @@ func (d *drainer) sessions(ctx context.Context) ([]runtimeapi.Session, error) {
 	for i := range out {
 		s, ok := d.known[out[i].ID]
 		if !ok {
-			s, err = d.haproxy.SessionDetail(ctx, out[i].ID)
+			s, err = d.HAProxy.SessionDetail(ctx, out[i].ID)
 			if errors.Is(err, runtimeapi.ErrSessionNotFound) {
 				continue
 			}
@@ -156,10 +160,10 @@ func (d *drainer) sessions(ctx context.Context) ([]runtimeapi.Session, error) {
 }
 
 // details has all sessions to the node with their addresses, by HAProxy's id.
-func (d *drainer) details(ctx context.Context) (map[string]runtimeapi.Session, error) {
+func (d *Drainer) details(ctx context.Context) (map[string]runtimeapi.Session, error) {
 	all := map[string]runtimeapi.Session{}
-	for backend := range d.backends {
-		details, err := d.haproxy.SessionDetails(ctx, backend, d.from)
+	for backend := range d.Backends {
+		details, err := d.HAProxy.SessionDetails(ctx, backend, d.From)
 		if err != nil {
 			return nil, err
 		}
@@ -172,29 +176,29 @@ func (d *drainer) details(ctx context.Context) (map[string]runtimeapi.Session, e
 
 // close looks at one session again, in HAProxy and in the database, and closes it
 // if it is still the same one, between transactions, and silent meanwhile.
-func (d *drainer) close(ctx context.Context, p *pair) error {
-	s, err := d.haproxy.SessionDetail(ctx, p.session.ID)
+func (d *Drainer) close(ctx context.Context, p *pair) error {
+	s, err := d.HAProxy.SessionDetail(ctx, p.session.ID)
 	if errors.Is(err, runtimeapi.ErrSessionNotFound) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if s.Server != d.from || s.Source != p.session.Source || s.LocalAddr != p.session.LocalAddr {
+	if s.Server != d.From || s.Source != p.session.Source || s.LocalAddr != p.session.LocalAddr {
 		return nil
 	}
 	looked := time.Now()
-	client, err := d.inspector.Session(ctx, p.client.ID)
+	client, err := d.Inspector.Session(ctx, p.client.ID)
 	if errors.Is(err, galera.ErrNoSession) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("look at a session of %s: %w", d.from, err)
+		return fmt.Errorf("look at a session of %s: %w", d.From, err)
 	}
 	if client.Busy || client.Host != p.client.Host {
 		return nil
 	}
-	if !d.may() {
+	if !d.May() {
 		return errNotNow
 	}
 	if time.Since(looked) > mandate.WriteWithin {
@@ -207,14 +211,14 @@ func (d *drainer) close(ctx context.Context, p *pair) error {
 // thousands of sessions as for all of them (70 ms at 5,000 with three daemons
 // asking; run on MariaDB 10.11), so all are listed once more, between two looks
 // of HAProxy at each: who was idle then and has been silent since is idle.
-func (d *drainer) closeMany(ctx context.Context, idle []pair) error {
+func (d *Drainer) closeMany(ctx context.Context, idle []pair) error {
 	before, err := d.details(ctx)
 	if err != nil {
 		return fmt.Errorf("list HAProxy's sessions: %w", err)
 	}
-	list, err := d.inspector.Sessions(ctx)
+	list, err := d.Inspector.Sessions(ctx)
 	if err != nil {
-		return fmt.Errorf("list the sessions of %s: %w", d.from, err)
+		return fmt.Errorf("list the sessions of %s: %w", d.From, err)
 	}
 	clients := make(map[uint64]*galera.ClientSession, len(list))
 	for i := range list {
@@ -235,7 +239,7 @@ func (d *drainer) closeMany(ctx context.Context, idle []pair) error {
 		if c := clients[p.client.ID]; c == nil || c.Busy || c.Host != p.client.Host {
 			continue
 		}
-		if !d.may() {
+		if !d.May() {
 			return errNotNow
 		}
 		if err := d.shut(ctx, &s); err != nil {
@@ -247,14 +251,14 @@ func (d *drainer) closeMany(ctx context.Context, idle []pair) error {
 
 // shut closes a session that was between transactions after the look s, if
 // nothing has passed since.
-func (d *drainer) shut(ctx context.Context, s *runtimeapi.Session) error {
+func (d *Drainer) shut(ctx context.Context, s *runtimeapi.Session) error {
 	last := time.Now()
-	again, err := d.haproxy.SessionDetail(ctx, s.ID)
+	again, err := d.HAProxy.SessionDetail(ctx, s.ID)
 	if err == nil {
 		if again.Traffic != s.Traffic || again.Source != s.Source || again.LocalAddr != s.LocalAddr {
 			return nil
 		}
-		err = d.haproxy.ShutdownSession(ctx, s.ID)
+		err = d.HAProxy.ShutdownSession(ctx, s.ID)
 	}
 	if errors.Is(err, runtimeapi.ErrSessionNotFound) {
 		return nil
@@ -262,9 +266,9 @@ func (d *drainer) shut(ctx context.Context, s *runtimeapi.Session) error {
 	if err != nil {
 		return err
 	}
-	d.log.Debug("closed a session between transactions", "node", d.from, "client", s.Source, "at_risk_us", time.Since(last).Microseconds())
+	d.Log.Debug("closed a session between transactions", "node", d.From, "client", s.Source, "at_risk_us", time.Since(last).Microseconds())
 	delete(d.known, s.ID)
-	d.progress.drained(d.epoch)
+	d.Progress.drained(d.Epoch)
 	return nil
 }
 
