@@ -140,3 +140,15 @@ func TestDrainEndsByItself(t *testing.T) {
 		t.Error("draining for ever")
 	}
 }
+
+// Where new connections are to wait, nobody is closed before they do: he would be back at once, on either node.
+func TestProgressWaitsForTheHold(t *testing.T) {
+	d := newDraining()
+	d.want.Move.Hold, d.want.Move.MaxHoldMS = true, 2000
+	if d.look(2, true, false); d.started != 0 {
+		t.Error("sessions are closed although new connections do not wait yet")
+	}
+	if d.look(2, true, true); d.started != 1 {
+		t.Errorf("new connections wait, and %d drainers have begun", d.started)
+	}
+}
