@@ -156,8 +156,9 @@ func (c *Core) believes(w *word) bool {
 		near := w.said.index-v.index < countLeap &&
 			w.said.record.Epoch-v.record.Epoch < countLeap && w.said.record.Revision-v.record.Revision < countLeap
 		led := near && w.disk == v.leader && voters.Has(v.conf, w.disk)
-		// What leaps is not a lone voter's to say.
-		lone := near && (c.onlyOther(w) || c.now-v.heardAt > viewFor)
+		// What leaps is not a lone voter's to say. Who has not heard of any majority for
+		// so long takes it from one that works, whatever else goes on answering.
+		lone := near && (c.onlyOther(w) || c.now-v.heardAt > viewFor || c.working(w) && !c.inTouch(viewFor))
 		return led || c.most(v.conf, func(o *word) bool { return c.spoke(o) && w.confirmedBy(o) }) ||
 			!c.inTouch(silentFor) && c.confirms(w) && (c.backers(w) >= settled || lone)
 	case w.cluster == v.cluster && w.later(v.scope) && !c.inTouch(silentFor):
