@@ -66,13 +66,17 @@ func pending(in *Input) Outcome {
 	applied := !m.Hold || in.Applied || oldGone
 	// Nothing moves by itself to a dead node, to one that is about to end or that was left because it is refused, or to one that an operator has excluded since.
 	departure := in.Record.Last().Kind == model.KindDeparture
+	hangs := departure && len(refusals(in, m.From).blocked) >= in.Majority()
+	if hangs {
+		closing = min(closing, blockedTimeout) // seen only after the move had begun
+	}
 	mayReturn := !departure && !m.Rollback && !oldGone && !in.Record.IsExcluded(m.From) && !isGoing(in, m.From)
 	switch {
 	case len(waiting) == 0 && applied:
 		return in.endMove(fmt.Sprintf("the move from %s to %s is complete", m.From, m.To), "")
 	case in.MoveAge < closing, len(waiting) == 0 && in.MoveAge < appliedBy(closing, end):
 		return Outcome{Reason: fmt.Sprintf("moving from %s to %s: %s", m.From, m.To, what)}
-	case departure && m.Hold && len(waiting) > 0 && m.TimeoutMS > m.MaxHoldMS:
+	case departure && m.Hold && len(waiting) > 0 && m.TimeoutMS > m.MaxHoldMS && !hangs:
 		// Nobody waits longer; what is open on the old node may end beside them. Where it
 		// has no time left (a donor whose commits hang) it is closed before anybody is let
 		// go: commits that hang come through when the transfer ends, which may be now.

@@ -254,6 +254,19 @@ func TestRefusedHolds(t *testing.T) {
 	if m := Decide(blocked).Propose.Move; m == nil || !m.Hold || m.Phase != model.PhaseClose {
 		t.Errorf("the time of a donor whose commits hang is over: %+v", m)
 	}
+	// The same where that is seen only after the move has begun: it has one second then, and not what others have.
+	late := moving(model.Move{Hold: true, MaxHoldMS: 2000}, "ddl")
+	late.Record.History[0].Kind, late.MoveAge = model.KindDeparture, 1100*time.Millisecond
+	if out := Decide(late); out.Propose != nil {
+		t.Errorf("its commits do not hang: %+v", out.Propose)
+	}
+	for m := range 2 {
+		donor(late, 0, m)
+		hang(late, 0, m)
+	}
+	if m := Decide(late).Propose.Move; m == nil || !m.Hold || m.Phase != model.PhaseClose {
+		t.Errorf("its commits hang: %+v", m)
+	}
 	next := moving(*out.Propose.Move, "ddl")
 	next.Record.History[0].Kind, next.MoveAge = model.KindDeparture, 9*time.Second
 	if out := Decide(next); out.Propose != nil {
