@@ -13,6 +13,7 @@ import (
 
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
 )
 
 // The loops' times.
@@ -85,7 +86,7 @@ type Config struct {
 	// the daemon does not answer; it finds them beside the admin socket.
 	ProbeUser, ProbePasswordFile string
 	// ProbeSSL says how to encrypt that connection.
-	ProbeSSL galera.SSL
+	ProbeSSL conn.SSL
 	// Canary says that the probe commits on every node (galera.CanaryConfig).
 	Canary bool
 	// OnBlind is what a proxy does that cannot reach the active: BlindFence (the

@@ -40,22 +40,25 @@ control/decide: control/model
 control/mandate: cluster control/decide control/galera control/model
 
 # What is looked at.
-control/galera: cluster/nudge cluster/safefile
+control/galera/conn: cluster/safefile
+control/galera/sessions: control/galera/conn
+control/galera: cluster/nudge control/galera/conn
 control/kube: cluster/nudge
 control/api: control/keep control/model
 control/journal: control/api
-control/drain: control/galera control/mandate control/model control/step runtimeapi
+control/drain: control/galera/sessions control/mandate control/model control/step runtimeapi
 control/haproxycfg: configs control/galera control/journal control/model control/plan runtimeapi
 
 # The daemon and the commands.
-control: cluster cluster/nudge configs control/api control/decide control/drain control/galera control/haproxycfg control/journal control/keep control/kube control/lograte control/mandate control/model control/plan control/serving control/step control/writers runtimeapi
+control: cluster cluster/nudge configs control/api control/decide control/drain control/galera control/galera/conn control/haproxycfg control/journal control/keep control/kube control/lograte control/mandate control/model control/plan control/serving control/step control/writers runtimeapi
 control/supervisor: control/serving
-cmd/haproxyd: cluster cluster/gossip cluster/safefile configs control control/galera control/haproxycfg control/kube control/lograte control/model control/supervisor runtimeapi
-cmd/haproxyctl: cluster/gossip configs control/api control/galera runtimeapi
+cmd/haproxyd: cluster cluster/gossip cluster/safefile configs control control/galera control/galera/conn control/galera/sessions control/haproxycfg control/kube control/lograte control/model control/supervisor runtimeapi
+cmd/haproxyctl: cluster/gossip configs control/api control/galera control/galera/conn runtimeapi
 
 # The proofs.
 e2e:
 e2e/lab:
+e2e/dbtest:
 e2e/stack: configs control/api e2e/lab
 e2e/demo: e2e/lab e2e/stack
 e2e/flood: control/api e2e/lab e2e/stack

@@ -26,7 +26,7 @@ type Agreement interface {
 	Security() cluster.Security
 }
 
-// Inspector looks at the sessions of one database node: *galera.Inspector. It
+// Inspector looks at the sessions of one database node: *sessions.Inspector. It
 // needs more privileges than the probe.
 type Inspector interface {
 	drain.Inspector

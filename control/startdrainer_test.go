@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
-	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/galera/sessions"
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
@@ -14,9 +14,9 @@ import (
 // fakeInspector sees nobody, and lacks nothing.
 type fakeInspector struct{}
 
-func (fakeInspector) Sessions(context.Context) ([]galera.ClientSession, error) { return nil, nil }
-func (fakeInspector) Session(context.Context, uint64) (galera.ClientSession, error) {
-	return galera.ClientSession{}, galera.ErrNoSession
+func (fakeInspector) Sessions(context.Context) ([]sessions.ClientSession, error) { return nil, nil }
+func (fakeInspector) Session(context.Context, uint64) (sessions.ClientSession, error) {
+	return sessions.ClientSession{}, sessions.ErrNoSession
 }
 func (fakeInspector) Applied(context.Context) (int64, error) { return 0, nil }
 func (fakeInspector) Lacks(context.Context) (string, error)  { return "", nil }

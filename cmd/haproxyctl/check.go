@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/haproxy-peers/haproxy-peers/control/api"
-	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
 )
 
 // checkWithin bounds the question to the daemon. HAProxy forks a check per server
@@ -32,7 +32,7 @@ const (
 // checkOptions is the account of the check's own probe, where it is not the daemon's.
 type checkOptions struct {
 	user, passwordFile string
-	ssl                galera.SSL
+	ssl                conn.SSL
 	sslErr             error // of the environment
 }
 
@@ -101,7 +101,7 @@ daemon that hangs.`,
 
 func (a *app) checkDefaults() checkOptions {
 	o := checkOptions{user: a.getenv(envProbeUser), passwordFile: a.getenv(envProbePasswordFile)}
-	o.ssl = galera.SSL{CA: a.getenv(envProbeSSL + "CA"), Cert: a.getenv(envProbeSSL + "CERT"), Key: a.getenv(envProbeSSL + "KEY")}
+	o.ssl = conn.SSL{CA: a.getenv(envProbeSSL + "CA"), Cert: a.getenv(envProbeSSL + "CERT"), Key: a.getenv(envProbeSSL + "KEY")}
 	if word := a.getenv(envProbeSSL + "MODE"); word != "" {
 		o.sslErr = o.ssl.Mode.Set(word)
 	}

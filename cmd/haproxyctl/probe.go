@@ -7,6 +7,7 @@ import (
 
 	"github.com/haproxy-peers/haproxy-peers/control/api"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
 )
 
 // probe looks at a node from here, as the daemon would.
@@ -14,21 +15,21 @@ func (a *app) probe(ctx context.Context, o checkOptions, address string) checked
 	cfg := galera.OnceConfig{Address: address}
 	hint, hintErr := api.ReadCheckHint(a.socket)
 	if hintErr == nil {
-		cfg.Account = galera.Account{User: hint.User, PasswordFile: hint.PasswordFile}
+		cfg.Account = conn.Account{User: hint.User, PasswordFile: hint.PasswordFile}
 		cfg.ExpectUUID = hint.StateUUID
-		cfg.SSL = galera.SSL{Mode: galera.SSLMode(hint.SSLMode), CA: hint.SSLCA, Cert: hint.SSLCert, Key: hint.SSLKey}
+		cfg.SSL = conn.SSL{Mode: conn.SSLMode(hint.SSLMode), CA: hint.SSLCA, Cert: hint.SSLCert, Key: hint.SSLKey}
 	}
 	if o.user != "" {
-		cfg.Account = galera.Account{User: o.user, PasswordFile: o.passwordFile}
+		cfg.Account = conn.Account{User: o.user, PasswordFile: o.passwordFile}
 	}
 	// Whoever says anything of TLS says all of it.
-	if o.ssl != (galera.SSL{}) {
+	if o.ssl != (conn.SSL{}) {
 		cfg.SSL = o.ssl
 	}
 	// What is wrong with that must not take every node down: then the greeting counts.
 	sslErr := errors.Join(o.sslErr, cfg.SSL.Validate())
 	if sslErr != nil {
-		cfg.Account = galera.Account{}
+		cfg.Account = conn.Account{}
 	}
 	c := checked{By: "haproxyctl"}
 	g, err := galera.Once(ctx, cfg)

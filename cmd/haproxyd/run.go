@@ -21,6 +21,8 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/configs"
 	"github.com/haproxy-peers/haproxy-peers/control"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
+	"github.com/haproxy-peers/haproxy-peers/control/galera/sessions"
 	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
 	"github.com/haproxy-peers/haproxy-peers/control/kube"
 	"github.com/haproxy-peers/haproxy-peers/control/lograte"
@@ -31,10 +33,6 @@ import (
 // leaveWithin bounds what a clean stop takes: the voters' change and the
 // gossip's farewell. Kubernetes grants 30 s.
 const leaveWithin = 5 * time.Second
-
-// confirmWithin bounds the attempt that confirms a hang. It is short: the first
-// attempt has waited the whole deadline already.
-const confirmWithin = 150 * time.Millisecond
 
 func run(ctx context.Context, s *settings) error {
 	log, err := s.logger(os.Stderr)
@@ -216,15 +214,21 @@ func (p *parts) prober(t *configs.Topology, expect func() string) (control.Runni
 		canary = &galera.CanaryConfig{Schema: p.CanarySchema, Interval: p.CanaryInterval, Deadline: p.CanaryDeadline, Member: p.name}
 	}
 	return galera.New(galera.Config{
-		Canary: canary, Nodes: haproxycfg.Targets(t), User: p.ProbeUser, PasswordFile: p.ProbePasswordFile, SSL: p.ProbeSSL, Interval: p.ProbeInterval,
-		Deadline: p.ProbeDeadline, ConfirmDeadline: confirmWithin, ExpectUUID: expect, Logger: p.log, Registerer: p.reg,
+		Canary: canary, Nodes: haproxycfg.Targets(t), Account: p.account(), SSL: p.ProbeSSL, Interval: p.ProbeInterval,
+		Deadline: p.ProbeDeadline, ExpectUUID: expect, Logger: p.log, Registerer: p.reg,
 	})
 }
 
 func (p *parts) inspector(node galera.Target) (control.Inspector, error) {
-	return galera.NewInspector(galera.InspectorConfig{
-		Address: node.Address, User: p.ProbeUser, PasswordFile: p.ProbePasswordFile, SSL: p.ProbeSSL, Logger: p.log.With("node", node.Name),
+	return sessions.New(sessions.Config{
+		Address: node.Address, Account: p.account(), SSL: p.ProbeSSL, Logger: p.log.With("node", node.Name),
+		Explain: func(err error) string { return galera.JudgeError(err, p.account()).Reason },
 	})
+}
+
+// account is whom the probe and the look at sessions log in as.
+func (p *parts) account() conn.Account {
+	return conn.Account{User: p.ProbeUser, PasswordFile: p.ProbePasswordFile}
 }
 
 // metrics is where the cluster registers its metrics, under the daemon's prefix.

@@ -15,7 +15,7 @@ import (
 
 	"github.com/haproxy-peers/haproxy-peers/cluster/gossip"
 	"github.com/haproxy-peers/haproxy-peers/control"
-	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
 	"github.com/haproxy-peers/haproxy-peers/control/kube"
 )
 
@@ -64,7 +64,7 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.HTTPBind, "http-bind", "0.0.0.0:9102", "`ADDR:PORT` of /beacon, /healthz, /readyz, /metrics and /active")
 	f.StringVar(&s.ProbeUser, "probe-user", "", "database `USER` of the probe (default: none; HAProxy's own checks are the votes then)")
 	f.StringVar(&s.ProbePasswordFile, "probe-password-file", "", "`FILE` with the probe user's password; read again when access is denied")
-	s.ProbeSSL.Mode = galera.SSLPreferred
+	s.ProbeSSL.Mode = conn.SSLPreferred
 	f.Var(&s.ProbeSSL.Mode, "probe-ssl-mode", "TLS to the database, in the words of MySQL's clients: `MODE` DISABLED, PREFERRED (where the server offers it, plain where that fails), REQUIRED, VERIFY_CA or VERIFY_IDENTITY")
 	f.StringVar(&s.ProbeSSL.CA, "probe-ssl-ca", "", "PEM `FILE` of the CA that VERIFY_CA and VERIFY_IDENTITY check the server by; this and the next two are read for every connection")
 	f.StringVar(&s.ProbeSSL.Cert, "probe-ssl-cert", "", "PEM `FILE` of the probe's own certificate, for an account that REQUIREs one")

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
 )
 
 func parse(t *testing.T, args []string, env map[string]string, file string) (*settings, error) {
@@ -82,10 +82,10 @@ func TestBadSettingsNameThePlace(t *testing.T) {
 
 func TestProbeSSL(t *testing.T) {
 	s, err := parse(t, []string{"--probe-ssl-ca", "/ca"}, map[string]string{"HAPROXYD_PROBE_SSL_MODE": "verify_ca"}, "probe-ssl-cert: /cert\nprobe-ssl-key: /key\n")
-	if want := (galera.SSL{Mode: galera.SSLVerifyCA, CA: "/ca", Cert: "/cert", Key: "/key"}); err != nil || s.ProbeSSL != want {
+	if want := (conn.SSL{Mode: conn.SSLVerifyCA, CA: "/ca", Cert: "/cert", Key: "/key"}); err != nil || s.ProbeSSL != want {
 		t.Errorf("got %+v, %v", s.ProbeSSL, err)
 	}
-	if s, err := parse(t, nil, nil, ""); err != nil || s.ProbeSSL != (galera.SSL{Mode: galera.SSLPreferred}) {
+	if s, err := parse(t, nil, nil, ""); err != nil || s.ProbeSSL != (conn.SSL{Mode: conn.SSLPreferred}) {
 		t.Errorf("by default %+v, %v", s.ProbeSSL, err)
 	}
 	if _, err := parse(t, nil, map[string]string{"HAPROXYD_PROBE_SSL_MODE": "on"}, ""); err == nil || !strings.Contains(err.Error(), "VERIFY_IDENTITY") {

@@ -8,7 +8,7 @@ package drain
 import (
 	"context"
 
-	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/galera/sessions"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
 )
 
@@ -24,6 +24,6 @@ type HAProxy interface {
 // the probe.
 type Inspector interface {
 	// Sessions lists the node's client sessions, Session looks at one of them.
-	Sessions(ctx context.Context) ([]galera.ClientSession, error)
-	Session(ctx context.Context, id uint64) (galera.ClientSession, error)
+	Sessions(ctx context.Context) ([]sessions.ClientSession, error)
+	Session(ctx context.Context, id uint64) (sessions.ClientSession, error)
 }

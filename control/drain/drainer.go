@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/galera/sessions"
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/step"
@@ -189,7 +189,7 @@ func (d *Drainer) close(ctx context.Context, p *pair) error {
 	}
 	looked := time.Now()
 	client, err := d.Inspector.Session(ctx, p.client.ID)
-	if errors.Is(err, galera.ErrNoSession) {
+	if errors.Is(err, sessions.ErrNoSession) {
 		return nil
 	}
 	if err != nil {
@@ -220,7 +220,7 @@ func (d *Drainer) closeMany(ctx context.Context, idle []pair) error {
 	if err != nil {
 		return fmt.Errorf("list the sessions of %s: %w", d.From, err)
 	}
-	clients := make(map[uint64]*galera.ClientSession, len(list))
+	clients := make(map[uint64]*sessions.ClientSession, len(list))
 	for i := range list {
 		clients[list[i].ID] = &list[i]
 	}

@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/galera/sessions"
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
@@ -65,22 +65,22 @@ func (h *drainHAProxy) ShutdownSession(_ context.Context, id string) error {
 // fakeInspector has a client for each of HAProxy's sessions.
 type fakeInspector struct {
 	mu     sync.Mutex
-	list   []galera.ClientSession
-	again  func(*galera.ClientSession) error // what the second look finds
+	list   []sessions.ClientSession
+	again  func(*sessions.ClientSession) error // what the second look finds
 	failed error
 }
 
-func client(n int, busy bool) galera.ClientSession {
-	return galera.ClientSession{ID: uint64(n), Host: "10.0.0.9:" + strconv.Itoa(4000+n), Busy: busy}
+func client(n int, busy bool) sessions.ClientSession {
+	return sessions.ClientSession{ID: uint64(n), Host: "10.0.0.9:" + strconv.Itoa(4000+n), Busy: busy}
 }
 
-func (f *fakeInspector) Sessions(context.Context) ([]galera.ClientSession, error) {
+func (f *fakeInspector) Sessions(context.Context) ([]sessions.ClientSession, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.list, f.failed
 }
 
-func (f *fakeInspector) Session(_ context.Context, id uint64) (galera.ClientSession, error) {
+func (f *fakeInspector) Session(_ context.Context, id uint64) (sessions.ClientSession, error) {
 	for _, c := range f.list {
 		if c.ID != id {
 			continue
@@ -91,7 +91,7 @@ func (f *fakeInspector) Session(_ context.Context, id uint64) (galera.ClientSess
 		}
 		return c, err
 	}
-	return galera.ClientSession{}, galera.ErrNoSession
+	return sessions.ClientSession{}, sessions.ErrNoSession
 }
 
 func TestDrainerCloses(t *testing.T) {
@@ -105,18 +105,18 @@ func TestDrainerCloses(t *testing.T) {
 	}{
 		{name: "an idle one, not a busy one", change: func(_ *drainHAProxy, i *fakeInspector, _ *Drainer) { i.list[1].Busy = true }, want: []string{"0x1"}, busy: 1},
 		{name: "not one that turns busy between the list and the look", change: func(_ *drainHAProxy, i *fakeInspector, _ *Drainer) {
-			i.again = func(c *galera.ClientSession) error { c.Busy = c.ID == 1; return nil }
+			i.again = func(c *sessions.ClientSession) error { c.Busy = c.ID == 1; return nil }
 		}, want: []string{"0x2"}},
 		{name: "not one that the database does not know any more", change: func(_ *drainHAProxy, i *fakeInspector, _ *Drainer) {
-			i.again = func(c *galera.ClientSession) error {
+			i.again = func(c *sessions.ClientSession) error {
 				if c.ID == 1 {
-					return galera.ErrNoSession
+					return sessions.ErrNoSession
 				}
 				return nil
 			}
 		}, want: []string{"0x2"}},
 		{name: "not one whose number is another client's now", change: func(_ *drainHAProxy, i *fakeInspector, _ *Drainer) {
-			i.again = func(c *galera.ClientSession) error { c.Host = "10.0.0.9:9999"; return nil }
+			i.again = func(c *sessions.ClientSession) error { c.Host = "10.0.0.9:9999"; return nil }
 		}},
 		{name: "not one that has ended in HAProxy", change: func(h *drainHAProxy, _ *fakeInspector, d *Drainer) {
 			d.known = map[string]runtimeapi.Session{"0x1": session(1), "0x2": session(2)}
@@ -138,10 +138,10 @@ func TestDrainerCloses(t *testing.T) {
 		{name: "none where the decision falls during the look", change: func(_ *drainHAProxy, i *fakeInspector, d *Drainer) {
 			stands := true
 			d.May = func() bool { return stands }
-			i.again = func(*galera.ClientSession) error { stands = false; return nil }
+			i.again = func(*sessions.ClientSession) error { stands = false; return nil }
 		}, err: errNotNow},
 		{name: "not one that was looked at before this process was stopped", change: func(_ *drainHAProxy, i *fakeInspector, _ *Drainer) {
-			i.again = func(c *galera.ClientSession) error {
+			i.again = func(c *sessions.ClientSession) error {
 				if c.ID == 1 {
 					time.Sleep(mandate.WriteWithin + time.Millisecond) // the bubble's time
 				}
@@ -152,7 +152,7 @@ func TestDrainerCloses(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			h := &drainHAProxy{list: []runtimeapi.Session{session(1), session(2)}}
-			i := &fakeInspector{list: []galera.ClientSession{client(1, false), client(2, false)}}
+			i := &fakeInspector{list: []sessions.ClientSession{client(1, false), client(2, false)}}
 			g := &Progress{of: model.Epoch{N: 7}, view: &model.MoveView{Epoch: 7}}
 			d := &Drainer{
 				Epoch: model.Epoch{N: 7}, From: "pxc-0", Backends: map[string]bool{"w": true}, HAProxy: h, Inspector: i, Progress: g,

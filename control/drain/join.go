@@ -4,14 +4,14 @@ import (
 	"net"
 	"net/netip"
 
-	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/galera/sessions"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
 )
 
 // pair is one HAProxy session with the same session as the database knows it.
 type pair struct {
 	session runtimeapi.Session
-	client  galera.ClientSession
+	client  sessions.ClientSession
 }
 
 // hostOf is the text that the process list has as HOST for a session of HAProxy:
@@ -30,7 +30,7 @@ func hostOf(s *runtimeapi.Session, proxied bool) string {
 //
 // A server that resolves names (skip_name_resolve off) shows NAME:PORT. Then the
 // port alone must tell, and does only where it is there once.
-func joinSessions(sessions []runtimeapi.Session, clients []galera.ClientSession, proxied func(*runtimeapi.Session) bool) (matched []pair, unmatched []runtimeapi.Session) {
+func joinSessions(proxy []runtimeapi.Session, clients []sessions.ClientSession, proxied func(*runtimeapi.Session) bool) (matched []pair, unmatched []runtimeapi.Session) {
 	byHost := make(map[string][]int, len(clients))
 	byPort := map[string][]int{}
 	for i := range clients {
@@ -42,17 +42,17 @@ func joinSessions(sessions []runtimeapi.Session, clients []galera.ClientSession,
 			}
 		}
 	}
-	for i := range sessions {
-		host := hostOf(&sessions[i], proxied(&sessions[i]))
+	for i := range proxy {
+		host := hostOf(&proxy[i], proxied(&proxy[i]))
 		found := byHost[canonical(host)]
 		if _, port, err := net.SplitHostPort(host); err == nil && len(found) == 0 {
 			found = byPort[port]
 		}
 		if host == "" || len(found) != 1 {
-			unmatched = append(unmatched, sessions[i])
+			unmatched = append(unmatched, proxy[i])
 			continue
 		}
-		matched = append(matched, pair{sessions[i], clients[found[0]]})
+		matched = append(matched, pair{proxy[i], clients[found[0]]})
 	}
 	return matched, unmatched
 }

@@ -3,7 +3,7 @@ package drain
 import (
 	"testing"
 
-	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/galera/sessions"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
 )
 
@@ -31,9 +31,9 @@ func TestJoinSessions(t *testing.T) {
 		{name: "a socket of the database's host", local: "10.0.0.9:4000", hosts: []string{"localhost"}, want: none},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var clients []galera.ClientSession
+			var clients []sessions.ClientSession
 			for i, h := range tt.hosts {
-				clients = append(clients, galera.ClientSession{ID: uint64(i + 1), Host: h})
+				clients = append(clients, sessions.ClientSession{ID: uint64(i + 1), Host: h})
 			}
 			sessions := []runtimeapi.Session{{ID: "0x1", LocalAddr: tt.local, Source: tt.source}}
 			matched, unmatched := joinSessions(sessions, clients, func(*runtimeapi.Session) bool { return tt.proxied })

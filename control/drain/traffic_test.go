@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/galera/sessions"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
 )
@@ -14,17 +14,17 @@ import (
 // oneSession is a HAProxy and a database with one session between them.
 type oneSession struct {
 	Inspector
-	client galera.ClientSession
+	client sessions.ClientSession
 	// looks are what HAProxy counts at each look in turn.
 	looks  []string
 	asked  int
 	closed int
 }
 
-func (o *oneSession) Sessions(context.Context) ([]galera.ClientSession, error) {
-	return []galera.ClientSession{o.client}, nil
+func (o *oneSession) Sessions(context.Context) ([]sessions.ClientSession, error) {
+	return []sessions.ClientSession{o.client}, nil
 }
-func (o *oneSession) Session(context.Context, uint64) (galera.ClientSession, error) {
+func (o *oneSession) Session(context.Context, uint64) (sessions.ClientSession, error) {
 	return o.client, nil
 }
 
@@ -68,7 +68,7 @@ func TestDrainerClosesTheSilent(t *testing.T) {
 		{name: "in a transaction", looks: []string{"1"}, busy: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			o := &oneSession{client: galera.ClientSession{ID: 7, Host: "10.0.0.9:5", Busy: test.busy}, looks: test.looks}
+			o := &oneSession{client: sessions.ClientSession{ID: 7, Host: "10.0.0.9:5", Busy: test.busy}, looks: test.looks}
 			d := &Drainer{
 				From: "old", Backends: map[string]bool{"b": true}, Proxied: func(*runtimeapi.Session) bool { return false },
 				HAProxy: haproxySide{o}, Inspector: o, May: func() bool { return true },
@@ -99,7 +99,7 @@ func TestDrainerClosesACrowd(t *testing.T) {
 		{name: "a version that does not count", looks: []string{""}, want: 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			client := galera.ClientSession{ID: 7, Host: "10.0.0.9:5", Busy: test.busy}
+			client := sessions.ClientSession{ID: 7, Host: "10.0.0.9:5", Busy: test.busy}
 			o := &oneSession{client: client, looks: test.looks}
 			d := &Drainer{
 				From: "old", Backends: map[string]bool{"b": true}, HAProxy: haproxySide{o}, Inspector: o,

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
 )
 
 // # Stuck, by what waits
@@ -17,7 +19,7 @@ import (
 // lock", "for commit lock" where MySQL's names are kept), commits "for certification"
 // while the lock is waited for itself, and for as long as it is if they were first. So
 // a node that alone takes the writes, of which the others cannot say that they went on,
-// shows it by its own sessions: at every reading for StuckAfter one is seen waiting, and
+// shows it by its own sessions: at every reading for stuckAfter one is seen waiting, and
 // nothing was committed in that time. mariabackup stops them for a second at its end.
 //
 // "Waiting for certification" is also what flow control looks like, and DDL, which
@@ -36,16 +38,13 @@ const waitingQuery = "SELECT COALESCE(SUM(" +
 	" FROM information_schema.PROCESSLIST"
 
 // waiting asks how many statements wait. broken: the session must be aborted.
-func (s *session) waiting() (n int, broken bool) {
-	err := func() (err error) {
-		defer recoverAsProtocolError(&err)
-		return s.ask(waitingQuery, func(_ int, row []value) (err error) {
-			if len(row) == 2 && string(row[1]) == "0" {
-				n, err = strconv.Atoi(string(row[0]))
-			}
-			return err
-		}, nil)
-	}()
+func (s *reader) waiting() (n int, broken bool) {
+	err := s.Ask(waitingQuery, func(_ int, row []conn.Value) (err error) {
+		if len(row) == 2 && string(row[1]) == "0" {
+			n, err = strconv.Atoi(string(row[0]))
+		}
+		return err
+	}, nil)
 	var server *mysql.MySQLError
 	if errors.As(err, &server) {
 		return 0, false
@@ -54,11 +53,11 @@ func (s *session) waiting() (n int, broken bool) {
 }
 
 // waits is a sentence where a donor's commits wait for its transfer or a backup, else "".
-func (r *record) waits(now time.Time, rule stuckRule) string {
-	if now.Sub(r.At) > rule.gap || r.track.paused || !r.track.waits(rule.after) {
+func (r *record) waits(now time.Time, gap time.Duration) string {
+	if now.Sub(r.At) > gap || r.track.paused || !r.track.waits(stuckAfter) {
 		return ""
 	}
-	return fmt.Sprintf("its own commits hang: for %v nothing was committed, and statements wait for a transfer or a backup (%d now)", rule.after, r.Waiting)
+	return fmt.Sprintf("its own commits hang: for %v nothing was committed, and statements wait for a transfer or a backup (%d now)", stuckAfter, r.Waiting)
 }
 
 // waits tells whether at every reading, for that long, somebody waited and the position

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/haproxy-peers/haproxy-peers/e2e/dbtest"
 	"github.com/haproxy-peers/haproxy-peers/e2e/lab"
 )
 
@@ -26,16 +27,16 @@ func TestStuckByWhatWaits(t *testing.T) {
 		}()
 		return func() { cancel(); <-done }
 	}
-	awaitAll(t, p, soon, "healthy", func(all []NodeStatus) bool {
+	awaitAll(t, p, dbtest.Soon, "healthy", func(all []NodeStatus) bool {
 		return healthy(all[0]) && healthy(all[1]) && healthy(all[2])
 	})
-	must(t, db.Exec(ctx, "SET GLOBAL wsrep_desync=ON")) // a donor to whoever asks
-	defer func() { must(t, db.Exec(context.WithoutCancel(ctx), "SET GLOBAL wsrep_desync=OFF")) }()
-	awaitAll(t, p, soon, "a donor", func(all []NodeStatus) bool { return all[2].LocalState == StateDonor })
+	dbtest.Must(t, db.Exec(ctx, "SET GLOBAL wsrep_desync=ON")) // a donor to whoever asks
+	defer func() { dbtest.Must(t, db.Exec(context.WithoutCancel(ctx), "SET GLOBAL wsrep_desync=OFF")) }()
+	awaitAll(t, p, dbtest.Soon, "a donor", func(all []NodeStatus) bool { return all[2].LocalState == StateDonor })
 
 	stop := writes("INSERT INTO lab.commits SELECT 'x','x',1,UUID_SHORT(),SLEEP(2)")
 	began := time.Now()
-	awaitAll(t, p, soon, "watched", func(all []NodeStatus) bool {
+	awaitAll(t, p, dbtest.Soon, "watched", func(all []NodeStatus) bool {
 		if all[2].Stuck != "" || all[2].Waiting > 0 {
 			t.Fatal(told(all))
 		}
@@ -47,12 +48,12 @@ func TestStuckByWhatWaits(t *testing.T) {
 	defer stop()
 	for name, inject := range map[string]func(context.Context) (*lab.Fault, error){"lock": db.BlockCommits, "pause": db.PauseReplication} {
 		fault, err := inject(ctx)
-		must(t, err)
+		dbtest.Must(t, err)
 		took := awaitAll(t, p, 5*time.Second, name, func(all []NodeStatus) bool {
 			return all[0].Stuck == "" && all[1].Stuck == "" && all[2].Stuck != "" && all[2].StuckAlone
 		})
 		t.Logf("%s after %v: %s", name, took, told(p.Status()[2:]))
-		must(t, fault.Undo(ctx))
-		awaitAll(t, p, soon, "not stuck", func(all []NodeStatus) bool { return all[2].Stuck == "" })
+		dbtest.Must(t, fault.Undo(ctx))
+		awaitAll(t, p, dbtest.Soon, "not stuck", func(all []NodeStatus) bool { return all[2].Stuck == "" })
 	}
 }

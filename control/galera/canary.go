@@ -60,14 +60,7 @@ func (c CanaryConfig) Validate() error {
 	if c.Member == "" || len(c.Member) > longestName {
 		errs = append(errs, fmt.Errorf("galera: the canary's member %q must have 1 to %d bytes: use the daemon's name", c.Member, longestName))
 	}
-	for _, d := range []struct {
-		name  string
-		value time.Duration
-	}{{"interval", c.Interval}, {"deadline", c.Deadline}} {
-		if d.value != 0 && d.value < 100*time.Millisecond {
-			errs = append(errs, fmt.Errorf("galera: the canary's %s is %v: it must be at least 100ms", d.name, d.value))
-		}
-	}
+	errs = append(errs, atLeast("canary's interval", c.Interval, 100*time.Millisecond), atLeast("canary's deadline", c.Deadline, 100*time.Millisecond))
 	return errors.Join(errs...)
 }
 

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
 )
 
 const (
@@ -33,15 +35,15 @@ type hang struct {
 type canary struct {
 	target  Target
 	cfg     *CanaryConfig
-	login   login
-	dialer  *dialer
+	probe   *Config
+	dialer  *conn.Dialer
 	grid    time.Time
 	log     *slog.Logger
 	metrics nodeMetrics
 	verdict func() Verdict
 	publish func(func(*record))
 
-	session   *session
+	session   *conn.Session
 	account   string    // CURRENT_USER(), quoted
 	connected time.Time // the last attempt
 	hang      hang
@@ -93,44 +95,42 @@ func (c *canary) turn(ctx context.Context) time.Duration {
 }
 
 // commit makes one commit.
-func (c *canary) commit(ctx context.Context, began time.Time) (err error) {
-	defer recoverAsProtocolError(&err)
+func (c *canary) commit(ctx context.Context, began time.Time) error {
 	if c.session == nil {
 		if err := c.connect(ctx); err != nil {
 			return err
 		}
 	}
-	w := c.session.wire
-	before := c.waited
-	w.begin(canaryPatience)
-	w.silent = func() {
-		c.waited = before + canaryPatience - w.left
+	s, before := c.session, c.waited
+	return c.patiently(c.cfg.commit(c.target.Name), func() {
+		c.waited = before + canaryPatience - s.Left
 		c.overdue(began)
 		if c.verdict() == Down {
-			w.left = 0 // its end is known, and its threads end with it or do not matter
+			s.Left = 0 // its end is known, and its threads end with it or do not matter
 		}
-	}
-	w.answered = func() { c.hurry(w) }
-	defer func() { w.answered = nil }()
-	return c.session.cause(c.session.ask(c.cfg.commit(c.target.Name), nil, nil))
+	})
 }
 
-// hurry ends the patience: that is for a commit that waits, and what has begun to answer has
-// a deadline.
-func (c *canary) hurry(w *wire) { w.left, w.silent = min(w.left, c.cfg.Deadline), nil }
+// patiently runs a statement. The patience is for one that waits: what has begun to answer
+// has a deadline.
+func (c *canary) patiently(statement string, silent func()) error {
+	s := c.session
+	s.Begin(canaryPatience)
+	s.Silent = silent
+	s.Answered = func() { s.Left, s.Silent = min(s.Left, c.cfg.Deadline), nil }
+	defer func() { s.Answered = nil }()
+	return s.Ask(statement, nil, nil)
+}
 
 func (c *canary) connect(ctx context.Context) error {
 	c.connected = time.Now()
-	s, _, _, err := c.dialer.open(ctx, opening{
-		login: c.login, life: ctx, budget: c.cfg.Deadline,
-		connected: func(w *wire, left time.Duration) { w.begin(left) },
-	})
+	s, err := c.dialer.Open(ctx, c.probe.opening(ctx, c.cfg.Deadline))
 	if err != nil {
 		return err
 	}
-	if c.account, err = s.prepare(c.cfg.setup()); err != nil {
-		s.abort()
-		return s.cause(err)
+	if c.account, err = s.Prepare(c.cfg.setup()); err != nil {
+		s.Abort()
+		return err
 	}
 	c.session = s
 	return nil
@@ -157,7 +157,7 @@ func (c *canary) failed(err error, began time.Time) time.Duration {
 	if !errors.As(err, &server) {
 		stuck := c.hang
 		c.drop(false)
-		if !isTimeout(err) || c.verdict() != Healthy {
+		if !conn.IsTimeout(err) || c.verdict() != Healthy {
 			// The connection is gone, and with it what is known.
 			stuck = hang{}
 		}
@@ -174,7 +174,7 @@ func (c *canary) failed(err error, began time.Time) time.Duration {
 	case erDeadlock:
 		c.conclude(hang{}, "") // DDL went first: the node goes on
 		return 0
-	case erUnknownDatabase, erNoSuchTable:
+	case erUnknownDatabase, conn.ErNoSuchTable:
 		if err = c.create(); err == nil {
 			return 0
 		}
@@ -191,16 +191,11 @@ func (c *canary) failed(err error, began time.Time) time.Duration {
 }
 
 // create makes schema and table.
-func (c *canary) create() (err error) {
-	defer recoverAsProtocolError(&err)
+func (c *canary) create() error {
 	for _, statement := range []string{c.cfg.createSchema(), c.cfg.createTable()} {
 		// DDL waits for everything before it on every node.
-		w := c.session.wire
-		w.begin(canaryPatience)
-		w.silent = nil
-		w.answered = func() { c.hurry(w) }
-		if err := c.session.ask(statement, nil, nil); err != nil {
-			return c.session.cause(err)
+		if err := c.patiently(statement, nil); err != nil {
+			return err
 		}
 	}
 	c.log.Info("the canary's table was made", "table", c.cfg.table())
@@ -236,18 +231,18 @@ func (c *canary) drop(politely bool) {
 		return
 	}
 	if politely {
-		c.session.close()
+		c.session.Close()
 	} else {
-		c.session.abort()
+		c.session.Abort()
 	}
 	c.session = nil
 }
 
 // lacks words what an administrator must do so that the canary can commit.
 func lacks(cfg *CanaryConfig, account string, e *mysql.MySQLError) string {
-	said := fmt.Sprintf("(error %d: %s)", e.Number, plainText(e.Message, 200))
+	said := fmt.Sprintf("(error %d: %s)", e.Number, conn.PlainText(e.Message, 200))
 	switch e.Number {
-	case erDBAccessDenied, erTableAccessDenied, erColumnDenied, erSpecificAccess:
+	case conn.ErDBAccessDenied, conn.ErTableAccessDenied, conn.ErColumnDenied, conn.ErSpecificAccess:
 		return "the canary lacks a privilege: run " + cfg.grant(account) + " " + said
 	}
 	return "the canary cannot commit " + said
@@ -256,24 +251,5 @@ func lacks(cfg *CanaryConfig, account string, e *mysql.MySQLError) string {
 // lacksTable is lacks for a table that is missing and cannot be made.
 func lacksTable(cfg *CanaryConfig, account string, e *mysql.MySQLError) string {
 	return fmt.Sprintf("the canary's table is missing and could not be made: run %s; %s; or %s (error %d: %s)",
-		cfg.createSchema(), cfg.createTable(), cfg.grant(account), e.Number, plainText(e.Message, 200))
-}
-
-// longestAccount is beyond NAME@HOST of every account.
-const longestAccount = 400
-
-// prepare sets the session up and returns the account that the server took the login
-// for, as GRANT wants it.
-func (s *session) prepare(setup string) (account string, err error) {
-	last, err := s.lastValue(setup + ";SELECT CURRENT_USER()")
-	return quoteAccount(plainText(last, longestAccount)), err
-}
-
-// lastValue runs statements and returns the first value of the last row.
-func (s *session) lastValue(text string) (last string, err error) {
-	err = s.ask(text, func(_ int, row []value) error {
-		last = row[0].text()
-		return nil
-	}, nil)
-	return last, err
+		cfg.createSchema(), cfg.createTable(), cfg.grant(account), e.Number, conn.PlainText(e.Message, 200))
 }

@@ -5,37 +5,31 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
 )
 
-// Numbers of server errors that this package tells apart (MySQL 8.0 "Server
+// Numbers of server errors that only this package tells apart (MySQL 8.0 "Server
 // Error Message Reference", MariaDB "Error Codes").
 const (
 	erConCount          = 1040 // too many connections
 	erOutOfResources    = 1041
-	erDBAccessDenied    = 1044
-	erAccessDenied      = 1045
 	erUnknownCom        = 1047 // "WSREP has not yet prepared node for application use"
 	erUnknownDatabase   = 1049
 	erServerShutdown    = 1053
 	erHostBlocked       = 1129
 	erHostNotPrivileged = 1130
 	erCantCreateThread  = 1135
-	erTableAccessDenied = 1142
-	erColumnDenied      = 1143
-	erNoSuchTable       = 1146
 	erUnknownVariable   = 1193
 	erTooManyUserConns  = 1203
 	erLockWait          = 1205
 	erDeadlock          = 1213
 	erUserLimitReached  = 1226
-	erSpecificAccess    = 1227
 	erAuthMode          = 1251
 	erQueryInterrupted  = 1317
 	erRoutineDenied     = 1370
@@ -48,95 +42,45 @@ const (
 	erQueryTimeout      = 3024 // MySQL
 	erOfflineMode       = 3032 // MySQL
 	erAccountLocked     = 3118 // MySQL
-	erTLSRequired       = 3159
 	erAccountBlocked    = 3955 // MySQL, after failed logins
 	erIdleDisconnect    = 4031 // MySQL
 	erLocked            = 4151 // MariaDB
 )
 
-// Errors of an attempt that are not the server's.
-var (
-	// ErrOwnPause says that this process was stopped or starved while it waited, so
-	// that the attempt proves nothing. It is never judged.
-	ErrOwnPause = errors.New("this process was not running while it waited for the node")
-	// ErrProtocol says that what answers does not speak the MySQL protocol.
-	ErrProtocol = errors.New("the answer is not of the MySQL protocol")
-)
-
-// NameError says that a node's host name could not be resolved.
-type NameError struct {
-	Host string
-	Err  error
-}
-
-func (e *NameError) Error() string { return fmt.Sprintf("cannot resolve %q: %v", e.Host, e.Err) }
-
-// Unwrap returns the resolver's error.
-func (e *NameError) Unwrap() error { return e.Err }
-
-// CredentialsError says that the password file could not be read.
-type CredentialsError struct{ Err error }
-
-func (e *CredentialsError) Error() string { return fmt.Sprintf("cannot read the password: %v", e.Err) }
-
-// Unwrap returns the file system's error, which names the file.
-func (e *CredentialsError) Unwrap() error { return e.Err }
-
-// SilenceError says that the node sent nothing, or not enough, for a time.
-type SilenceError struct {
-	Within time.Duration
-	// Accepted: a connection was made at that time, so there is a way to the node.
-	Accepted bool
-	Err      error
-}
-
-func (e *SilenceError) Error() string { return fmt.Sprintf("no answer within %v", e.Within) }
-
-// Unwrap returns the timeout.
-func (e *SilenceError) Unwrap() error { return e.Err }
-
-// Account is whom the probe logs in as; it appears in reasons.
-type Account struct{ User, PasswordFile string }
-
 // JudgeError says what a failed attempt means: down if the node does not serve,
 // unknown if the failure may be the probe's own.
-func JudgeError(err error, who Account) Outcome {
-	o := judgeError(err, who)
-	var failed *TLSError
-	if o.Class == ClassAccessDenied && errors.As(err, &failed) {
-		o.Reason += "; or it wants TLS, which the probe does not have (" + plainText(failed.Err.Error(), 200) + ")"
-	}
-	return o
-}
-
-func judgeError(err error, who Account) Outcome {
-	var failed *TLSError
+func JudgeError(err error, who conn.Account) Outcome {
+	var failed *conn.TLSError
 	var server *mysql.MySQLError
-	var name *NameError
-	var credentials *CredentialsError
+	var name *conn.NameError
+	var credentials *conn.CredentialsError
 	switch {
 	case errors.As(err, &name):
 		return unknown(ClassName, "the node's name cannot be resolved: "+err.Error())
 	case errors.As(err, &credentials):
 		return unknown(ClassCredentials, err.Error())
-	case errors.As(err, &failed) && !isTimeout(err) && (!errors.As(err, &server) || server.Number == erTLSRequired):
-		return unknown(ClassTLS, failed.sentence())
+	case errors.As(err, &failed) && !conn.IsTimeout(err) && (!errors.As(err, &server) || server.Number == conn.ErTLSRequired):
+		return unknown(ClassTLS, failed.Advice())
 	case errors.As(err, &server):
-		return judgeServerError(server, who)
-	case errors.Is(err, ErrNotGalera):
+		o := judgeServerError(server, who)
+		if o.Class == ClassAccessDenied && failed != nil {
+			o.Reason += "; or it wants TLS, which the probe does not have (" + conn.PlainText(failed.Err.Error(), 200) + ")"
+		}
+		return o
+	case errors.Is(err, conn.ErrNotGalera):
 		return unknown(ClassNotGalera, "the server has no wsrep status: is it a Galera node?")
-	case errors.Is(err, ErrIncomplete):
+	case errors.Is(err, conn.ErrIncomplete):
 		return unknown(ClassProtocol, err.Error())
 	}
 	return judgeNetworkError(err)
 }
 
 func judgeNetworkError(err error) Outcome {
-	var silence *SilenceError
+	var silence *conn.SilenceError
 	switch {
 	case errors.As(err, &silence) && silence.Accepted:
 		return down(ClassSilent, "the node accepts a connection and does not answer ("+err.Error()+")")
-	case isTimeout(err):
+	case conn.IsTimeout(err):
 		return down(ClassTimeout, "the node does not answer ("+err.Error()+")")
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return down(ClassRefused, "the node refuses connections")
@@ -146,7 +90,7 @@ func judgeNetworkError(err error) Outcome {
 		return down(ClassUnreachable, "the node cannot be reached: "+err.Error())
 	case isAny(err, syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM, syscall.EPERM, syscall.EACCES):
 		return unknown(ClassLocal, "this machine cannot make a connection: "+err.Error())
-	case isAny(err, ErrProtocol, mysql.ErrMalformPkt, mysql.ErrPktSync, mysql.ErrPktSyncMul, mysql.ErrOldProtocol, mysql.ErrInvalidConn):
+	case isAny(err, conn.ErrProtocol, mysql.ErrMalformPkt, mysql.ErrPktSync, mysql.ErrPktSyncMul, mysql.ErrOldProtocol, mysql.ErrInvalidConn):
 		return unknown(ClassProtocol, "what answers at the node's address is no MySQL server: "+err.Error())
 	case isAny(err, mysql.ErrNoTLS, mysql.ErrCleartextPassword, mysql.ErrNativePassword, mysql.ErrOldPassword, mysql.ErrUnknownPlugin):
 		return unknown(ClassAccessDenied, "the probe cannot log in: "+err.Error())
@@ -154,8 +98,8 @@ func judgeNetworkError(err error) Outcome {
 	return unknown(ClassOther, "the probe failed: "+err.Error())
 }
 
-func judgeServerError(e *mysql.MySQLError, who Account) Outcome {
-	said := fmt.Sprintf("error %d: %s", e.Number, plainText(e.Message, 200))
+func judgeServerError(e *mysql.MySQLError, who conn.Account) Outcome {
+	said := fmt.Sprintf("error %d: %s", e.Number, conn.PlainText(e.Message, 200))
 	switch e.Number {
 	case erUnknownCom:
 		return down(ClassNotReady, "the node is not ready for queries ("+said+")")
@@ -173,31 +117,18 @@ func judgeServerError(e *mysql.MySQLError, who Account) Outcome {
 		return unknown(ClassServerResources, "the node lacks resources for a connection ("+said+")")
 	case erHostBlocked:
 		return unknown(ClassHostBlocked, "the node blocks this host: run FLUSH HOSTS there ("+said+")")
-	case erAccessDenied, erDBAccessDenied, erAccessNoPassword, erHostNotPrivileged:
-		return unknown(ClassAccessDenied, fmt.Sprintf("the node refuses user %q: check that it exists for this host and that %s holds its password (%s)", who.User, who.passwordSource(), said))
+	case conn.ErAccessDenied, conn.ErDBAccessDenied, erAccessNoPassword, erHostNotPrivileged:
+		return unknown(ClassAccessDenied, fmt.Sprintf("the node refuses user %q: check that it exists for this host and that %s holds its password (%s)", who.User, cmp.Or(who.PasswordFile, "an empty password is right, or --probe-password-file"), said))
 	case erMustChange, erMustChangeLogin, erAccountLocked, erAccountBlocked, erLocked, erAuthMode, erPluginNotLoaded:
 		return unknown(ClassAccessDenied, fmt.Sprintf("the node does not let user %q in (%s)", who.User, said))
-	case erTLSRequired:
+	case conn.ErTLSRequired:
 		return unknown(ClassAccessDenied, "the node takes encrypted connections only: set --probe-ssl-mode to REQUIRED, or leave it at PREFERRED ("+said+")")
-	case erTableAccessDenied, erColumnDenied, erSpecificAccess, erRoutineDenied:
+	case conn.ErTableAccessDenied, conn.ErColumnDenied, conn.ErSpecificAccess, erRoutineDenied:
 		return unknown(ClassPrivilege, fmt.Sprintf("user %q lacks a privilege: %s (%s)", who.User, missingGrant(e, who.User), said))
 	case erUnknownVariable:
 		return unknown(ClassNotGalera, "the server lacks a wsrep variable: is it a Galera node? ("+said+")")
 	}
 	return unknown(ClassOther, "the node answers the probe with "+said)
-}
-
-// serverNumber is the number of a server's error, 0 for what is none.
-func serverNumber(err error) uint16 {
-	var server *mysql.MySQLError
-	if errors.As(err, &server) {
-		return server.Number
-	}
-	return 0
-}
-
-func (a Account) passwordSource() string {
-	return cmp.Or(a.PasswordFile, "an empty password is right, or --probe-password-file")
 }
 
 // missingGrant words the statement that gives what the server's message says is
@@ -225,13 +156,6 @@ func missingGrant(e *mysql.MySQLError, user string) string {
 		return grant(what, on)
 	}
 	return "grant it"
-}
-
-// isTimeout is true for every kind of timeout: that of a read, of net.Dialer, and the
-// kernel's.
-func isTimeout(err error) bool {
-	var network net.Error
-	return errors.As(err, &network) && network.Timeout()
 }
 
 func isAny(err error, targets ...error) bool {

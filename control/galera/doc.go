@@ -11,7 +11,7 @@
 //
 // # Pure parts and thin I/O
 //
-//   - [Parse] turns the rows of the answer into a [Reading].
+//   - parser turns the rows of the answer into a [Reading].
 //   - [Judge] and [JudgeError] turn a reading or a failed attempt into an
 //     [Outcome]; together they are the table of verdicts.
 //   - [Next] folds outcomes into a [State]: only so many failures in a row are
@@ -20,6 +20,9 @@
 //   - [Prober] does the rest: one goroutine and one connection per node, and as many
 //     again for the canary, if there is one ([CanaryConfig]).
 //
+// The connection, bounded in time and memory whatever answers, is control/galera/conn; who is between
+// transactions on a node is told by control/galera/sessions.
+//
 // # What a verdict must never come from
 //
 // Down is said only of the node. What is wrong with the probe (its password,
@@ -27,26 +30,7 @@
 // that has no free connection for us is unknown, and unknown moves nothing. A
 // daemon that was itself stopped or starved must not take that for the node's
 // silence either: deadlines count only time in which this process was running
-// (see wire).
-//
-// # What an endpoint may cost
-//
-// Whatever answers at a node's address may be anybody, and may say anything. One node
-// costs a megabyte and a deadline at most, with each of those who ask (the probe, the
-// canary, an inspector, [Once]):
-//
-//   - wire has a budget of time and of bytes for a whole exchange, TLS included. A trickle
-//     is silence.
-//   - guard stands between the driver and the server during the login. The driver
-//     indexes packets unseen and makes room for what a header names, so it gets one
-//     packet at a time, each checked. After the login it is let go.
-//   - packets and session.ask read answers in one buffer of 4 KiB. Numbers of columns and
-//     lengths that a server names are compared with what was asked for, and never
-//     allocated by.
-//   - crowd keeps a list of sessions in less than a megabyte, and InnoDB's monitor,
-//     which has as much, is read line by line.
-//
-// TLS lies under the guard ([SSL], guard): what is checked is what the driver gets.
+// (see conn).
 //
 // # The query
 //
@@ -93,29 +77,4 @@
 // All other waits are in the commit, which lock_wait_timeout does not end, and last as
 // long as their cause. Neither KILL nor the end of the connection ended one that was
 // behind a blocked applier ("Waiting for certification").
-//
-// # Looking at sessions
-//
-// An [Inspector] lists the client sessions of a node before they are drained, and
-// looks once more at each right before it is closed. For that its user needs
-//
-//	GRANT PROCESS ON *.* TO 'haproxyd'@'%';
-//
-// Which sessions are in a transaction InnoDB's monitor tells, always as of now
-// (INNODB_TRX does not, see innodbQuery). The last look then asks whether the
-// session has run a statement since (QUERY_ID of the process list).
-//
-// Where performance_schema follows transactions, it answers both, sees a bare BEGIN,
-// too, and costs less: the process list is built whole for every question, 2 to 3 µs
-// per session, a thread of performance_schema 0.3 µs. On MariaDB that needs
-//
-//	performance_schema=ON
-//	performance_schema_consumer_events_transactions_current=ON
-//	performance_schema_instrument='transaction=ON'
-//	GRANT SELECT ON performance_schema.* TO 'haproxyd'@'%';
-//
-// of which MySQL 8 and PXC have all but the last by default (MySQL 8.0, "Performance
-// Schema Transaction Tables"). User locks and LOCK TABLES are seen with MariaDB's
-// plugin metadata_lock_info or with performance_schema.metadata_locks, temporary tables
-// of other sessions on MySQL only. What a node shows is in a debug line of the log.
 package galera

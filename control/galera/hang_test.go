@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
+	"github.com/haproxy-peers/haproxy-peers/e2e/dbtest"
 	"github.com/haproxy-peers/haproxy-peers/e2e/lab"
 )
 
@@ -28,8 +30,8 @@ func startLab(t *testing.T) (context.Context, *lab.Lab, []Target) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	t.Cleanup(cancel)
 	l, err := lab.New(ctx, cfg)
-	must(t, err)
-	t.Cleanup(func() { must(t, l.Close()) })
+	dbtest.Must(t, err)
+	t.Cleanup(func() { dbtest.Must(t, l.Close()) })
 	var targets []Target
 	for _, n := range l.DB {
 		way := startMiddleTo(t, func() (net.Conn, error) { return l.Client.Dial(ctx, "tcp", n.Address()) }, 0)
@@ -42,16 +44,16 @@ func startLab(t *testing.T) (context.Context, *lab.Lab, []Target) {
 func startProbers(t *testing.T, targets []Target, canary *CanaryConfig) *Prober {
 	t.Helper()
 	p, err := New(Config{
-		User: lab.ProbeUser, PasswordFile: passwordFile(t, lab.Password), Nodes: targets, Canary: canary,
+		Account: conn.Account{User: lab.ProbeUser, PasswordFile: dbtest.PasswordFile(t, lab.Password)}, Nodes: targets, Canary: canary,
 		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
-	must(t, err)
+	dbtest.Must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
-		must(t, <-done)
+		dbtest.Must(t, <-done)
 	})
 	return p
 }
@@ -106,7 +108,7 @@ func TestCanary(t *testing.T) {
 	startProbers(t, targets, &CanaryConfig{Member: "px1"}) // beside it: they must not disturb each other
 
 	t.Run("privileges", func(t *testing.T) {
-		awaitAll(t, p, soon, "without privileges", func(all []NodeStatus) bool {
+		awaitAll(t, p, dbtest.Soon, "without privileges", func(all []NodeStatus) bool {
 			return !slices.ContainsFunc(all, func(s NodeStatus) bool { return s.Lacks == "" })
 		})
 		s := p.Status()[0]
@@ -116,8 +118,8 @@ func TestCanary(t *testing.T) {
 		}
 		// What it asks for helps.
 		grant := regexp.MustCompile("GRANT .* TO '[^']*'@'[^']*'").FindString(s.Lacks)
-		must(t, l.DB[0].Exec(ctx, grant))
-		took := awaitAll(t, p, soon, "committing", allCommit)
+		dbtest.Must(t, l.DB[0].Exec(ctx, grant))
+		took := awaitAll(t, p, dbtest.Soon, "committing", allCommit)
 		t.Logf("committing after %v", took)
 	})
 
@@ -126,23 +128,23 @@ func TestCanary(t *testing.T) {
 		counted := func() (out []int64) {
 			for _, n := range l.DB {
 				rows, err := n.Query(ctx, "SELECT SUM(seq) FROM haproxyd.canary WHERE node=?", n.Name)
-				must(t, err)
+				dbtest.Must(t, err)
 				sum, err := strconv.ParseInt(rows[0][0], 10, 64)
-				must(t, err)
+				dbtest.Must(t, err)
 				out = append(out, sum)
 			}
 			return out
 		}
-		awaitAll(t, p, soon, "counting", func([]NodeStatus) bool {
+		awaitAll(t, p, dbtest.Soon, "counting", func([]NodeStatus) bool {
 			return !slices.ContainsFunc(counted(), func(n int64) bool { return n < 4 })
 		})
 		before, canariesBefore := p.Status(), counted()
 		const writes = 50
 		for range writes {
-			must(t, l.DB[1].Exec(ctx, "INSERT INTO lab.commits VALUES ('x','x',1,UUID_SHORT(),'x')"))
+			dbtest.Must(t, l.DB[1].Exec(ctx, "INSERT INTO lab.commits VALUES ('x','x',1,UUID_SHORT(),'x')"))
 		}
 		last := before[1].CanaryAt
-		awaitAll(t, p, soon, "counted", func(all []NodeStatus) bool {
+		awaitAll(t, p, dbtest.Soon, "counted", func(all []NodeStatus) bool {
 			return !slices.ContainsFunc(all, func(s NodeStatus) bool { return s.CanaryAt.Sub(last) < 1500*time.Millisecond })
 		})
 		canaries := counted()
@@ -162,7 +164,7 @@ func TestCanary(t *testing.T) {
 	t.Run("own commits hang", func(t *testing.T) {
 		for _, inject := range []func(context.Context) (*lab.Fault, error){l.DB[0].BlockCommits, l.DB[0].Lag} {
 			fault, err := inject(ctx)
-			must(t, err)
+			dbtest.Must(t, err)
 			took := awaitAll(t, p, 4*time.Second, "stuck", onlyStuck("db0"))
 			t.Logf("stuck after %v: %s", took, told(p.Status()[:1]))
 			if s := p.Status()[0]; s.Verdict != Healthy || time.Since(s.StuckSince) < DefaultCanaryDeadline {
@@ -170,33 +172,33 @@ func TestCanary(t *testing.T) {
 			}
 			// It stays so, and no more than one commit of each member waits there.
 			since := time.Now()
-			awaitAll(t, p, soon, "stuck for long", func(all []NodeStatus) bool {
+			awaitAll(t, p, dbtest.Soon, "stuck for long", func(all []NodeStatus) bool {
 				if !onlyStuck("db0")(all) {
 					t.Fatalf("no longer: %s", told(all))
 				}
 				return time.Since(since) > 4*time.Second
 			})
 			rows, err := l.DB[0].Query(ctx, "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER=? AND COMMAND<>'Sleep'", lab.ProbeUser)
-			must(t, err)
+			dbtest.Must(t, err)
 			if n, _ := strconv.Atoi(rows[0][0]); n > 4 { // two probes may be there too
 				t.Errorf("%d statements wait", n)
 			}
-			must(t, fault.Undo(ctx))
-			t.Logf("committing %v after the end", awaitAll(t, p, soon, "committing", allCommit))
+			dbtest.Must(t, fault.Undo(ctx))
+			t.Logf("committing %v after the end", awaitAll(t, p, dbtest.Soon, "committing", allCommit))
 		}
 	})
 
 	t.Run("slow for everybody", func(t *testing.T) {
 		// What db0 has not committed until just now would be its own fault.
 		steady := time.Now()
-		awaitAll(t, p, soon, "committing for a while", func(all []NodeStatus) bool {
+		awaitAll(t, p, dbtest.Soon, "committing for a while", func(all []NodeStatus) bool {
 			if !allCommit(all) {
 				steady = time.Now()
 			}
 			return time.Since(steady) > 3*time.Second
 		})
 		fault, err := l.DB[2].SlowEverybody(ctx)
-		must(t, err)
+		dbtest.Must(t, err)
 		alone := func(all []NodeStatus) bool {
 			return slices.ContainsFunc(all, func(s NodeStatus) bool { return s.StuckAlone })
 		}
@@ -208,14 +210,14 @@ func TestCanary(t *testing.T) {
 		})
 		t.Logf("all stuck after %v: %s", took, told(p.Status()))
 		began := time.Now()
-		awaitAll(t, p, soon, "all stuck for long", func(all []NodeStatus) bool {
+		awaitAll(t, p, dbtest.Soon, "all stuck for long", func(all []NodeStatus) bool {
 			if alone(all) || slices.ContainsFunc(all, func(s NodeStatus) bool { return s.Stuck == "" || s.Commits }) {
 				t.Fatalf("no longer all: %s", told(all))
 			}
 			return time.Since(began) > 2500*time.Millisecond
 		})
-		must(t, fault.Undo(ctx))
-		awaitAll(t, p, soon, "committing", func(all []NodeStatus) bool {
+		dbtest.Must(t, fault.Undo(ctx))
+		awaitAll(t, p, dbtest.Soon, "committing", func(all []NodeStatus) bool {
 			if alone(all) {
 				t.Fatalf("alone at the end: %s", told(all))
 			}
@@ -226,24 +228,24 @@ func TestCanary(t *testing.T) {
 
 // TestCanaryTable is about an account that may write and not create.
 func TestCanaryTable(t *testing.T) {
-	m := startMariaDB(t)
-	m.do(t, "GRANT SELECT, INSERT, UPDATE ON `my_own`.* TO "+probeUser)
-	p := startProber(t, Config{Canary: &CanaryConfig{Schema: "my_own", Member: `it's "me" \`}}, m.address)
-	s, _ := await(t, p, soon, "without a table", func(s NodeStatus) bool { return s.Lacks != "" })
+	m := dbtest.StartMariaDB(t)
+	m.Do(t, "GRANT SELECT, INSERT, UPDATE ON `my_own`.* TO "+dbtest.ProbeUser)
+	p := startProber(t, Config{Canary: &CanaryConfig{Schema: "my_own", Member: `it's "me" \`}}, m.Address)
+	s, _ := await(t, p, dbtest.Soon, "without a table", func(s NodeStatus) bool { return s.Lacks != "" })
 	t.Log(s.Lacks)
-	contains(t, s.Lacks, "GRANT CREATE, SELECT, INSERT, UPDATE ON `my_own`.* TO '"+probeUser+"'@'%'")
+	dbtest.Contains(t, s.Lacks, "GRANT CREATE, SELECT, INSERT, UPDATE ON `my_own`.* TO '"+dbtest.ProbeUser+"'@'%'")
 	for _, create := range []string{"CREATE SCHEMA IF NOT EXISTS [^;]*", "CREATE TABLE IF NOT EXISTS [^;]*"} {
-		m.do(t, regexp.MustCompile(create).FindString(s.Lacks))
+		m.Do(t, regexp.MustCompile(create).FindString(s.Lacks))
 	}
-	await(t, p, soon, "committing", func(s NodeStatus) bool { return s.Commits && s.Lacks == "" })
+	await(t, p, dbtest.Soon, "committing", func(s NodeStatus) bool { return s.Commits && s.Lacks == "" })
 	var node, member string
-	must(t, m.admin.QueryRow("SELECT node, member FROM my_own.canary").Scan(&node, &member))
+	dbtest.Must(t, m.Admin.QueryRow("SELECT node, member FROM my_own.canary").Scan(&node, &member))
 	if node != "n" || member != `it's "me" \` {
 		t.Errorf("the row is %q, %q", node, member)
 	}
-	m.do(t, "SET GLOBAL read_only=ON")
-	s, _ = await(t, p, soon, "read-only", func(s NodeStatus) bool { return s.Lacks != "" })
-	contains(t, s.Lacks, "error 1290")
+	m.Do(t, "SET GLOBAL read_only=ON")
+	s, _ = await(t, p, dbtest.Soon, "read-only", func(s NodeStatus) bool { return s.Lacks != "" })
+	dbtest.Contains(t, s.Lacks, "error 1290")
 	if s.Stuck != "" {
 		t.Error(s.Stuck)
 	}
@@ -291,27 +293,27 @@ func TestStuckByReadings(t *testing.T) {
 			stop := load(t)
 			defer stop()
 			began := time.Now()
-			awaitAll(t, p, soon, "watched under load", func(all []NodeStatus) bool {
+			awaitAll(t, p, dbtest.Soon, "watched under load", func(all []NodeStatus) bool {
 				if len(stuck(all)) > 0 {
 					t.Fatalf("stuck: %s", told(all))
 				}
-				return all[0].Verdict == Healthy && time.Since(began) > StuckAfter+time.Second
+				return all[0].Verdict == Healthy && time.Since(began) > stuckAfter+time.Second
 			})
 			fault, err := c.make(ctx)
-			must(t, err)
+			dbtest.Must(t, err)
 			began = time.Now()
-			took := awaitAll(t, p, soon, "as it should be", func(all []NodeStatus) bool {
+			took := awaitAll(t, p, dbtest.Soon, "as it should be", func(all []NodeStatus) bool {
 				if c.want == nil {
 					if len(stuck(all)) > 0 {
 						t.Fatalf("stuck: %s", told(all))
 					}
-					return time.Since(began) > 2*StuckAfter
+					return time.Since(began) > 2*stuckAfter
 				}
 				return slices.Equal(stuck(all), c.want)
 			})
 			t.Logf("after %v: %s", took, told(p.Status()))
-			must(t, fault.Undo(ctx))
-			awaitAll(t, p, soon, "not stuck", func(all []NodeStatus) bool {
+			dbtest.Must(t, fault.Undo(ctx))
+			awaitAll(t, p, dbtest.Soon, "not stuck", func(all []NodeStatus) bool {
 				return len(stuck(all)) == 0 && !slices.ContainsFunc(all, func(s NodeStatus) bool { return s.FlowPaused || !healthy(s) })
 			})
 		})

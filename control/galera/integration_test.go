@@ -13,26 +13,27 @@ import (
 	"github.com/go-sql-driver/mysql"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-)
 
-const soon = 10 * time.Second
+	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
+	"github.com/haproxy-peers/haproxy-peers/e2e/dbtest"
+)
 
 // TestMariaDB goes through what a real node can show, ending with its death.
 func TestMariaDB(t *testing.T) {
-	m := startMariaDB(t)
-	file := passwordFile(t, probePassword)
+	m := dbtest.StartMariaDB(t)
+	file := dbtest.PasswordFile(t, dbtest.ProbePassword)
 	var want atomic.Value
 	want.Store("")
 	registry := prometheus.NewRegistry()
 	p := startProber(t, Config{
-		PasswordFile: file,
-		ExpectUUID:   func() string { return want.Load().(string) },
-		Registerer:   registry,
-	}, m.address)
+		Account:    conn.Account{PasswordFile: file},
+		ExpectUUID: func() string { return want.Load().(string) },
+		Registerer: registry,
+	}, m.Address)
 	connects := func() float64 { return testutil.ToFloat64(p.metrics.connects.WithLabelValues("n")) }
 
 	t.Run("healthy", func(t *testing.T) {
-		s, _ := await(t, p, soon, "healthy", healthy)
+		s, _ := await(t, p, dbtest.Soon, "healthy", healthy)
 		if s.StateUUID == "" || s.Version == "" || s.ClusterStatus != "Primary" || s.LocalState != StateSynced || s.LastCommitted < 1 {
 			t.Errorf("incomplete: %+v", s)
 		}
@@ -50,14 +51,14 @@ func TestMariaDB(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			before := connects()
-			m.do(t, c.do)
-			s, _ := await(t, p, soon, c.name, is(c.verdict, c.class))
+			m.Do(t, c.do)
+			s, _ := await(t, p, dbtest.Soon, c.name, is(c.verdict, c.class))
 			if s.Eligible || s.Avoid != (c.verdict == Healthy) {
 				t.Errorf("%s: eligible %t, avoid %t", c.name, s.Eligible, s.Avoid)
 			}
 			t.Log(s.Reason)
-			m.do(t, c.undo)
-			await(t, p, soon, "healthy again", healthy)
+			m.Do(t, c.undo)
+			await(t, p, dbtest.Soon, "healthy again", healthy)
 			if connects() != before {
 				t.Error("the connection was not kept")
 			}
@@ -66,18 +67,18 @@ func TestMariaDB(t *testing.T) {
 
 	t.Run("another cluster", func(t *testing.T) {
 		was := want.Swap("11111111-2222-3333-4444-555555555555")
-		s, _ := await(t, p, soon, "down", is(Down, ClassOtherCluster))
+		s, _ := await(t, p, dbtest.Soon, "down", is(Down, ClassOtherCluster))
 		if s.Eligible || s.Avoid || !s.OtherCluster {
 			t.Errorf("%+v", s.State)
 		}
 		want.Store(was)
-		await(t, p, soon, "healthy again", healthy)
+		await(t, p, dbtest.Soon, "healthy again", healthy)
 	})
 
 	t.Run("connection killed", func(t *testing.T) {
 		before := connects()
-		m.killProbes(t)
-		await(t, p, soon, "on a new connection", func(s NodeStatus) bool {
+		m.KillProbes(t)
+		await(t, p, dbtest.Soon, "on a new connection", func(s NodeStatus) bool {
 			if s.Verdict != Healthy {
 				t.Errorf("one lost connection made the node %v: %s", s.Verdict, s.Reason)
 			}
@@ -87,39 +88,39 @@ func TestMariaDB(t *testing.T) {
 
 	t.Run("password rotated", func(t *testing.T) {
 		before := connects()
-		m.do(t, "ALTER USER probe IDENTIFIED BY 'rotated'")
+		m.Do(t, "ALTER USER probe IDENTIFIED BY 'rotated'")
 		at := p.Status()[0].At
-		await(t, p, soon, "probed on", func(s NodeStatus) bool { return s.At.Sub(at) > 500*time.Millisecond })
+		await(t, p, dbtest.Soon, "probed on", func(s NodeStatus) bool { return s.At.Sub(at) > 500*time.Millisecond })
 		if s := p.Status()[0]; !healthy(s) || connects() != before {
 			t.Errorf("the rotation moved something: %+v", s.State)
 		}
-		m.killProbes(t)
-		s, _ := await(t, p, soon, "denied", is(Unknown, ClassAccessDenied))
-		contains(t, s.Reason, probeUser, file, "error 1045")
+		m.KillProbes(t)
+		s, _ := await(t, p, dbtest.Soon, "denied", is(Unknown, ClassAccessDenied))
+		dbtest.Contains(t, s.Reason, dbtest.ProbeUser, file, "error 1045")
 		if s.Eligible || s.Avoid {
 			t.Errorf("%+v", s.State)
 		}
-		must(t, os.Remove(file))
-		s, _ = await(t, p, soon, "without a password", is(Unknown, ClassCredentials))
-		contains(t, s.Reason, file)
-		must(t, os.WriteFile(file, []byte("rotated"), 0o600))
-		await(t, p, soon, "healthy again", healthy)
+		dbtest.Must(t, os.Remove(file))
+		s, _ = await(t, p, dbtest.Soon, "without a password", is(Unknown, ClassCredentials))
+		dbtest.Contains(t, s.Reason, file)
+		dbtest.Must(t, os.WriteFile(file, []byte("rotated"), 0o600))
+		await(t, p, dbtest.Soon, "healthy again", healthy)
 	})
 
 	t.Run("too many connections", func(t *testing.T) {
-		m.do(t, "SET GLOBAL max_connections=10")
-		crowd := occupy(t, m.address, "rotated")
-		newcomer := startProber(t, Config{PasswordFile: file}, m.address)
-		s, _ := await(t, newcomer, soon, "unknown", is(Unknown, ClassTooManyConns))
-		contains(t, s.Reason, "error 1040")
+		m.Do(t, "SET GLOBAL max_connections=10")
+		crowd := occupy(t, m.Address, "rotated")
+		newcomer := startProber(t, Config{Account: conn.Account{PasswordFile: file}}, m.Address)
+		s, _ := await(t, newcomer, dbtest.Soon, "unknown", is(Unknown, ClassTooManyConns))
+		dbtest.Contains(t, s.Reason, "error 1040")
 		if !healthy(p.Status()[0]) {
 			t.Error("the prober that is connected is disturbed")
 		}
 		for _, c := range crowd {
 			_ = c.Close()
 		}
-		await(t, newcomer, soon, "healthy", healthy)
-		m.do(t, "SET GLOBAL max_connections=100")
+		await(t, newcomer, dbtest.Soon, "healthy", healthy)
+		m.Do(t, "SET GLOBAL max_connections=100")
 	})
 
 	t.Run("missing privilege", func(t *testing.T) {
@@ -127,33 +128,33 @@ func TestMariaDB(t *testing.T) {
 			"SHOW REPLICA STATUS":             "GRANT SLAVE MONITOR ON *.* TO 'probe'",
 			"SELECT 1 FROM mysql.global_priv": "GRANT SELECT ON `mysql`.`global_priv` TO 'probe'",
 		} {
-			_, err := connectAs(t, m.address, "rotated").(driver.QueryerContext).QueryContext(context.Background(), query, nil)
-			o := JudgeError(err, Account{User: probeUser})
+			_, err := connectAs(t, m.Address, "rotated").(driver.QueryerContext).QueryContext(context.Background(), query, nil)
+			o := JudgeError(err, conn.Account{User: dbtest.ProbeUser})
 			if o.Kind != KindUnknown || o.Class != ClassPrivilege {
 				t.Errorf("%s: %v is %+v", query, err, o)
 			}
-			contains(t, o.Reason, grant)
+			dbtest.Contains(t, o.Reason, grant)
 		}
 	})
 
 	t.Run("hung", func(t *testing.T) {
-		m.signal(t, syscall.SIGSTOP)
+		m.Signal(t, syscall.SIGSTOP)
 		began := time.Now()
-		s, took := await(t, p, soon, "down", is(Down, ClassSilent))
+		s, took := await(t, p, dbtest.Soon, "down", is(Down, ClassSilent))
 		t.Logf("down after %v: %s", took, s.Reason)
 		if bound := DefaultInterval + DefaultDeadline + 250*time.Millisecond; took > bound {
 			t.Errorf("down after %v, bound %v", took, bound)
 		}
 		// The status stays fresh while the node keeps silent.
-		await(t, p, soon, "still watched", func(s NodeStatus) bool {
-			if age := time.Since(s.At); age > DefaultDeadline+slice+lateness {
+		await(t, p, dbtest.Soon, "still watched", func(s NodeStatus) bool {
+			if age := time.Since(s.At); age > DefaultDeadline+300*time.Millisecond {
 				t.Errorf("the status is %v old", age)
 			}
 			return time.Since(began) > 4*time.Second
 		})
 		before := connects()
-		m.signal(t, syscall.SIGCONT)
-		_, took = await(t, p, soon, "healthy again", healthy)
+		m.Signal(t, syscall.SIGCONT)
+		_, took = await(t, p, dbtest.Soon, "healthy again", healthy)
 		t.Logf("healthy %v after SIGCONT, %v connections made since", took, connects()-before)
 		if connects() != before {
 			t.Error("connections were given up while the node hung")
@@ -161,9 +162,9 @@ func TestMariaDB(t *testing.T) {
 	})
 
 	t.Run("killed", func(t *testing.T) {
-		must(t, m.cmd.Process.Kill())
+		dbtest.Must(t, m.Cmd.Process.Kill())
 		began := time.Now()
-		s, _ := await(t, p, soon, "down", is(Down, ClassRefused))
+		s, _ := await(t, p, dbtest.Soon, "down", is(Down, ClassRefused))
 		took := time.Since(began)
 		t.Logf("down after %v: %s", took, s.Reason)
 		if took > 300*time.Millisecond {
@@ -179,14 +180,14 @@ func TestMariaDB(t *testing.T) {
 func connectAs(t *testing.T, address, password string) driver.Conn {
 	t.Helper()
 	conn, err := dialAs(address, password)
-	must(t, err)
+	dbtest.Must(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	return conn
 }
 
 func dialAs(address, password string) (driver.Conn, error) {
 	cfg := mysql.NewConfig()
-	cfg.User, cfg.Passwd, cfg.Net, cfg.Addr, cfg.Logger = probeUser, password, "tcp", address, &mysql.NopLogger{}
+	cfg.User, cfg.Passwd, cfg.Net, cfg.Addr, cfg.Logger = dbtest.ProbeUser, password, "tcp", address, &mysql.NopLogger{}
 	connector, err := mysql.NewConnector(cfg)
 	if err != nil {
 		return nil, err
@@ -204,7 +205,7 @@ func occupy(t *testing.T, address, password string) []driver.Conn {
 		if errors.As(err, &full) && full.Number == erConCount {
 			return crowd
 		}
-		must(t, err)
+		dbtest.Must(t, err)
 		crowd = append(crowd, conn)
 		t.Cleanup(func() { _ = conn.Close() })
 	}

@@ -16,6 +16,9 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
+	"github.com/haproxy-peers/haproxy-peers/e2e/dbtest"
 )
 
 const recordedUUID = "e5c1bf26-e6ae-11f1-aa5a-fbb23c3c5330"
@@ -23,7 +26,7 @@ const recordedUUID = "e5c1bf26-e6ae-11f1-aa5a-fbb23c3c5330"
 func recorded(tb testing.TB, name string) []Row {
 	tb.Helper()
 	f, err := os.Open(filepath.Join("testdata", "rows", name+".tsv"))
-	must(tb, err)
+	dbtest.Must(tb, err)
 	defer f.Close()
 	var rows []Row
 	for lines := bufio.NewScanner(f); lines.Scan(); {
@@ -85,14 +88,14 @@ func TestJudgeRecorded(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(c.rows, c.more, c.want), func(t *testing.T) {
 			r, err := Parse(with(recorded(t, c.rows), c.more...))
-			must(t, err)
+			dbtest.Must(t, err)
 			o := Judge(r, c.want)
 			if o.Kind != c.kind || o.Class != c.class || o.Reason == "" {
 				t.Errorf("%+v is judged %+v", r, o)
 			}
 			for _, row := range c.more {
 				if o.Kind != KindHealthy && row.Value != "OFF" && row.Name == "pxc_maint_mode" {
-					contains(t, o.Reason, row.Value)
+					dbtest.Contains(t, o.Reason, row.Value)
 				}
 			}
 		})
@@ -101,7 +104,7 @@ func TestJudgeRecorded(t *testing.T) {
 
 func TestJudgeRefusedSelect(t *testing.T) {
 	r, err := Parse(recorded(t, "synced"))
-	must(t, err)
+	dbtest.Must(t, err)
 	r.Refused = true
 	if o := Judge(r, ""); o.Kind != KindDown || o.Class != ClassRejecting {
 		t.Errorf("%+v", o)
@@ -110,7 +113,7 @@ func TestJudgeRefusedSelect(t *testing.T) {
 
 func TestParseRecorded(t *testing.T) {
 	got, err := Parse(with(recorded(t, "synced"), Row{"pxc_maint_mode", "DISABLED"}, Row{"something_new", "1"}))
-	must(t, err)
+	dbtest.Must(t, err)
 	want := Reading{
 		ClusterStatus: "Primary", LocalState: StateSynced, Ready: true, RejectQueries: "NONE", MaintMode: "DISABLED",
 		StateUUID: recordedUUID, LastCommitted: got.LastCommitted, Version: "10.11.19-MariaDB-0+deb12u1",
@@ -119,7 +122,7 @@ func TestParseRecorded(t *testing.T) {
 		t.Error(diff)
 	}
 	// What wsrep_cluster_conf_id was outside the primary component.
-	if n, err := number(nil, []byte("18446744073709551615")); n != -1 || err != nil {
+	if n, err := conn.Seqno(nil, []byte("18446744073709551615")); n != -1 || err != nil {
 		t.Errorf("an undefined counter is %d, %v", n, err)
 	}
 }
@@ -138,18 +141,18 @@ func TestParseUnusable(t *testing.T) {
 		rows []Row
 		want error
 	}{
-		{nil, ErrNotGalera},
-		{[]Row{{"version", "8.0.36"}, {"read_only", "OFF"}}, ErrNotGalera},
-		{without("wsrep_ready"), ErrIncomplete},
-		{without("wsrep_local_state"), ErrIncomplete},
-		{with(synced, Row{"wsrep_local_state", "Synced"}), ErrIncomplete},
-		{with(synced, Row{"wsrep_last_committed", ""}), ErrIncomplete},
+		{nil, conn.ErrNotGalera},
+		{[]Row{{"version", "8.0.36"}, {"read_only", "OFF"}}, conn.ErrNotGalera},
+		{without("wsrep_ready"), conn.ErrIncomplete},
+		{without("wsrep_local_state"), conn.ErrIncomplete},
+		{with(synced, Row{"wsrep_local_state", "Synced"}), conn.ErrIncomplete},
+		{with(synced, Row{"wsrep_last_committed", ""}), conn.ErrIncomplete},
 	} {
 		_, err := Parse(c.rows)
 		if !errors.Is(err, c.want) {
 			t.Errorf("%v: %v, want %v", c.rows, err, c.want)
 		}
-		if o := JudgeError(err, Account{}); o.Kind != KindUnknown {
+		if o := JudgeError(err, conn.Account{}); o.Kind != KindUnknown {
 			t.Errorf("%v is judged %+v", err, o)
 		}
 	}
@@ -178,8 +181,8 @@ func TestJudgeError(t *testing.T) {
 		{os.NewSyscallError("write", syscall.EPIPE), KindDown, ClassLost, ""},
 		{io.EOF, KindDown, ClassLost, ""},
 		{io.ErrUnexpectedEOF, KindDown, ClassLost, ""},
-		{&SilenceError{Within: DefaultDeadline, Err: os.ErrDeadlineExceeded}, KindDown, ClassTimeout, "within 1s"},
-		{&SilenceError{Within: DefaultDeadline, Accepted: true, Err: os.ErrDeadlineExceeded}, KindDown, ClassSilent, "accepts a connection and does not answer (no answer within 1s)"},
+		{&conn.SilenceError{Within: DefaultDeadline, Err: os.ErrDeadlineExceeded}, KindDown, ClassTimeout, "within 1s"},
+		{&conn.SilenceError{Within: DefaultDeadline, Accepted: true, Err: os.ErrDeadlineExceeded}, KindDown, ClassSilent, "accepts a connection and does not answer (no answer within 1s)"},
 		{context.DeadlineExceeded, KindDown, ClassTimeout, ""},
 		{server(1047, "WSREP has not yet prepared node for application use"), KindDown, ClassNotReady, "WSREP has not yet"},
 		{server(1053, "Server shutdown in progress"), KindDown, ClassShutdown, ""},
@@ -189,10 +192,10 @@ func TestJudgeError(t *testing.T) {
 		{dial(syscall.EADDRNOTAVAIL), KindUnknown, ClassLocal, ""},
 		{dial(syscall.EMFILE), KindUnknown, ClassLocal, ""},
 		{dial(syscall.EPERM), KindUnknown, ClassLocal, ""},
-		{&NameError{"pxc-0", &net.DNSError{Err: "no such host", Name: "pxc-0", IsNotFound: true}}, KindUnknown, ClassName, "no such host"},
-		{&NameError{"pxc-0", &net.DNSError{Err: "i/o timeout", Name: "pxc-0", IsTimeout: true}}, KindUnknown, ClassName, "pxc-0"},
-		{&CredentialsError{&fs.PathError{Op: "open", Path: "/run/pw", Err: syscall.ENOENT}}, KindUnknown, ClassCredentials, "/run/pw"},
-		{&CredentialsError{&fs.PathError{Op: "open", Path: "/run/pw", Err: syscall.EACCES}}, KindUnknown, ClassCredentials, "/run/pw"},
+		{&conn.NameError{Host: "pxc-0", Err: &net.DNSError{Err: "no such host", Name: "pxc-0", IsNotFound: true}}, KindUnknown, ClassName, "no such host"},
+		{&conn.NameError{Host: "pxc-0", Err: &net.DNSError{Err: "i/o timeout", Name: "pxc-0", IsTimeout: true}}, KindUnknown, ClassName, "pxc-0"},
+		{&conn.CredentialsError{Err: &fs.PathError{Op: "open", Path: "/run/pw", Err: syscall.ENOENT}}, KindUnknown, ClassCredentials, "/run/pw"},
+		{&conn.CredentialsError{Err: &fs.PathError{Op: "open", Path: "/run/pw", Err: syscall.EACCES}}, KindUnknown, ClassCredentials, "/run/pw"},
 		{server(1045, "Access denied for user 'probe'@'127.0.0.1' (using password: YES)"), KindUnknown, ClassAccessDenied, "/run/pw"},
 		{server(1130, "Host '10.0.0.1' is not allowed to connect to this MariaDB server"), KindUnknown, ClassAccessDenied, "10.0.0.1"},
 		{server(4151, "Access denied, this account is locked"), KindUnknown, ClassAccessDenied, "locked"},
@@ -210,14 +213,15 @@ func TestJudgeError(t *testing.T) {
 		{server(1193, "Unknown system variable 'wsrep_sync_wait'"), KindUnknown, ClassNotGalera, "wsrep_sync_wait"},
 		{server(1064, "You have an error in your SQL syntax"), KindUnknown, ClassOther, "1064"},
 		{mysql.ErrMalformPkt, KindUnknown, ClassProtocol, ""},
-		{fmt.Errorf("%w: it begins with %q", ErrProtocol, "HTTP"), KindUnknown, ClassProtocol, "HTTP"},
+		{fmt.Errorf("%w: it begins with %q", conn.ErrProtocol, "HTTP"), KindUnknown, ClassProtocol, "HTTP"},
+		{fmt.Errorf("%w: the answer has no end", conn.ErrProtocol), KindUnknown, ClassProtocol, ""},
 		{errors.New("tls: failed to verify certificate"), KindUnknown, ClassOther, "certificate"},
 	} {
-		o := JudgeError(c.err, Account{User: "probe", PasswordFile: "/run/pw"})
+		o := JudgeError(c.err, conn.Account{User: "probe", PasswordFile: "/run/pw"})
 		if o.Kind != c.kind || o.Class != c.class {
 			t.Errorf("%v is judged %+v", c.err, o)
 		}
-		contains(t, o.Reason, c.says)
+		dbtest.Contains(t, o.Reason, c.says)
 	}
 }
 
@@ -237,7 +241,7 @@ func FuzzParse(f *testing.F) {
 		}
 		r, err := Parse(rows)
 		if err != nil {
-			if o := JudgeError(err, Account{}); o.Kind != KindUnknown {
+			if o := JudgeError(err, conn.Account{}); o.Kind != KindUnknown {
 				t.Fatalf("an answer that cannot be read (%v) is judged %+v", err, o)
 			}
 			return

@@ -60,14 +60,11 @@ func (m *metrics) forget(node string) {
 	}
 }
 
-// vector is one metric of all nodes.
-type vector interface {
-	prometheus.Collector
-	DeletePartialMatch(labels prometheus.Labels) int
-}
-
-func (m *metrics) all() []vector {
-	return []vector{m.duration, m.verdict, m.failures, m.connects, m.pauses, m.commits, m.stuck}
+func (m *metrics) all() []*prometheus.MetricVec {
+	return []*prometheus.MetricVec{
+		m.duration.MetricVec, m.verdict.MetricVec, m.failures.MetricVec, m.connects.MetricVec,
+		m.pauses.MetricVec, m.commits.MetricVec, m.stuck.MetricVec,
+	}
 }
 
 func (m *metrics) stuckNow(node string, stuck bool) {

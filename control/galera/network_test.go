@@ -13,9 +13,10 @@ import (
 	"syscall"
 	"testing"
 	"time"
-)
 
-func writeFile(name, content string) error { return os.WriteFile(name, []byte(content), 0o600) }
+	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
+	"github.com/haproxy-peers/haproxy-peers/e2e/dbtest"
+)
 
 // middle is a TCP proxy in front of a node that delays what the node says, or
 // swallows everything, as a network does that was cut.
@@ -38,7 +39,7 @@ func startMiddle(t *testing.T, target string, delay time.Duration) *middle {
 func startMiddleTo(t *testing.T, dial func() (net.Conn, error), delay time.Duration) *middle {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
+	dbtest.Must(t, err)
 	m := &middle{listener: l, dial: dial, delay: delay}
 	m.conns.Go(m.accept)
 	t.Cleanup(func() {
@@ -99,66 +100,72 @@ func (m *middle) setCut(cut bool) {
 	m.cut = cut
 }
 
+// names is a name service that can be broken.
+type names struct {
+	addrs []netip.Addr
+	err   error
+}
+
 // TestNetwork is about what lies between the probe and a healthy node.
 func TestNetwork(t *testing.T) {
-	m := startMariaDB(t)
+	m := dbtest.StartMariaDB(t)
 
 	t.Run("half open", func(t *testing.T) {
-		between := startMiddle(t, m.address, 0)
+		between := startMiddle(t, m.Address, 0)
 		p := startProber(t, Config{}, between.listener.Addr().String())
-		await(t, p, soon, "healthy", healthy)
+		await(t, p, dbtest.Soon, "healthy", healthy)
 		between.setCut(true)
-		s, took := await(t, p, soon, "down", is(Down, ClassSilent))
+		s, took := await(t, p, dbtest.Soon, "down", is(Down, ClassSilent))
 		t.Logf("down after %v: %s", took, s.Reason)
 		if bound := DefaultInterval + DefaultDeadline + 250*time.Millisecond; took > bound {
 			t.Errorf("down after %v, bound %v", took, bound)
 		}
 		between.setCut(false)
-		_, took = await(t, p, soon, "healthy again", healthy)
+		_, took = await(t, p, dbtest.Soon, "healthy again", healthy)
 		t.Logf("healthy after %v", took)
 	})
 
 	t.Run("name gone", func(t *testing.T) {
 		dns := make(chan names, 1)
 		dns <- names{addrs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}}
-		p, err := New(Config{User: probeUser, PasswordFile: passwordFile(t, probePassword), Nodes: []Target{{"n", m.address}}})
-		must(t, err)
-		p.dialer = func(address string) (*dialer, error) {
+		p, err := New(Config{Account: conn.Account{User: dbtest.ProbeUser, PasswordFile: dbtest.PasswordFile(t, dbtest.ProbePassword)}, Nodes: []Target{{"n", m.Address}}})
+		dbtest.Must(t, err)
+		p.dialer = func(address string) (*conn.Dialer, error) {
 			_, port, _ := net.SplitHostPort(address)
-			return newDialer("pxc-0.pxc:"+port, func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return conn.NewDialer("pxc-0.pxc:"+port, func(context.Context, string) ([]netip.Addr, error) {
 				now := <-dns
 				dns <- now
-				return now.lookup(ctx, host)
+				return now.addrs, now.err
 			})
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error, 1)
 		go func() { done <- p.Run(ctx) }()
-		await(t, p, soon, "healthy", healthy)
+		await(t, p, dbtest.Soon, "healthy", healthy)
 		was := <-dns
 		dns <- names{err: &net.DNSError{Err: "no such host", Name: "pxc-0.pxc", IsNotFound: true}}
-		m.killProbes(t)
-		s, _ := await(t, p, soon, "unknown", is(Unknown, ClassName))
-		contains(t, s.Reason, "pxc-0.pxc")
+		m.KillProbes(t)
+		s, _ := await(t, p, dbtest.Soon, "unknown", is(Unknown, ClassName))
+		dbtest.Contains(t, s.Reason, "pxc-0.pxc")
 		<-dns
 		dns <- was
-		await(t, p, soon, "healthy again", healthy)
+		await(t, p, dbtest.Soon, "healthy again", healthy)
 		cancel()
-		must(t, <-done)
+		dbtest.Must(t, <-done)
 	})
 
 	t.Run("ourselves stopped", func(t *testing.T) {
-		m.do(t, "GRANT CREATE, SELECT, INSERT, UPDATE ON haproxyd.* TO "+probeUser)
+		m.Do(t, "GRANT CREATE, SELECT, INSERT, UPDATE ON haproxyd.* TO "+dbtest.ProbeUser)
 		// Each answer takes longer than the interval, so that a stop always hits a
 		// probe that waits; the three of a new connection stay below the deadline.
-		between := startMiddle(t, m.address, 150*time.Millisecond)
+		between := startMiddle(t, m.Address, 150*time.Millisecond)
 		self, err := os.Executable()
-		must(t, err)
+		dbtest.Must(t, err)
 		child := exec.Command(self)
-		child.Env = append(os.Environ(), childAddress+"="+between.listener.Addr().String(), childPassword+"="+passwordFile(t, probePassword))
+		child.Env = append(os.Environ(), childAddress+"="+between.listener.Addr().String(), childPassword+"="+dbtest.PasswordFile(t, dbtest.ProbePassword))
 		out, err := child.StdoutPipe()
-		must(t, err)
-		must(t, child.Start())
+		dbtest.Must(t, err)
+		dbtest.Must(t, child.Start())
 		seen := make(chan string, 100)
 		go func() {
 			for lines := bufio.NewScanner(out); lines.Scan(); {
@@ -174,16 +181,16 @@ func TestNetwork(t *testing.T) {
 			t.Errorf("first seen: %s", first)
 		}
 		committed := func() (n int64) {
-			_ = m.admin.QueryRow("SELECT SUM(seq) FROM haproxyd.canary").Scan(&n) // no table at first
+			_ = m.Admin.QueryRow("SELECT SUM(seq) FROM haproxyd.canary").Scan(&n) // no table at first
 			return n
 		}
 		for committed() < 2 {
 			time.Sleep(10 * time.Millisecond)
 		}
 		for range 3 {
-			must(t, child.Process.Signal(syscall.SIGSTOP))
+			dbtest.Must(t, child.Process.Signal(syscall.SIGSTOP))
 			time.Sleep(1500 * time.Millisecond) // past the deadline: this is what is tested
-			must(t, child.Process.Signal(syscall.SIGCONT))
+			dbtest.Must(t, child.Process.Signal(syscall.SIGCONT))
 			select {
 			case line := <-seen:
 				t.Errorf("after our own stop: %s", line)
@@ -194,7 +201,7 @@ func TestNetwork(t *testing.T) {
 		for committed() == before { // the canary goes on
 			time.Sleep(10 * time.Millisecond)
 		}
-		must(t, child.Process.Signal(syscall.SIGTERM))
+		dbtest.Must(t, child.Process.Signal(syscall.SIGTERM))
 		for range seen {
 		}
 		_ = child.Wait()
@@ -202,10 +209,10 @@ func TestNetwork(t *testing.T) {
 
 	// The last, for coming back from it may take a server minutes.
 	t.Run("outside the primary component", func(t *testing.T) {
-		p := startProber(t, Config{}, m.address)
-		await(t, p, soon, "healthy", healthy)
-		go func() { _, _ = m.admin.Exec("SET GLOBAL wsrep_cluster_address='gcomm://127.0.0.1:1?pc.wait_prim=no'") }()
-		s, _ := await(t, p, soon, "down", is(Down, ClassNotPrimary))
+		p := startProber(t, Config{}, m.Address)
+		await(t, p, dbtest.Soon, "healthy", healthy)
+		go func() { _, _ = m.Admin.Exec("SET GLOBAL wsrep_cluster_address='gcomm://127.0.0.1:1?pc.wait_prim=no'") }()
+		s, _ := await(t, p, dbtest.Soon, "down", is(Down, ClassNotPrimary))
 		t.Log(s.Reason)
 		if s.Eligible || s.Avoid {
 			t.Errorf("%+v", s.State)
@@ -226,7 +233,7 @@ func probeAsChild() bool {
 		return false
 	}
 	p, err := New(Config{
-		User: probeUser, PasswordFile: os.Getenv(childPassword), Nodes: []Target{{"n", address}},
+		Account: conn.Account{User: dbtest.ProbeUser, PasswordFile: os.Getenv(childPassword)}, Nodes: []Target{{"n", address}},
 		// Nearly always waiting for a commit, and with a deadline that a stop goes past.
 		Canary: &CanaryConfig{Member: "child", Interval: 200 * time.Millisecond, Deadline: 600 * time.Millisecond},
 	})

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
 )
 
 const (
@@ -25,8 +27,8 @@ const (
 type node struct {
 	target  Target
 	cfg     *Config
-	dialer  *dialer
-	session *session
+	dialer  *conn.Dialer
+	session *reader
 	metrics nodeMetrics
 	log     *slog.Logger
 	publish func(func(*record)) // changes the status under the prober's lock
@@ -64,7 +66,7 @@ func nextPace(cfg *Config, s State, last Outcome) pace {
 	case last.Kind == KindUnknown:
 		return pace{wait: max(unknownPause, cfg.Interval), deadline: cfg.Deadline}
 	case last.Kind == KindDown && s.Verdict != Down:
-		p := pace{wait: confirmPause, deadline: cfg.ConfirmDeadline}
+		p := pace{wait: confirmPause, deadline: min(confirmWithin, cfg.Deadline)}
 		if hangs(last.Class) {
 			p.wait = 0
 		}
@@ -83,7 +85,7 @@ func hangs(c Class) bool { return c == ClassTimeout || c == ClassSilent }
 func (n *node) run(ctx context.Context) {
 	defer func() {
 		if n.session != nil {
-			n.session.close()
+			n.session.Close()
 		}
 	}()
 	next := pace{deadline: n.cfg.Deadline}
@@ -93,7 +95,7 @@ func (n *node) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if errors.Is(err, ErrOwnPause) {
+		if errors.Is(err, conn.ErrOwnPause) {
 			n.metrics.pauses.Inc()
 			n.log.Warn("a probe was discarded because this process was not running", "took", time.Since(n.started))
 			continue
@@ -106,84 +108,71 @@ func (n *node) run(ctx context.Context) {
 
 // attempt makes one reading, on the connection that is there or on a new one.
 func (n *node) attempt(ctx context.Context, p pace) (Reading, time.Duration, error) {
-	var stale error
 	// A connection of before proves nothing of the way to the node now.
-	accepted := n.session == nil
+	accepted := false
 	if n.session == nil {
 		var err error
-		if accepted, stale, err = n.connect(ctx, p); err != nil {
-			return Reading{}, 0, silence(err, p.deadline, accepted)
+		if accepted, err = n.connect(ctx, p); err != nil {
+			return Reading{}, 0, conn.Silence(err, p.deadline, accepted)
 		}
 	} else {
-		n.session.wire.begin(p.deadline)
+		n.session.Begin(p.deadline)
 	}
 	asked := time.Now()
 	reading, err := n.session.read()
 	if err == nil {
-		err = stale
+		err = n.session.Stale
 	}
 	if err != nil {
-		n.session.abort()
+		n.session.Abort()
 		n.session = nil
-		return Reading{}, 0, silence(err, p.deadline, accepted)
+		return Reading{}, 0, conn.Silence(err, p.deadline, accepted)
 	}
-	n.session.wire.silent = nil
+	n.session.Silent = nil
 	rtt := time.Since(asked)
 	if reading.LocalState == StateDonor {
 		var broken bool
 		if reading.Waiting, broken = n.session.waiting(); broken {
-			n.session.abort() // the reading is as good as it was
+			n.session.Abort() // the reading is as good as it was
 			n.session = nil
 		}
 	}
 	return reading, rtt, nil
 }
 
-// connect makes a session. accepted: it got as far as a connection. stale is an error
-// that makes a good reading on it worthless (see dialer.dial).
-func (n *node) connect(ctx context.Context, p pace) (accepted bool, stale, err error) {
-	var weak error
-	l := n.cfg.login()
+// connect makes a session. accepted: it got as far as a connection.
+func (n *node) connect(ctx context.Context, p pace) (accepted bool, err error) {
+	o := n.cfg.opening(ctx, p.deadline)
 	// What confirms a failure has a fraction of a deadline, and as much as without TLS.
-	l.apart = p.deadline < n.cfg.Deadline
-	n.session, weak, stale, err = n.dialer.open(ctx, opening{
-		login: l, life: ctx, budget: p.deadline,
-		connected: func(w *wire, left time.Duration) {
-			accepted = true
-			n.metrics.connects.Inc()
-			if w.begin(left); p.patient {
-				w.left, w.silent = patience*n.cfg.Deadline, n.stillSilent
-			}
-		},
-	})
-	if weak != nil && err == nil {
-		n.log.Warn("the node offers TLS and it fails: its probes go on in plain text", "error", weak)
+	o.Apart = p.deadline < n.cfg.Deadline
+	o.Connected = func() {
+		accepted = true
+		n.metrics.connects.Inc()
 	}
-	return accepted, stale, err
-}
-
-func (n *node) account() Account { return n.cfg.login().account }
-
-// silence adds to a timeout how long the node was given, and whether it accepted a
-// connection meanwhile.
-func silence(err error, given time.Duration, accepted bool) error {
-	var name *NameError
-	if isTimeout(err) && !errors.As(err, &name) {
-		return &SilenceError{Within: given, Accepted: accepted, Err: err}
+	if p.patient {
+		o.Patience, o.Silent = patience*n.cfg.Deadline, n.stillSilent
 	}
-	return err
+	s, err := n.dialer.Open(ctx, o)
+	if err != nil {
+		return accepted, err
+	}
+	if s.Weak != nil {
+		n.log.Warn("the node offers TLS and it fails: its probes go on in plain text", "error", s.Weak)
+	}
+	n.session = &reader{Session: s}
+	return accepted, nil
 }
 
 // conclude draws the conclusion of an attempt and publishes it.
 func (n *node) conclude(r Reading, rtt time.Duration, err error) {
 	var o Outcome
 	if err != nil {
-		o = JudgeError(err, n.account())
+		o = JudgeError(err, n.cfg.Account)
 	} else {
 		o = Judge(r, n.cfg.ExpectUUID())
 	}
 	before := n.state
-	n.last, n.state = o, Next(n.state, o, n.cfg.Failures)
+	n.last, n.state = o, Next(n.state, o, failures)
 	now := time.Now()
 	n.metrics.observe(o, now.Sub(n.started))
 	if n.state.Verdict != before.Verdict {
@@ -193,7 +182,7 @@ func (n *node) conclude(r Reading, rtt time.Duration, err error) {
 		s.State, s.At = n.state, now
 		if err == nil {
 			s.Reading = r
-			s.track.add(r, now.Add(-rtt), n.cfg.stuck())
+			s.track.add(r, now.Add(-rtt), n.cfg.gap())
 		}
 	})
 	switch {
@@ -224,7 +213,7 @@ func (n *node) wait(ctx context.Context, p pace) {
 	}
 	if n.session != nil && !n.unasked {
 		began := time.Now()
-		n.session.wire.rest(d)
+		n.session.Rest(d)
 		n.unasked = time.Since(began) < d
 		return
 	}

@@ -8,16 +8,19 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
+	"github.com/haproxy-peers/haproxy-peers/e2e/dbtest"
 )
 
 // A glance at a real node says what the prober would, and lasts no longer than it
 // may.
 func TestOnceReal(t *testing.T) {
-	m := startMariaDB(t)
-	right := Account{User: probeUser, PasswordFile: passwordFile(t, probePassword)}
+	m := dbtest.StartMariaDB(t)
+	right := conn.Account{User: dbtest.ProbeUser, PasswordFile: dbtest.PasswordFile(t, dbtest.ProbePassword)}
 	look := func(what string, cfg OnceConfig) Glance {
 		t.Helper()
-		cfg.Address = m.address
+		cfg.Address = m.Address
 		began := time.Now()
 		g, err := Once(t.Context(), cfg)
 		if err != nil {
@@ -37,34 +40,34 @@ func TestOnceReal(t *testing.T) {
 	expect("healthy", look("healthy", OnceConfig{Account: right}), true, KindHealthy, ClassSynced)
 	expect("another cluster", look("another cluster", OnceConfig{Account: right, ExpectUUID: "6ff4e0a3-d2a5-11f0-8de2-0242ac110002"}), true, KindDown, ClassOtherCluster)
 	expect("nobody", look("nobody", OnceConfig{}), true, KindUnknown, ClassNotProbed)
-	expect("wrong password", look("wrong password", OnceConfig{Account: Account{User: probeUser, PasswordFile: passwordFile(t, "wrong")}}), true, KindUnknown, ClassAccessDenied)
-	expect("no password file", look("no password file", OnceConfig{Account: Account{User: probeUser, PasswordFile: filepath.Join(t.TempDir(), "none")}}), true, KindUnknown, ClassCredentials)
+	expect("wrong password", look("wrong password", OnceConfig{Account: conn.Account{User: dbtest.ProbeUser, PasswordFile: dbtest.PasswordFile(t, "wrong")}}), true, KindUnknown, ClassAccessDenied)
+	expect("no password file", look("no password file", OnceConfig{Account: conn.Account{User: dbtest.ProbeUser, PasswordFile: filepath.Join(t.TempDir(), "none")}}), true, KindUnknown, ClassCredentials)
 
-	m.do(t, "SET GLOBAL wsrep_desync=ON")
+	m.Do(t, "SET GLOBAL wsrep_desync=ON")
 	expect("donor", look("donor", OnceConfig{Account: right}), true, KindDegraded, ClassDonor)
-	m.do(t, "SET GLOBAL wsrep_desync=OFF")
-	m.do(t, "SET GLOBAL max_connections=10")
+	m.Do(t, "SET GLOBAL wsrep_desync=OFF")
+	m.Do(t, "SET GLOBAL max_connections=10")
 	var open []net.Conn
 	for range 11 {
-		c, err := net.Dial("tcp", m.address)
-		must(t, err)
+		c, err := net.Dial("tcp", m.Address)
+		dbtest.Must(t, err)
 		open = append(open, c)
-		_, err = readGreeting(c)
-		must(t, err)
+		_, err = (&dbtest.Fake{Conn: c}).Hear()
+		dbtest.Must(t, err)
 	}
 	expect("no connection left", look("no connection left", OnceConfig{}), false, KindUnknown, ClassTooManyConns)
 	for _, c := range open {
-		must(t, c.Close())
+		dbtest.Must(t, c.Close())
 	}
 
-	m.signal(t, syscall.SIGSTOP)
+	m.Signal(t, syscall.SIGSTOP)
 	expect("hanging", look("hanging", OnceConfig{Account: right, Within: 300 * time.Millisecond}), false, KindDown, ClassTimeout)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := Once(ctx, OnceConfig{Address: m.address, Account: right}); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := Once(ctx, OnceConfig{Address: m.Address, Account: right}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("its context is over: %v", err)
 	}
-	m.kill()
+	m.Kill()
 	expect("dead", look("dead", OnceConfig{Account: right}), false, KindDown, ClassRefused)
 	if _, err := Once(t.Context(), OnceConfig{Address: "nowhere"}); err == nil {
 		t.Error("an address without a port is no error")

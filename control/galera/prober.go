@@ -3,10 +3,12 @@ package galera
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
+	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
 )
 
 // ErrRunning says that Run was called a second time.
@@ -64,18 +66,17 @@ type Prober struct {
 	changed chan struct{}
 	renew   chan struct{}
 	// dialer makes a node's dialer; tests give their own names to addresses.
-	dialer func(address string) (*dialer, error)
+	dialer func(address string) (*conn.Dialer, error)
 
 	mu      sync.Mutex
 	running bool
-	order   []Target
-	records []*record // in that order
+	records []*record // in the order of the nodes
 	status  map[Target]*record
 }
 
 // New returns a prober that begins with Run. Its error is that of
 // [Config.Validate] or of registering the metrics; without a user it wraps
-// ErrNoUser.
+// [conn.ErrNoUser].
 func New(cfg Config) (*Prober, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -89,7 +90,7 @@ func New(cfg Config) (*Prober, error) {
 		cfg: cfg, metrics: m, grid: gridStart(time.Now(), cfg.Interval),
 		changed: make(chan struct{}, 1),
 		renew:   make(chan struct{}, 1),
-		dialer:  func(address string) (*dialer, error) { return newDialer(address, lookupIP) },
+		dialer:  func(address string) (*conn.Dialer, error) { return conn.NewDialer(address, nil) },
 		status:  make(map[Target]*record),
 	}
 	p.SetNodes(cfg.Nodes)
@@ -104,23 +105,19 @@ func (p *Prober) SetNodes(targets []Target) {
 	defer p.mu.Unlock()
 	named := make(map[string]bool, len(targets))
 	status := make(map[Target]*record, len(targets))
-	p.order = p.order[:0:0]
+	p.records = p.records[:0:0]
 	for _, t := range targets {
 		if err := t.validate(); err != nil || named[t.Name] {
 			p.cfg.Logger.Warn("a node is not probed: its name must be its own and its address HOST:PORT", "node", t.Name, "address", t.Address)
 			continue
 		}
 		named[t.Name] = true
-		p.order = append(p.order, t)
 		if status[t] = p.status[t]; status[t] == nil {
 			status[t] = &record{NodeStatus: NodeStatus{Node: t.Name, State: Start()}}
 		}
-	}
-	p.status = status
-	p.records = p.records[:0:0]
-	for _, t := range p.order {
 		p.records = append(p.records, status[t])
 	}
+	p.status = status
 	nudge.Send(p.renew)
 	nudge.Send(p.changed)
 }
@@ -160,7 +157,7 @@ func (p *Prober) Run(ctx context.Context) error {
 	for {
 		wanted := p.targets()
 		for t, cancel := range stop {
-			if !wanted[t] {
+			if wanted[t] == nil {
 				cancel()
 				delete(stop, t)
 			}
@@ -211,7 +208,7 @@ func (p *Prober) commit(ctx context.Context, n *node) {
 		return // the probe says so
 	}
 	c := &canary{
-		target: n.target, cfg: p.cfg.Canary, login: p.cfg.login(), dialer: d,
+		target: n.target, cfg: p.cfg.Canary, probe: &p.cfg, dialer: d,
 		grid: gridStart(p.grid, p.cfg.Canary.Interval), log: n.log, metrics: n.metrics, publish: n.publish,
 		verdict: func() Verdict { return p.verdict(n.target) },
 	}
@@ -247,7 +244,7 @@ func (p *Prober) publish(t Target, change func(*record)) {
 // assess renews what depends on the time and on the other nodes, and tells whoever
 // waits if that changed whether a node is stuck.
 func (p *Prober) assess() {
-	if !assess(p.records, time.Now(), p.cfg.stuck(), p.cfg.Canary) {
+	if !assess(p.records, time.Now(), p.cfg.gap(), p.cfg.Canary) {
 		return
 	}
 	for _, r := range p.records {
@@ -274,14 +271,10 @@ func (p *Prober) end() {
 	}
 }
 
-func (p *Prober) targets() map[Target]bool {
+func (p *Prober) targets() map[Target]*record {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	wanted := make(map[Target]bool, len(p.order))
-	for _, t := range p.order {
-		wanted[t] = true
-	}
-	return wanted
+	return maps.Clone(p.status)
 }
 
 // forget drops the metrics of a node, unless its name goes on at another address.

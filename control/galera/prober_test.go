@@ -3,15 +3,15 @@ package galera
 import (
 	"context"
 	"errors"
-	"net"
-	"net/netip"
-	"slices"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
+
+	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
+	"github.com/haproxy-peers/haproxy-peers/e2e/dbtest"
 )
 
 func TestMain(m *testing.M) {
@@ -24,8 +24,9 @@ func TestMain(m *testing.M) {
 // TestSetNodes needs no server: nodes that refuse are down.
 func TestSetNodes(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	p, err := New(Config{User: "u", Nodes: []Target{{"b", freeAddress(t)}, {"a", freeAddress(t)}}, Registerer: registry})
-	must(t, err)
+	b := Target{"b", dbtest.FreeAddress(t)}
+	p, err := New(Config{Account: conn.Account{User: "u"}, Nodes: []Target{b, {"a", dbtest.FreeAddress(t)}}, Registerer: registry})
+	dbtest.Must(t, err)
 	if s := p.Status(); len(s) != 2 || s[0].Node != "b" || s[0].Verdict != Unknown || s[0].Reason == "" || !s[0].At.IsZero() {
 		t.Fatalf("before Run: %+v", s)
 	}
@@ -34,7 +35,7 @@ func TestSetNodes(t *testing.T) {
 	go func() { done <- p.Run(ctx) }()
 	allDown := func() []NodeStatus {
 		t.Helper()
-		give := time.After(soon)
+		give := time.After(dbtest.Soon)
 		for {
 			s := p.Status()
 			down := 0
@@ -57,14 +58,16 @@ func TestSetNodes(t *testing.T) {
 	if err := p.Run(ctx); !errors.Is(err, ErrRunning) {
 		t.Errorf("a second Run: %v", err)
 	}
-	b := p.order[slices.IndexFunc(p.order, func(t Target) bool { return t.Name == before[0].Node })]
-	p.SetNodes([]Target{{"c", freeAddress(t)}, b, {"c", freeAddress(t)}, {"", "x:1"}})
+	if before[0].Node != b.Name {
+		t.Errorf("the first is %s", before[0].Node)
+	}
+	p.SetNodes([]Target{{"c", dbtest.FreeAddress(t)}, b, {"c", dbtest.FreeAddress(t)}, {"", "x:1"}})
 	if s := p.Status(); len(s) != 2 || s[0].Node != "c" || s[0].Verdict != Unknown || s[1].Node != "b" || s[1].Verdict != Down {
 		t.Errorf("after SetNodes: %+v", s)
 	}
 	allDown()
 	cancel()
-	must(t, <-done)
+	dbtest.Must(t, <-done)
 	if s := p.Status(); s[1].Verdict != Unknown {
 		t.Errorf("after Run the verdict still is %v", s[1].Verdict)
 	}
@@ -75,63 +78,9 @@ func TestSetNodes(t *testing.T) {
 
 func TestDuplicateRegistration(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	_, err := New(Config{User: "u", Registerer: registry})
-	must(t, err)
-	if _, err := New(Config{User: "u", Registerer: registry}); err == nil {
+	_, err := New(Config{Account: conn.Account{User: "u"}, Registerer: registry})
+	dbtest.Must(t, err)
+	if _, err := New(Config{Account: conn.Account{User: "u"}, Registerer: registry}); err == nil {
 		t.Error("the metrics are registered twice")
-	}
-}
-
-// names is a name service that can be broken.
-type names struct {
-	addrs []netip.Addr
-	err   error
-}
-
-func (n *names) lookup(context.Context, string) ([]netip.Addr, error) { return n.addrs, n.err }
-
-func TestDialByName(t *testing.T) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	gone := &net.DNSError{Err: "no such host", IsNotFound: true}
-	dns := &names{err: gone}
-	d, err := newDialer("pxc-0.pxc:"+port, dns.lookup)
-	must(t, err)
-	dial := func() (stale, err error) {
-		conn, _, stale, err := d.dial(context.Background(), time.Second)
-		if conn != nil {
-			_ = conn.Close()
-		}
-		return stale, err
-	}
-	if _, err := dial(); JudgeError(err, Account{}).Class != ClassName {
-		t.Errorf("a name that never resolved: %v", err)
-	}
-	// The first address refuses: the second is tried.
-	dns.addrs, dns.err = []netip.Addr{netip.MustParseAddr("::1"), netip.MustParseAddr("127.0.0.1")}, nil
-	if stale, err := dial(); err != nil || stale != nil {
-		t.Errorf("a name that resolves: %v, %v", stale, err)
-	}
-	dns.addrs, dns.err = nil, gone
-	stale, err := dial()
-	if err != nil || JudgeError(stale, Account{}).Class != ClassName {
-		t.Errorf("a name that is gone, of a server that is there: %v, %v", stale, err)
-	}
-	must(t, l.Close())
-	if _, err := dial(); JudgeError(err, Account{}).Class != ClassRefused {
-		t.Errorf("a name that is gone, of a server that is gone: %v", err)
-	}
-}
-
-func TestAccountFile(t *testing.T) {
-	for content, want := range map[string]string{"a\n": "a", "a\r\n": "a", " a ": " a ", "a\n\n": "a\n", "": ""} {
-		file := passwordFile(t, "")
-		must(t, writeFile(file, content))
-		got, err := login{account: Account{PasswordFile: file}}.password()
-		if err != nil || got != want {
-			t.Errorf("%q is read as %q, %v", content, got, err)
-		}
 	}
 }

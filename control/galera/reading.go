@@ -2,10 +2,9 @@ package galera
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"math"
-	"strconv"
+
+	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
 )
 
 // Values of wsrep_local_state (Galera documentation, "Node state changes").
@@ -13,15 +12,6 @@ const (
 	StateDonor  = 2 // also a desynced node
 	StateJoined = 3
 	StateSynced = 4
-)
-
-// Errors of an answer that was received but cannot be used.
-var (
-	// ErrNotGalera says that the server has no wsrep status at all.
-	ErrNotGalera = errors.New("the server has no wsrep status")
-	// ErrIncomplete says that the answer lacks a value that a node in the primary
-	// component always has, or has one that cannot be read.
-	ErrIncomplete = errors.New("the server's answer cannot be used")
 )
 
 // Reading is what one probe read from a node. The fields are the server's
@@ -79,14 +69,14 @@ func (p *parser) set(name, value []byte) (err error) {
 		p.r.Ready, p.ready = isOn(value), true
 	case "wsrep_local_state":
 		var n int64
-		n, err = number(name, value)
+		n, err = conn.Seqno(name, value)
 		p.r.LocalState, p.state = int(n), true
 	case "wsrep_last_committed":
-		p.r.LastCommitted, err = number(name, value)
+		p.r.LastCommitted, err = conn.Seqno(name, value)
 	case "wsrep_replicated":
-		p.r.Replicated, err = number(name, value)
+		p.r.Replicated, err = conn.Seqno(name, value)
 	case "wsrep_flow_control_paused_ns":
-		p.r.FlowPausedNs, err = number(name, value)
+		p.r.FlowPausedNs, err = conn.Seqno(name, value)
 	case "wsrep_cluster_state_uuid":
 		p.r.StateUUID = reuse(p.prev.StateUUID, value)
 	case "wsrep_reject_queries":
@@ -110,11 +100,11 @@ func (p *parser) set(name, value []byte) (err error) {
 func (p *parser) reading() (Reading, error) {
 	switch {
 	case !p.status:
-		return Reading{}, ErrNotGalera
+		return Reading{}, conn.ErrNotGalera
 	case !p.ready:
-		return Reading{}, fmt.Errorf("%w: it lacks wsrep_ready", ErrIncomplete)
+		return Reading{}, fmt.Errorf("%w: it lacks wsrep_ready", conn.ErrIncomplete)
 	case p.r.ClusterStatus == primary && p.r.Ready && !p.state:
-		return Reading{}, fmt.Errorf("%w: it lacks wsrep_local_state", ErrIncomplete)
+		return Reading{}, fmt.Errorf("%w: it lacks wsrep_local_state", conn.ErrIncomplete)
 	}
 	return p.r, nil
 }
@@ -127,24 +117,7 @@ func reuse(prev string, value []byte) string {
 	if prev == string(value) {
 		return prev
 	}
-	return plainText(string(value[:min(len(value), longestValue)]), longestValue)
-}
-
-// number reads a counter. Galera prints an undefined one (-1) as an unsigned
-// number: a wsrep_cluster_conf_id of 18446744073709551615 was seen outside the
-// primary component.
-func number(name, value []byte) (int64, error) {
-	if n, err := strconv.ParseInt(string(value), 10, 64); err == nil {
-		return n, nil
-	}
-	n, err := strconv.ParseUint(string(value), 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("%w: %s is %.40q, not a number", ErrIncomplete, name, value)
-	}
-	if n > math.MaxInt64 {
-		return -1, nil
-	}
-	return int64(n), nil
+	return conn.PlainText(string(value[:min(len(value), longestValue)]), longestValue)
 }
 
 func isOn(value []byte) bool {

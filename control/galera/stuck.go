@@ -8,11 +8,11 @@ import (
 )
 
 const (
-	// StuckAfter is how long a node must have committed nothing while another one went
+	// stuckAfter (D below) is how long a node must have committed nothing while another one went
 	// on in order to count as stuck by what can be read.
-	StuckAfter = 2 * time.Second
-	// DefaultStuckBy is the default of [Config].StuckBy.
-	DefaultStuckBy int64 = 10
+	stuckAfter = 2 * time.Second
+	// stuckBy (N below) is by how many write sets the other one must have gone on.
+	stuckBy = 10
 )
 
 // flowShare is the part of the time between two readings that flow control must
@@ -73,11 +73,11 @@ type track struct {
 
 // add appends a reading and forgets what is older than needed. A gap makes
 // it begin anew: what was in it, nobody knows.
-func (t *track) add(r Reading, asked time.Time, rule stuckRule) {
+func (t *track) add(r Reading, asked time.Time, gap time.Duration) {
 	if n := len(t.samples); n > 0 {
 		since := asked.Sub(t.samples[n-1].asked)
 		t.paused = flowPaused(t.flowNs, r.FlowPausedNs, since)
-		if since > rule.gap {
+		if since > gap {
 			t.samples, t.paused = t.samples[:0], false
 		}
 	}
@@ -89,7 +89,7 @@ func (t *track) add(r Reading, asked time.Time, rule stuckRule) {
 		waits: r.Waiting > 0,
 	})
 	old := 0
-	for old+1 < len(t.samples) && asked.Sub(t.samples[old+1].asked) >= rule.after {
+	for old+1 < len(t.samples) && asked.Sub(t.samples[old+1].asked) >= stuckAfter {
 		old++
 	}
 	t.samples = append(t.samples[:0], t.samples[old:]...) // in place: no garbage
@@ -101,18 +101,11 @@ func flowPaused(before, now int64, between time.Duration) bool {
 	return between > 0 && now > before && float64(now-before) >= flowShare*float64(between)
 }
 
-// stuckRule is how long and by how much.
-type stuckRule struct {
-	after time.Duration // D
-	by    int64         // N
-	gap   time.Duration // between two readings, and the greatest age of the last
-}
-
 // covers tells whether the track reaches from D ago to now.
-func (t *track) covers(now time.Time, rule stuckRule) bool {
+func (t *track) covers(now time.Time, gap time.Duration) bool {
 	n := len(t.samples)
-	return n > 1 && now.Sub(t.samples[n-1].asked) <= rule.gap &&
-		t.samples[n-1].asked.Sub(t.samples[0].asked) >= rule.after
+	return n > 1 && now.Sub(t.samples[n-1].asked) <= gap &&
+		t.samples[n-1].asked.Sub(t.samples[0].asked) >= stuckAfter
 }
 
 // stands tells whether the node had the same position all the time.
@@ -125,8 +118,8 @@ func (t *track) stands() bool {
 
 // stuckBehind tells whether node is stuck while other proceeds, and how many write
 // sets other committed meanwhile. The rule and its reasons are above.
-func stuckBehind(node, other *track, now time.Time, rule stuckRule) (by int64, stuck bool) {
-	if !node.covers(now, rule) || !other.covers(now, rule) || node.paused || other.paused || !node.stands() {
+func stuckBehind(node, other *track, now time.Time, gap time.Duration) (by int64, stuck bool) {
+	if !node.covers(now, gap) || !other.covers(now, gap) || node.paused || other.paused || !node.stands() {
 		return 0, false
 	}
 	at, from, to := node.samples[0], other.samples[0], other.samples[len(other.samples)-1]
@@ -134,21 +127,21 @@ func stuckBehind(node, other *track, now time.Time, rule stuckRule) (by int64, s
 		return 0, false
 	}
 	by = to.committed - from.committed
-	return by, by >= rule.by
+	return by, by >= stuckBy
 }
 
 // assess draws the conclusions about all nodes that depend on the time or on the other
 // nodes: Stuck, StuckSince, StuckAlone, Commits and FlowPaused. It tells whether a node
 // is newly stuck, or no longer, or newly alone with it. Only of a node that is
 // healthy anything is said: of another one the verdict says enough.
-func assess(all []*record, now time.Time, rule stuckRule, canary *CanaryConfig) (changed bool) {
+func assess(all []*record, now time.Time, gap time.Duration, canary *CanaryConfig) (changed bool) {
 	for _, r := range all {
 		was, alone := r.Stuck != "", r.StuckAlone
 		r.Stuck, r.StuckSince, r.StuckAlone, r.Commits, r.FlowPaused = "", time.Time{}, false, false, false
 		if r.Verdict == Healthy {
 			r.FlowPaused = r.track.paused
 			r.Commits = canary != nil && r.hang.why == "" && !r.CanaryAt.IsZero() && now.Sub(r.CanaryAt) <= canary.fresh()
-			r.judgeStuck(all, now, rule, canary)
+			r.judgeStuck(all, now, gap, canary)
 		}
 		changed = changed || was != (r.Stuck != "") || alone != r.StuckAlone
 	}
@@ -156,19 +149,19 @@ func assess(all []*record, now time.Time, rule stuckRule, canary *CanaryConfig) 
 }
 
 // judgeStuck asks the canary first: it has tried.
-func (r *record) judgeStuck(all []*record, now time.Time, rule stuckRule, canary *CanaryConfig) {
+func (r *record) judgeStuck(all []*record, now time.Time, gap time.Duration, canary *CanaryConfig) {
 	if canary != nil && r.hang.why != "" {
 		r.Stuck, r.StuckSince = r.hang.why, r.hang.since
 		r.StuckAlone = r.othersCommit(all, now, canary)
 		return
 	}
 	r.proof = time.Time{}
-	if r.Stuck = r.waits(now, rule); r.Stuck != "" {
-		r.StuckSince, r.StuckAlone = r.At.Add(-rule.after), true
+	if r.Stuck = r.waits(now, gap); r.Stuck != "" {
+		r.StuckSince, r.StuckAlone = r.At.Add(-stuckAfter), true
 		return
 	}
 	for _, other := range all {
-		if by, stuck := stuckBehind(&r.track, &other.track, now, rule); stuck && other.Verdict == Healthy {
+		if by, stuck := stuckBehind(&r.track, &other.track, now, gap); stuck && other.Verdict == Healthy {
 			r.StuckSince, r.StuckAlone = r.track.samples[0].asked, true
 			r.Stuck = fmt.Sprintf("its own commits hang: it has committed nothing for %.1f s while %s went on by %d write sets",
 				now.Sub(r.StuckSince).Seconds(), other.Node, by)

@@ -4,11 +4,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
 )
 
 var (
-	testRule = stuckRule{after: 2 * time.Second, by: 10, gap: 1200 * time.Millisecond}
-	testNow  = time.Unix(1000, 0)
+	testGap = 1200 * time.Millisecond
+	testNow = time.Unix(1000, 0)
 )
 
 // history makes a track of readings every 100 ms of the last three seconds: at gives
@@ -17,7 +19,7 @@ func history(at func(ago time.Duration) *Reading) *track {
 	t := &track{}
 	for ago := 3 * time.Second; ago >= 0; ago -= 100 * time.Millisecond {
 		if r := at(ago); r != nil {
-			t.add(*r, testNow.Add(-ago), testRule)
+			t.add(*r, testNow.Add(-ago), testGap)
 		}
 	}
 	return t
@@ -110,7 +112,7 @@ func TestStuckBehind(t *testing.T) {
 		"never read": {node: func(time.Duration) *Reading { return nil }, other: ahead},
 	} {
 		t.Run(name, func(t *testing.T) {
-			by, stuck := stuckBehind(history(c.node), history(c.other), testNow, testRule)
+			by, stuck := stuckBehind(history(c.node), history(c.other), testNow, testGap)
 			if stuck != c.stuck || stuck && by < 20 {
 				t.Errorf("stuck %t by %d", stuck, by)
 			}
@@ -123,14 +125,14 @@ func TestTrackIsBounded(t *testing.T) {
 	tr, now := &track{}, testNow
 	for range 1000 {
 		now = now.Add(100 * time.Millisecond)
-		tr.add(*at(1), now, testRule)
+		tr.add(*at(1), now, testGap)
 	}
 	if n := len(tr.samples); n != 21 {
 		t.Errorf("%d samples for 2 s", n)
 	}
 	if n := testing.AllocsPerRun(100, func() {
 		now = now.Add(100 * time.Millisecond)
-		tr.add(*at(1), now, testRule)
+		tr.add(*at(1), now, testGap)
 	}); n > 1 { // the reading itself
 		t.Errorf("%v allocations", n)
 	}
@@ -190,14 +192,14 @@ func TestAssess(t *testing.T) {
 			if c.none {
 				with = nil
 			}
-			changed := assess([]*record{c.a, c.b}, testNow, testRule, with)
+			changed := assess([]*record{c.a, c.b}, testNow, testGap, with)
 			if (c.a.Stuck != "") != c.stuck || c.a.StuckAlone != c.alone || c.a.Commits != c.commits || c.b.Commits != c.other || c.b.StuckAlone {
 				t.Errorf("a %+v, b %+v", c.a.NodeStatus, c.b.NodeStatus)
 			}
 			if c.a.StuckSince != c.a.hang.since && c.stuck {
 				t.Errorf("since %v", c.a.StuckSince)
 			}
-			if changed != (c.stuck || c.b.Stuck != "") || assess([]*record{c.a, c.b}, testNow, testRule, with) {
+			if changed != (c.stuck || c.b.Stuck != "") || assess([]*record{c.a, c.b}, testNow, testGap, with) {
 				t.Errorf("changed %t at first", changed)
 			}
 		})
@@ -205,16 +207,16 @@ func TestAssess(t *testing.T) {
 
 	t.Run("once proven it holds", func(t *testing.T) {
 		a, b := node("a", 2*s, 1500*time.Millisecond), node("b", s/4, 0)
-		assess([]*record{a, b}, testNow, testRule, &canary)
+		assess([]*record{a, b}, testNow, testGap, &canary)
 		b.CanaryAt = testNow.Add(s)
-		assess([]*record{a, b}, testNow.Add(s), testRule, &canary)
+		assess([]*record{a, b}, testNow.Add(s), testGap, &canary)
 		if !a.StuckAlone {
 			t.Error("lost with the other's next commit")
 		}
 		a.hang = hang{}
-		assess([]*record{a, b}, testNow.Add(s), testRule, &canary)
+		assess([]*record{a, b}, testNow.Add(s), testGap, &canary)
 		a.hang = hang{why: "again", since: testNow}
-		assess([]*record{a, b}, testNow.Add(s), testRule, &canary)
+		assess([]*record{a, b}, testNow.Add(s), testGap, &canary)
 		if a.StuckAlone {
 			t.Error("a proof of another hang")
 		}
@@ -244,7 +246,7 @@ func TestAssess(t *testing.T) {
 			a, b := node("a", 0, 0), node("b", 0, 0)
 			a.Waiting, a.At, a.track = 3, ago(c.at), *history(c.readings)
 			a.track.paused = c.paused
-			if changed := assess([]*record{a, b}, testNow, testRule, nil); changed != c.want || a.StuckAlone != c.want || (a.Stuck != "") != c.want || b.Stuck != "" {
+			if changed := assess([]*record{a, b}, testNow, testGap, nil); changed != c.want || a.StuckAlone != c.want || (a.Stuck != "") != c.want || b.Stuck != "" {
 				t.Errorf("%s: %q alone %t, b %q", name, a.Stuck, a.StuckAlone, b.Stuck)
 			}
 		}
@@ -253,7 +255,7 @@ func TestAssess(t *testing.T) {
 	t.Run("by readings", func(t *testing.T) {
 		a, b := node("a", 0, 0), node("b", 0, 0)
 		a.track, b.track = *history(stands), *history(goes(20, 200))
-		assess([]*record{a, b}, testNow, testRule, nil)
+		assess([]*record{a, b}, testNow, testGap, nil)
 		if !a.StuckAlone || b.Stuck != "" || a.StuckSince != ago(2*s) || !strings.Contains(a.Stuck, "2.0 s while b went on by 40 write sets") {
 			t.Errorf("%q since %v, b %q", a.Stuck, a.StuckSince, b.Stuck)
 		}
@@ -282,19 +284,12 @@ func TestCanaryConfig(t *testing.T) {
 		{CanaryConfig{Member: "m", Deadline: -1}, "deadline"},
 		{CanaryConfig{Member: strings.Repeat("x", 256)}, "255"},
 	} {
-		err := Config{User: "u", Canary: &c.cfg}.Validate()
+		err := Config{Account: conn.Account{User: "u"}, Canary: &c.cfg}.Validate()
 		if (err == nil) != (c.bad == "") || err != nil && !strings.Contains(err.Error(), c.bad) {
 			t.Errorf("%+v: %v", c.cfg, err)
 		}
 	}
 	if n := (CanaryConfig{Deadline: 1200 * time.Millisecond}).lockWait(); n != 3 {
 		t.Errorf("locks are waited for %d s", n)
-	}
-	for account, want := range map[string]string{
-		"probe@%": "'probe'@'%'", "a@b@10.0.0.%": "'a@b'@'10.0.0.%'", "it's@h": "'it''s'@'h'", "@localhost": "''@'localhost'",
-	} {
-		if got := quoteAccount(account); got != want {
-			t.Errorf("%s is %s", account, got)
-		}
 	}
 }
