@@ -2,6 +2,7 @@ package configs
 
 import (
 	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -58,7 +59,7 @@ func (b *builder) inherit() {
 			}
 		}
 		if parent != nil {
-			b.defaults[s] = append(append([]*section{}, b.defaults[parent]...), parent)
+			b.defaults[s] = b.withDefaults(parent)
 		}
 		if s.kind == "defaults" {
 			last = s
@@ -69,16 +70,13 @@ func (b *builder) inherit() {
 	}
 }
 
-func (b *builder) defaultsOf(s *section) []*section { return b.defaults[s] }
+// withDefaults gives the section behind the defaults that it inherits from, the furthest first.
+func (b *builder) withDefaults(s *section) []*section { return append(slices.Clip(b.defaults[s]), s) }
 
 // last gives the last directive that starts with the words, of the section or else of its defaults.
 func (b *builder) last(s *section, words ...string) (directive, bool) {
-	if lines := s.all(words...); len(lines) > 0 {
-		return lines[len(lines)-1], true
-	}
-	inherited := b.defaultsOf(s)
-	for i := len(inherited) - 1; i >= 0; i-- {
-		if lines := inherited[i].all(words...); len(lines) > 0 {
+	for _, part := range slices.Backward(b.withDefaults(s)) {
+		if lines := part.all(words...); len(lines) > 0 {
 			return lines[len(lines)-1], true
 		}
 	}
@@ -112,7 +110,7 @@ func (b *builder) sockets(s *section) {
 				level = d.words[i+1]
 			}
 		}
-		b.variables(d)
+		b.unset(d.pos, d.unset)
 		host, port, unix := b.address(d, address)
 		socket := Socket{Path: host, Level: cmp.Or(level, "operator"), Unix: unix, Pos: d.pos}
 		if port != 0 {
@@ -155,7 +153,7 @@ func (b *builder) peer(d directive) (Peer, bool) {
 		b.fail(d.pos, "write `peer NAME ADDRESS:PORT`", "a peer without a name")
 		return Peer{}, false
 	}
-	b.variables(d)
+	b.unset(d.pos, d.unset)
 	peer := Peer{Name: d.word(1), Pos: d.pos}
 	if d.word(2) == "" {
 		// `server NAME` without an address is the local peer; its address is on a bind line.
@@ -229,7 +227,7 @@ func (b *builder) binds(d directive) []Bind {
 	if parsed, ok := first[types.Bind](parser.Frontends, "bind", d.words); ok {
 		list = parsed.Path
 	}
-	b.variables(d)
+	b.unset(d.pos, d.unset)
 	var binds []Bind
 	for address := range strings.SplitSeq(list, ",") {
 		host, port, unix := b.address(d, address)

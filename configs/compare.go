@@ -101,12 +101,8 @@ func (c *comparison) server(backend string, s Server) {
 	want, err1 := netip.ParseAddr(s.Host)
 	have, err2 := netip.ParseAddr(o.Addr)
 	if err1 == nil && err2 == nil && want.Unmap() != have.Unmap() || s.Port != 0 && o.Port != 0 && s.Port != o.Port {
-		c.add(s.Pos, false, "server %s/%s is %s here and %s in the running HAProxy; reload HAProxy with this file", backend, s.Name, s.Address(), observedAddress(o))
+		c.add(s.Pos, false, "server %s/%s is %s here and %s in the running HAProxy; reload HAProxy with this file", backend, s.Name, s.Address(), Server{Host: o.Addr, Port: o.Port}.Address())
 	}
-}
-
-func observedAddress(o ObservedServer) string {
-	return Server{Host: o.Addr, Port: o.Port}.Address()
 }
 
 // one compares the daemon's own servers, whose id means nothing.

@@ -1,6 +1,9 @@
 package configs
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // term is one element of a condition: an anonymous ACL `{ ... }` or a named one, maybe negated.
 type term struct {
@@ -14,13 +17,7 @@ type clause [][]term
 
 // parseClause reads `if COND` or `unless COND` at the end of a rule. With unless, unless is true.
 func parseClause(s *section, words []string) (c clause, unless, found bool) {
-	at := -1
-	for i, w := range words {
-		if w == "if" || w == "unless" {
-			at = i
-			break
-		}
-	}
+	at := slices.IndexFunc(words, func(w string) bool { return w == "if" || w == "unless" })
 	if at < 0 {
 		return nil, false, false
 	}

@@ -35,8 +35,7 @@ func CheckWithHAProxy(ctx context.Context, binary string, files ...string) error
 	if ctx.Err() != nil {
 		return fmt.Errorf("haproxy -c: %w", ctx.Err())
 	}
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) {
+	if _, ran := errors.AsType[*exec.ExitError](err); !ran {
 		return fmt.Errorf("haproxy -c: %s cannot be run: %w", cmp.Or(binary, "haproxy"), err)
 	}
 	return fmt.Errorf("haproxy -c: %s", firstAlert(string(out), err))

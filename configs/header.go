@@ -10,15 +10,14 @@ const (
 	headerNodes = "# haproxy-peers: nodes "
 )
 
-type header struct{ nodes []string }
-
-func readHeader(text string) (header, bool) {
+// readHeader gives the nodes in the order in which they were given; ok tells whether there is a header.
+func readHeader(text string) (nodes []string, ok bool) {
 	lines := strings.SplitN(text, "\n", 3)
 	if len(lines) < 3 || !strings.HasPrefix(lines[0], headerMark) || !strings.HasPrefix(lines[1], headerNodes) {
-		return header{}, false
+		return nil, false
 	}
-	nodes := strings.Fields(strings.TrimPrefix(lines[1], headerNodes))
-	return header{nodes: nodes}, len(nodes) > 0
+	nodes = strings.Fields(strings.TrimPrefix(lines[1], headerNodes))
+	return nodes, len(nodes) > 0
 }
 
 // IsOurs tells whether the text is a configuration that Render wrote: the daemon may rewrite such a file, and no other.

@@ -55,7 +55,7 @@ func parseVersion(version string) (int, bool) {
 // redispatch tells whether the last line about it, the section's own or inherited, turns it on.
 func (b *builder) redispatch(s *section) bool {
 	on := false
-	for _, part := range append(append([]*section{}, b.defaultsOf(s)...), s) {
+	for _, part := range b.withDefaults(s) {
 		for _, d := range part.dirs {
 			switch {
 			case d.has("option", "redispatch"):

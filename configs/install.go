@@ -12,24 +12,12 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// InstallOption changes how Install works.
-type InstallOption func(*installOptions)
-
-type installOptions struct{ force bool }
-
-// Force lets Install replace a file that haproxyctl did not render.
-func Force() InstallOption { return func(o *installOptions) { o.force = true } }
-
 // Install replaces path with data: a temporary file in the same folder, fsync, check on the temporary file, rename,
 // fsync of the folder. Whoever reads path sees the old text or the new one, whole. Mode and owner stay; a new file has
 // mode 644. A symbolic link is followed, so that it stays one. check may be nil; its error stops everything, with path
-// untouched. A file without the header of a rendered one is refused with ErrNotOurs, unless forced.
-func Install(ctx context.Context, path string, data []byte, check func(tmp string) error, opts ...InstallOption) (err error) {
-	var o installOptions
-	for _, opt := range opts {
-		opt(&o)
-	}
-	target, info, err := installTarget(path, o.force)
+// untouched. A file without the header of a rendered one is refused with ErrNotOurs, unless force is set.
+func Install(ctx context.Context, path string, data []byte, check func(tmp string) error, force bool) (err error) {
+	target, info, err := installTarget(path, force)
 	if err != nil {
 		return err
 	}

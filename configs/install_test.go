@@ -54,7 +54,7 @@ func TestInstall(t *testing.T) {
 	ctx := context.Background()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "haproxy.cfg")
-	if err := Install(ctx, file, rendered(t, "pxc-0"), nil); err != nil {
+	if err := Install(ctx, file, rendered(t, "pxc-0"), nil, false); err != nil {
 		t.Fatal(err)
 	}
 	if info, _ := os.Stat(file); info.Mode().Perm() != 0o644 {
@@ -75,7 +75,7 @@ func TestInstall(t *testing.T) {
 			t.Error("the check came too late, or saw another folder")
 		}
 		return nil
-	})
+	}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,29 +104,29 @@ func TestInstallRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	data := rendered(t, "pxc-0")
-	if err := Install(ctx, file, data, nil); !errors.Is(err, ErrNotOurs) || !strings.HasPrefix(err.Error(), file+":1: ") {
+	if err := Install(ctx, file, data, nil, false); !errors.Is(err, ErrNotOurs) || !strings.HasPrefix(err.Error(), file+":1: ") {
 		t.Errorf("a file that is not ours: %v", err)
 	}
 	refused := errors.New("refused")
-	if err := Install(ctx, file, data, func(string) error { return refused }, Force()); !errors.Is(err, refused) {
+	if err := Install(ctx, file, data, func(string) error { return refused }, true); !errors.Is(err, refused) {
 		t.Errorf("a check that fails: %v", err)
 	}
 	cancelled, cancel := context.WithCancel(ctx)
 	cancel()
-	if err := Install(cancelled, file, data, nil, Force()); !errors.Is(err, context.Canceled) {
+	if err := Install(cancelled, file, data, nil, true); !errors.Is(err, context.Canceled) {
 		t.Errorf("a context that is done: %v", err)
 	}
 	if read(t, file) != foreign {
 		t.Error("a refused file was changed")
 	}
 	only(t, dir, "haproxy.cfg")
-	if err := Install(ctx, file, data, nil, Force()); err != nil || read(t, file) != string(data) {
+	if err := Install(ctx, file, data, nil, true); err != nil || read(t, file) != string(data) {
 		t.Errorf("forced: %v", err)
 	}
-	if err := Install(ctx, filepath.Join(dir, "none", "x.cfg"), data, nil); !errors.Is(err, fs.ErrNotExist) {
+	if err := Install(ctx, filepath.Join(dir, "none", "x.cfg"), data, nil, false); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no folder: %v", err)
 	}
-	if err := Install(ctx, dir, data, nil, Force()); err == nil {
+	if err := Install(ctx, dir, data, nil, true); err == nil {
 		t.Error("a folder was replaced")
 	}
 }
@@ -140,10 +140,10 @@ func TestInstallFollowsLinks(t *testing.T) {
 		}
 	}
 	ctx := context.Background()
-	if err := Install(ctx, target, rendered(t, "pxc-0"), nil); err != nil {
+	if err := Install(ctx, target, rendered(t, "pxc-0"), nil, false); err != nil {
 		t.Fatal(err)
 	}
-	if err := Install(ctx, link, rendered(t, "pxc-1"), nil); err != nil {
+	if err := Install(ctx, link, rendered(t, "pxc-1"), nil, false); err != nil {
 		t.Fatal(err)
 	}
 	if info, _ := os.Lstat(link); info.Mode().Type() != fs.ModeSymlink {
@@ -152,7 +152,7 @@ func TestInstallFollowsLinks(t *testing.T) {
 	if read(t, target) != string(rendered(t, "pxc-1")) {
 		t.Error("the link's target was not replaced")
 	}
-	if err := Install(ctx, lost, rendered(t, "pxc-1"), nil); err == nil {
+	if err := Install(ctx, lost, rendered(t, "pxc-1"), nil, false); err == nil {
 		t.Error("a link to nowhere was replaced")
 	}
 }
@@ -162,7 +162,7 @@ func TestInstallIsAtomic(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "haproxy.cfg")
 	texts := []string{string(rendered(t, "pxc-0")), string(rendered(t, "pxc-2"))}
 	ctx := context.Background()
-	if err := Install(ctx, file, []byte(texts[0]), nil); err != nil {
+	if err := Install(ctx, file, []byte(texts[0]), nil, false); err != nil {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
@@ -181,7 +181,7 @@ func TestInstallIsAtomic(t *testing.T) {
 		}
 	})
 	for i := range 50 {
-		if err := Install(ctx, file, []byte(texts[i%2]), nil); err != nil {
+		if err := Install(ctx, file, []byte(texts[i%2]), nil, false); err != nil {
 			t.Error(err)
 		}
 	}

@@ -24,31 +24,13 @@ func (b *builder) keeps() {
 		if at < 0 || !be.section.dirs[at].has("force-persist") {
 			continue
 		}
-		key, ok := b.keepRule(be.section, be.section.dirs[at])
-		if !ok || key == st.ActiveKey || key == st.FenceKey || key == st.HoldKey || st.KeepKey != "" && st.KeepKey != key {
+		g, ok := b.t.guard(be.section, be.section.dirs[at])
+		if !ok || !g.bare || g.backend != st.BeaconBackend || g.server != st.BeaconServer {
 			continue
 		}
-		st.KeepKey, s.KeepKey = key, key
-	}
-}
-
-// keepRule reads the condition of a force-persist line.
-func (b *builder) keepRule(s *section, d directive) (key string, ok bool) {
-	c, unless, found := parseClause(s, d.words)
-	if !found || unless || len(c) != 1 || len(c[0]) != 2 {
-		return "", false
-	}
-	st := b.t.Steering
-	var steers, tabled bool
-	for _, x := range c[0] {
-		if x.neg {
-			return "", false
+		if g.key == st.ActiveKey || g.key == st.FenceKey || g.key == st.HoldKey || st.KeepKey != "" && st.KeepKey != g.key {
+			continue
 		}
-		if k, table, is := x.inTable(); is && len(x.words) == 1 && table == st.Table {
-			key, tabled = k, true
-		} else if backend, server, is := x.srvUp(s); is && backend == st.BeaconBackend && server == st.BeaconServer {
-			steers = true
-		}
+		st.KeepKey, s.KeepKey = g.key, g.key
 	}
-	return key, steers && tabled
 }

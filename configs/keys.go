@@ -38,13 +38,10 @@ func parseKey(text string) KeyExpr {
 	switch text {
 	case "fe_name":
 		k.Kind = KeyFrontendName
-		return k
 	case "fe_id":
 		k.Kind = KeyFrontendID
-		return k
 	case "dst":
 		k.Kind = KeyDst
-		return k
 	}
 	if arg, ok := constant(text, "int("); ok {
 		if n, err := strconv.ParseInt(arg, 10, 64); err == nil {

@@ -3,6 +3,7 @@ package configs
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -33,10 +34,8 @@ func (l *linter) daemonBackends() map[string]bool {
 	}
 	for _, b := range l.t.Backends {
 		for _, d := range b.section.all("option", "httpchk") {
-			for _, w := range d.words[2:] {
-				if w == "/beacon" {
-					out[b.Name] = true
-				}
+			if slices.Contains(d.words[2:], "/beacon") {
+				out[b.Name] = true
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package configs
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -13,13 +14,7 @@ func (l *linter) servers() {
 		sticky[s.Name] = true
 	}
 	for _, b := range l.t.Backends {
-		backups := 0
-		for _, s := range b.Servers {
-			if s.Backup {
-				backups++
-			}
-		}
-		single := sticky[b.Name] || backups > 0
+		single := sticky[b.Name] || slices.ContainsFunc(b.Servers, func(s Server) bool { return s.Backup })
 		for _, s := range b.Servers {
 			if strings.Contains(s.opts["on-marked-up"], "shutdown-backup-sessions") {
 				l.add(s.Pos, SeverityError, RuleMarkedUp, fmt.Sprintf("server %s/%s has `on-marked-up shutdown-backup-sessions`", b.Name, s.Name),
@@ -57,18 +52,17 @@ func (l *linter) unequalIDs() {
 	seen, byID := map[string]place{}, map[int]place{}
 	for _, b := range l.t.Sticky {
 		for _, s := range b.Servers {
+			unequal := func(problem, fix string) {
+				l.add(s.Pos, SeverityError, RuleServerIDUnequal, problem, "one entry of a stick-table then means different nodes in different backends", fix)
+			}
 			if old, ok := seen[s.Name]; ok && old.server.ID != s.ID {
-				l.add(s.Pos, SeverityError, RuleServerIDUnequal,
-					fmt.Sprintf("server %s has id %d in backend %s and id %d in backend %s (%s)", s.Name, s.ID, b.Name, old.server.ID, old.backend, old.server.Pos),
-					"one entry of a stick-table then means different nodes in different backends",
+				unequal(fmt.Sprintf("server %s has id %d in backend %s and id %d in backend %s (%s)", s.Name, s.ID, b.Name, old.server.ID, old.backend, old.server.Pos),
 					fmt.Sprintf("give %s the same explicit id everywhere", s.Name))
 			} else if !ok {
 				seen[s.Name] = place{b.Name, s}
 			}
 			if old, ok := byID[s.ID]; ok && old.server.Name != s.Name {
-				l.add(s.Pos, SeverityError, RuleServerIDUnequal,
-					fmt.Sprintf("id %d is server %s in backend %s and server %s in backend %s (%s)", s.ID, s.Name, b.Name, old.server.Name, old.backend, old.server.Pos),
-					"one entry of a stick-table then means different nodes in different backends",
+				unequal(fmt.Sprintf("id %d is server %s in backend %s and server %s in backend %s (%s)", s.ID, s.Name, b.Name, old.server.Name, old.backend, old.server.Pos),
 					fmt.Sprintf("give %s an explicit id of its own, the same everywhere", s.Name))
 			} else if !ok {
 				byID[s.ID] = place{b.Name, s}

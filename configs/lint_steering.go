@@ -82,7 +82,7 @@ func (l *linter) unfenced() {
 			if !s.Steered || !f.leadsTo(s.Name) {
 				continue
 			}
-			if _, _, _, ok := l.t.fenceRule(f.section); !ok {
+			if _, ok := l.t.fenceRule(f.section); !ok {
 				l.add(f.Pos, SeverityWarning, RuleNoPrivateTable, fmt.Sprintf("frontend %s leads to %s and has no fence", f.Name, s.Name),
 					"a HAProxy that cannot reach the active node goes elsewhere: two nodes take writes",
 					fmt.Sprintf("add `tcp-request connection reject if { int(2),in_table(%s) } { srv_is_up(ALIVE/local) }`, where ALIVE checks the daemon's /healthz", l.t.Steering.Table))

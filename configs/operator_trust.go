@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -15,7 +16,7 @@ func PerconaSecret(in OperatorInput, key string) ([]byte, error) {
 		return nil, err
 	}
 	if key == "" || strings.ContainsAny(key, "\n\"\\") {
-		return nil, fmt.Errorf("secret: what is given is no gossip key")
+		return nil, errors.New("secret: what is given is no gossip key")
 	}
 	return fmt.Appendf(nil, `# The key of the daemons' gossip. It is made anew each time: pipe this into kubectl, and keep it nowhere.
 #   haproxyctl config render --for percona-operator --cluster %[1]s --namespace %[2]s --print secret | kubectl create -f -

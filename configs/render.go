@@ -329,19 +329,11 @@ const backupWord = " backup"
 // inOrder gives the nodes as given, or with the active one first.
 func (in RenderInput) inOrder(activeFirst bool) []RenderNode {
 	nodes := slices.Clone(in.Nodes)
+	i := slices.IndexFunc(nodes, func(n RenderNode) bool { return n.Name == in.Active })
 	if activeFirst {
-		slices.SortStableFunc(nodes, func(a, b RenderNode) int {
-			return rank(a.Name, in.Active) - rank(b.Name, in.Active)
-		})
+		nodes = slices.Insert(slices.Delete(nodes, i, i+1), 0, in.Nodes[i])
 	}
 	return nodes
-}
-
-func rank(name, active string) int {
-	if name == active {
-		return 0
-	}
-	return 1
 }
 
 func (in RenderInput) serverLine(n RenderNode, port int) string {

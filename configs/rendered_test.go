@@ -161,7 +161,7 @@ func TestRenderedReload(t *testing.T) {
 				t.Fatal(err)
 			}
 			check := func(tmp string) error { return CheckWithHAProxy(t.Context(), binary, tmp) }
-			if err := Install(t.Context(), l.cfg, data, check); err != nil {
+			if err := Install(t.Context(), l.cfg, data, check, false); err != nil {
 				t.Fatal(err)
 			}
 			// A process that is younger than some 9 s does not teach its successor (HAPROXY.md 12).

@@ -2,7 +2,6 @@ package configs
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 )
@@ -12,21 +11,21 @@ import (
 // the result equals what Render would have written. ErrNotOurs if the file has no header, ErrUnknownNode if active is
 // none of its nodes. Nothing is written: see Install.
 func ReorderActive(file string, active string) ([]byte, error) {
-	data, err := os.ReadFile(file)
+	inputs, err := readInputs([]string{file})
 	if err != nil {
-		return nil, &Error{Pos: Position{File: file}, Problem: "cannot be read: " + err.Error(), Fix: "check the path and its permissions", Err: err}
+		return nil, err
 	}
-	return reorder(file, string(data), active)
+	return reorder(file, inputs[0].text, active)
 }
 
 func reorder(file, text, active string) ([]byte, error) {
-	h, ok := readHeader(text)
+	nodes, ok := readHeader(text)
 	if !ok {
 		return nil, &Error{Pos: Position{File: file, Line: 1}, Problem: "the file has no header of haproxyctl", Fix: "render it with `haproxyctl config render`", Err: ErrNotOurs}
 	}
-	if !slices.Contains(h.nodes, active) {
+	if !slices.Contains(nodes, active) {
 		return nil, &Error{Pos: Position{File: file, Line: 2}, Problem: fmt.Sprintf("%q is none of its nodes", active),
-			Fix: "use one of " + strings.Join(h.nodes, ", "), Err: ErrUnknownNode}
+			Fix: "use one of " + strings.Join(nodes, ", "), Err: ErrUnknownNode}
 	}
 	t, errs := build([]input{{name: file, text: text}}, "")
 	if len(errs) > 0 {
@@ -34,7 +33,7 @@ func reorder(file, text, active string) ([]byte, error) {
 	}
 	lines := strings.Split(text, "\n")
 	for _, s := range t.Sticky {
-		if err := reorderBackend(file, lines, s, h.nodes, active); err != nil {
+		if err := reorderBackend(file, lines, s, nodes, active); err != nil {
 			return nil, err
 		}
 	}

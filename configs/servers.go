@@ -48,7 +48,7 @@ const maxTemplate = 4096
 // defaults) say, and numbers them as HAProxy does.
 func (b *builder) servers(s *section) []Server {
 	base := options{}
-	for _, d := range b.defaultsOf(s) {
+	for _, d := range b.defaults[s] {
 		for _, line := range d.all("default-server") {
 			opts, _ := serverOptions(line.words[1:])
 			base.apply(opts)
@@ -129,7 +129,7 @@ func (b *builder) finish(d directive, name, address string, rest []string, base 
 	if n, err := strconv.Atoi(opts["maxconn"]); err == nil {
 		srv.MaxConn = n
 	}
-	b.variables(d)
+	b.unset(d.pos, d.unset)
 	srv.Host, srv.Port, _ = b.address(d, address)
 	if id, ok := opts["id"]; ok {
 		n, err := strconv.Atoi(id)
@@ -180,20 +180,14 @@ func (b *builder) template(d directive, base options) []Server {
 // HAProxy does: a daemon beside HAProxy often has another environment.
 func (b *builder) address(d directive, word string) (host string, port int, unix bool) {
 	expanded, unset := expandAddress(word, d.env)
-	if len(unset) > 0 {
-		b.unset(d.pos, unset)
-	}
+	b.unset(d.pos, unset)
 	return cutAddress(expanded)
 }
 
-func (b *builder) variables(d directive) {
-	if len(d.unset) > 0 {
-		b.unset(d.pos, d.unset)
-	}
-}
-
 func (b *builder) unset(pos Position, names []string) {
-	b.fail(pos, "start this program with the environment that HAProxy has", "the environment variable %s is not set here", strings.Join(names, ", "))
+	if len(names) > 0 {
+		b.fail(pos, "start this program with the environment that HAProxy has", "the environment variable %s is not set here", strings.Join(names, ", "))
+	}
 }
 
 // cutAddress cuts host and port as HAProxy does: the last colon starts the port (section 11 of its manual).

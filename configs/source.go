@@ -224,12 +224,7 @@ func (s *scanner) open(words []string) {
 
 // global follows the directives that change what later lines mean.
 func (s *scanner) global(words []string) {
-	arg := func(i int) string {
-		if i < len(words) {
-			return words[i]
-		}
-		return ""
-	}
+	arg := directive{words: words}.word
 	switch words[0] {
 	case "localpeer":
 		// -L wins, and the directive must come before the first peers section (section 3.1 of the manual).

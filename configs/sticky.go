@@ -140,48 +140,55 @@ func (b *builder) steering(r stickRule, s *section) {
 // fence finds the rule that refuses connections while a key is in the private table and the daemon is alive.
 func (b *builder) fence() {
 	for _, f := range b.t.Frontends {
-		key, backend, server, ok := b.t.fenceRule(f.section)
+		g, ok := b.t.fenceRule(f.section)
 		if !ok {
 			continue
 		}
 		st := b.t.Steering
 		if st.FenceKey == "" {
-			st.FenceKey, st.AliveBackend, st.AliveServer = key, backend, server
+			st.FenceKey, st.AliveBackend, st.AliveServer = g.key, g.backend, g.server
 		}
-		if st.FenceKey != key || st.AliveBackend != backend || st.AliveServer != server {
+		if st.FenceKey != g.key || st.AliveBackend != g.backend || st.AliveServer != g.server {
 			b.fail(f.Pos, "use the same key and server everywhere", "frontend %s is fenced by key %s and %s/%s, another one by key %s and %s/%s",
-				f.Name, key, backend, server, st.FenceKey, st.AliveBackend, st.AliveServer)
+				f.Name, g.key, g.backend, g.server, st.FenceKey, st.AliveBackend, st.AliveServer)
 		}
 	}
 }
 
 // fenceRule reads a section's `tcp-request ... reject if { KEY,in_table(PRIVATE) } { srv_is_up(ALIVE/s) }`. A rule
 // without the second part is not a fence: it would stay closed when the daemon dies.
-func (t *Topology) fenceRule(s *section) (key, backend, server string, ok bool) {
+func (t *Topology) fenceRule(s *section) (guard, bool) {
 	for _, d := range s.all("tcp-request") {
 		if !strings.HasPrefix(d.word(2), "reject") && d.word(2) != "silent-drop" {
 			continue
 		}
-		c, unless, found := parseClause(s, d.words)
-		if !found || unless || len(c) != 1 {
-			continue
-		}
-		key, backend, server, ok = t.fenceClause(s, c[0])
-		if ok {
-			return key, backend, server, true
+		if g, ok := t.guard(s, d); ok {
+			return g, true
 		}
 	}
-	return "", "", "", false
+	return guard{}, false
 }
 
-func (t *Topology) fenceClause(s *section, group []term) (key, backend, server string, ok bool) {
+// guard is the condition `if { KEY,in_table(PRIVATE) } { srv_is_up(BACKEND/SERVER) }`.
+type guard struct {
+	key, backend, server string
+	// bare tells that nothing stands beside KEY,in_table(PRIVATE).
+	bare bool
+}
+
+// guard reads a line that depends on such a condition and on nothing else.
+func (t *Topology) guard(s *section, d directive) (g guard, ok bool) {
+	c, unless, found := parseClause(s, d.words)
+	if !found || unless || len(c) != 1 || len(c[0]) != 2 {
+		return guard{}, false
+	}
 	var tabled, alive bool
-	for _, x := range group {
-		if k, table, is := x.inTable(); is && !x.neg && table == t.Steering.Table {
-			key, tabled = k, true
-		} else if be, srv, is := x.srvUp(s); is && !x.neg {
-			backend, server, alive = be, srv, true
+	for _, x := range c[0] {
+		if key, table, is := x.inTable(); is && !x.neg && table == t.Steering.Table {
+			g.key, g.bare, tabled = key, len(x.words) == 1, true
+		} else if backend, server, is := x.srvUp(s); is && !x.neg {
+			g.backend, g.server, alive = backend, server, true
 		}
 	}
-	return key, backend, server, tabled && alive && len(group) == 2
+	return g, tabled && alive
 }

@@ -41,12 +41,7 @@ func (b *builder) table(d directive, name string, words []string, peersSection s
 
 // hiddenTable reads by words a line that config-parser gives up on, and remembers the word that it fails at.
 func (b *builder) hiddenTable(t *StickTable, words []string) (size string) {
-	value := func(i int) string {
-		if i+1 < len(words) {
-			return words[i+1]
-		}
-		return ""
-	}
+	value := func(i int) string { return directive{words: words}.word(i + 1) }
 	if len(words) == 0 || words[0] != "type" {
 		// It wants the type first; HAProxy takes it anywhere.
 		t.hidden = "type"
@@ -106,9 +101,9 @@ type stickRule struct {
 	key   KeyExpr
 	table string
 	when  clause
-	// unless tells that when must not hold; conditional that there is a condition.
-	unless, conditional bool
-	pos                 Position
+	// unless tells that when must not hold.
+	unless bool
+	pos    Position
 }
 
 func (b *builder) stickRules(s *section) []stickRule {
@@ -130,7 +125,7 @@ func (b *builder) stickRules(s *section) []stickRule {
 				r.table = d.word(4)
 			}
 		}
-		r.when, r.unless, r.conditional = parseClause(s, d.words)
+		r.when, r.unless, _ = parseClause(s, d.words)
 		rules = append(rules, r)
 	}
 	return rules

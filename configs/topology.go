@@ -121,12 +121,7 @@ type Backend struct {
 }
 
 func (b Backend) server(name string) (Server, bool) {
-	for _, s := range b.Servers {
-		if s.Name == name {
-			return s, true
-		}
-	}
-	return Server{}, false
+	return find(b.Servers, func(s Server) bool { return s.Name == name })
 }
 
 // Server is a server of a backend.
@@ -270,8 +265,8 @@ func build(inputs []input, explicit string) (*Topology, []*Error) {
 	t := &Topology{inputs: inputs, explicit: explicit != ""}
 	for _, in := range inputs {
 		t.Files = append(t.Files, in.name)
-		if h, ok := readHeader(in.text); ok {
-			t.Ours, t.Preferred = true, h.nodes
+		if nodes, ok := readHeader(in.text); ok {
+			t.Ours, t.Preferred = true, nodes
 		}
 		s.scan(in)
 	}
@@ -341,28 +336,22 @@ func (t *Topology) NodeNames() []string {
 
 // PeersNamed gives the peers section of that name.
 func (t *Topology) PeersNamed(name string) (PeersSection, bool) {
-	for _, p := range t.Peers {
-		if p.Name == name {
-			return p, true
-		}
-	}
-	return PeersSection{}, false
+	return find(t.Peers, func(p PeersSection) bool { return p.Name == name })
 }
 
 func (t *Topology) backend(name string) (Backend, bool) {
-	for _, b := range t.Backends {
-		if b.Name == name {
-			return b, true
-		}
-	}
-	return Backend{}, false
+	return find(t.Backends, func(b Backend) bool { return b.Name == name })
 }
 
 func (t *Topology) table(name string) (StickTable, bool) {
-	for _, s := range t.Tables {
-		if s.Name == name {
-			return s, true
-		}
+	return find(t.Tables, func(s StickTable) bool { return s.Name == name })
+}
+
+// find gives the first one that is it.
+func find[T any](list []T, is func(T) bool) (found T, ok bool) {
+	i := slices.IndexFunc(list, is)
+	if i < 0 {
+		return found, false
 	}
-	return StickTable{}, false
+	return list[i], true
 }

@@ -51,8 +51,8 @@ control/haproxycfg: configs control/galera control/journal control/model control
 
 # The daemon and the commands.
 control: cluster cluster/nudge configs control/api control/decide control/drain control/galera control/galera/conn control/haproxycfg control/journal control/keep control/kube control/lograte control/mandate control/model control/plan control/serving control/step control/writers runtimeapi
-control/supervisor: control/serving
-cmd/haproxyd: cluster cluster/gossip cluster/safefile configs control control/galera control/galera/conn control/galera/sessions control/haproxycfg control/kube control/lograte control/model control/supervisor runtimeapi
+cmd/haproxyd/supervisor: control/serving
+cmd/haproxyd: cluster cluster/gossip cluster/safefile cmd/haproxyd/supervisor configs control control/galera control/galera/conn control/galera/sessions control/haproxycfg control/kube control/lograte control/model runtimeapi
 cmd/haproxyctl: cluster/gossip configs control/api control/galera control/galera/conn runtimeapi
 
 # The proofs.

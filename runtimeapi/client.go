@@ -62,7 +62,7 @@ type Client struct {
 	maxReply int // the constant; tests take less
 	// slots holds one token for each connection in use.
 	slots chan struct{}
-	// buffers holds *[]byte, see buffer and recycle.
+	// buffers holds *[]byte, see recycle.
 	buffers sync.Pool
 }
 
@@ -76,16 +76,16 @@ func New(config Config) (*Client, error) {
 		timeout:  cmp.Or(config.Timeout, defaultTimeout),
 		maxReply: maxReply,
 		slots:    make(chan struct{}, maxInFlight),
+		buffers: sync.Pool{New: func() any {
+			// The size of what HAProxy writes at once (tune.bufsize).
+			buffer := make([]byte, 16<<10)
+			return &buffer
+		}},
 	}, nil
 }
 
-// ask runs one command whose answer has no empty line inside.
-func (c *Client) ask(ctx context.Context, command string) (string, error) {
-	return c.askUpTo(ctx, command, maxListing)
-}
-
-// askUpTo is ask with a bound of its own for the answer, in bytes.
-func (c *Client) askUpTo(ctx context.Context, command string, most int) (string, error) {
+// ask runs one command whose answer has no empty line inside, and at most so many bytes.
+func (c *Client) ask(ctx context.Context, command string, most int) (string, error) {
 	reply, err := c.roundTrip(ctx, command, most)
 	if err != nil {
 		return "", err
@@ -99,7 +99,7 @@ func (c *Client) askUpTo(ctx context.Context, command string, most int) (string,
 
 // change runs one command whose success is a blank answer.
 func (c *Client) change(ctx context.Context, command string) error {
-	answer, err := c.askUpTo(ctx, command, maxShort)
+	answer, err := c.ask(ctx, command, maxShort)
 	if err != nil {
 		return err
 	}

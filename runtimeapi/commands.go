@@ -115,11 +115,7 @@ func (c *Client) SetServerState(ctx context.Context, backend, server string, mod
 	if !runtime.ServerStateValid(string(mode)) {
 		return fmt.Errorf("runtimeapi: server state %q is not ready, drain or maint: %w", mode, ErrUnsafeName)
 	}
-	name, err := serverPath(backend, server)
-	if err != nil {
-		return err
-	}
-	return c.change(ctx, "set server "+name+" state "+string(mode))
+	return c.changeServer(ctx, "set server ", backend, server, " state "+string(mode))
 }
 
 // HandOverQueue sets a server to maint so that what waits in its queue goes to the servers
@@ -149,11 +145,7 @@ func (c *Client) SetServerWeight(ctx context.Context, backend, server string, we
 	if !runtime.ServerWeightValid(text) {
 		return fmt.Errorf("runtimeapi: weight %d is not in 0..256: %w", weight, ErrUnsafeName)
 	}
-	name, err := serverPath(backend, server)
-	if err != nil {
-		return err
-	}
-	return c.change(ctx, "set server "+name+" weight "+text)
+	return c.changeServer(ctx, "set server ", backend, server, " weight "+text)
 }
 
 // SetServerMaxconn sets the number of sessions above which new ones wait in the server's
@@ -162,21 +154,13 @@ func (c *Client) SetServerMaxconn(ctx context.Context, backend, server string, m
 	if maxconn < 0 || maxconn > math.MaxInt32 {
 		return fmt.Errorf("runtimeapi: maxconn %d is not in 0..%d: %w", maxconn, math.MaxInt32, ErrUnsafeName)
 	}
-	name, err := serverPath(backend, server)
-	if err != nil {
-		return err
-	}
-	return c.change(ctx, "set maxconn server "+name+" "+strconv.Itoa(maxconn))
+	return c.changeServer(ctx, "set maxconn server ", backend, server, " "+strconv.Itoa(maxconn))
 }
 
 // ShutdownSessionsServer closes all sessions of a server, those that are in its queue not
 // included (level admin).
 func (c *Client) ShutdownSessionsServer(ctx context.Context, backend, server string) error {
-	name, err := serverPath(backend, server)
-	if err != nil {
-		return err
-	}
-	return c.change(ctx, "shutdown sessions server "+name)
+	return c.changeServer(ctx, "shutdown sessions server ", backend, server, "")
 }
 
 // ShutdownSession closes one session (level admin). One that has ended already is
@@ -186,6 +170,15 @@ func (c *Client) ShutdownSession(ctx context.Context, id string) error {
 		return err
 	}
 	return noSession(c.change(ctx, "shutdown session "+id))
+}
+
+// changeServer runs a command that has the server's path between the two texts.
+func (c *Client) changeServer(ctx context.Context, before, backend, server, after string) error {
+	name, err := serverPath(backend, server)
+	if err != nil {
+		return err
+	}
+	return c.change(ctx, before+name+after)
 }
 
 func serverPath(backend, server string) (string, error) {

@@ -24,7 +24,7 @@ const (
 // roundTrip sends one line over a fresh connection and returns everything up to the close
 // by HAProxy, whole or not: that is for splitAnswers to say. More than most bytes are ErrTooLarge.
 func (c *Client) roundTrip(ctx context.Context, line string, most int) (reply string, err error) {
-	buffer := c.buffer()
+	buffer := c.buffers.Get().(*[]byte)
 	defer c.recycle(buffer)
 	most = min(most, c.maxReply)
 	err = c.exchange(ctx, line, most, func(answer io.Reader) error {
@@ -49,7 +49,7 @@ func (c *Client) exchange(ctx context.Context, line string, most int, read func(
 	if err := c.acquire(ctx, deadline); err != nil {
 		return c.explain(line, err)
 	}
-	defer c.release()
+	defer func() { <-c.slots }()
 
 	dialer := net.Dialer{Deadline: deadline}
 	conn, err := dialer.DialContext(ctx, "unix", c.socket)
@@ -96,16 +96,6 @@ func (r *answerReader) Read(p []byte) (int, error) {
 		return n, err
 	}
 	return n, r.client.explain(r.line, brokenOff(r.ctx, err, r.read))
-}
-
-// buffer returns one to read into, of the size of what HAProxy writes at once
-// (tune.bufsize) or larger.
-func (c *Client) buffer() *[]byte {
-	if buffer, ok := c.buffers.Get().(*[]byte); ok {
-		return buffer
-	}
-	buffer := make([]byte, 16<<10)
-	return &buffer
 }
 
 // recycle keeps a buffer for the next call, unless one large answer made it large.
@@ -158,8 +148,6 @@ func (c *Client) acquire(ctx context.Context, deadline time.Time) error {
 		return outOfTime(ctx, fmt.Sprintf("all %d connections of this client wait for HAProxy", cap(c.slots)))
 	}
 }
-
-func (c *Client) release() { <-c.slots }
 
 // timeoutOf returns the error of a call that was ended by the context or by its time, nil
 // if err is something else.

@@ -329,12 +329,12 @@ func TestTooLarge(t *testing.T) {
 	client := fake(t, 5*time.Second, func(conn net.Conn, _ string) {
 		_, _ = io.WriteString(conn, strings.Repeat("x", size-2)+"\n\n")
 	})
-	answer, err := client.ask(context.Background(), "show errors")
+	answer, err := client.ask(context.Background(), "show errors", maxListing)
 	if err != nil || len(answer) != size-1 {
 		t.Errorf("%d bytes, %v", len(answer), err)
 	}
 	client.maxReply = size - 1
-	if _, err := client.ask(context.Background(), "show errors"); !errors.Is(err, ErrTooLarge) {
+	if _, err := client.ask(context.Background(), "show errors", maxListing); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -2,6 +2,7 @@ package runtimeapi
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 
@@ -11,7 +12,7 @@ import (
 // What the daemon reads in one snapshot, tests also read one by one.
 
 func (c *Client) info(ctx context.Context) (Info, error) {
-	answer, err := c.ask(ctx, infoCommand)
+	answer, err := c.ask(ctx, infoCommand, maxListing)
 	if err != nil {
 		return Info{}, err
 	}
@@ -19,7 +20,7 @@ func (c *Client) info(ctx context.Context) (Info, error) {
 }
 
 func (c *Client) stats(ctx context.Context) ([]ServerStat, error) {
-	answer, err := c.ask(ctx, statsCommand)
+	answer, err := c.ask(ctx, statsCommand, maxListing)
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +32,7 @@ func (c *Client) serversState(ctx context.Context, backend string) ([]ServerStat
 		return nil, err
 	}
 	command := serversCommand + " " + backend
-	answer, err := c.ask(ctx, command)
+	answer, err := c.ask(ctx, command, maxListing)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +44,7 @@ func (c *Client) table(ctx context.Context, name string) (Table, error) {
 		return Table{}, err
 	}
 	command := tablesCommand + " " + name
-	answer, err := c.ask(ctx, command)
+	answer, err := c.ask(ctx, command, maxListing)
 	if err != nil {
 		return Table{}, err
 	}
@@ -65,4 +66,36 @@ func mode(s AdminState) string {
 		return "admin state " + strconv.Itoa(int(s))
 	}
 	return state
+}
+
+// TableKey returns the entry of one key, false if there is none.
+func (c *Client) TableKey(ctx context.Context, table, key string) (Entry, bool, error) {
+	if err := checkTable(table); err != nil {
+		return Entry{}, false, err
+	}
+	if err := checkKey(key); err != nil {
+		return Entry{}, false, err
+	}
+	command := tablesCommand + " " + table + " key " + key
+	answer, err := c.ask(ctx, command, maxShort)
+	if err != nil {
+		return Entry{}, false, err
+	}
+	return parseTableKey(command, answer)
+}
+
+// parseTableKey reads the answer for one key: blank for a missing key, else a table of one
+// entry.
+func parseTableKey(command, answer string) (Entry, bool, error) {
+	if answer == "" {
+		return Entry{}, false, nil
+	}
+	table, err := parseTable(command, answer)
+	if err != nil {
+		return Entry{}, false, err
+	}
+	if len(table.Entries) != 1 {
+		return Entry{}, false, malformed(command, fmt.Sprintf("%d entries for one key", len(table.Entries)), answer)
+	}
+	return table.Entries[0], true, nil
 }

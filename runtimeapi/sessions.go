@@ -45,7 +45,7 @@ type Session struct {
 // Sessions lists all sessions, those of peers and of the CLI included. It costs HAProxy
 // about 5 ms per 1,000 sessions.
 func (c *Client) Sessions(ctx context.Context) ([]Session, error) {
-	answer, err := c.askUpTo(ctx, sessionsCommand, maxSessionList)
+	answer, err := c.ask(ctx, sessionsCommand, maxSessionList)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func (c *Client) SessionDetail(ctx context.Context, id string) (Session, error) 
 		return Session{}, err
 	}
 	command := sessionsCommand + " " + id
-	answer, err := c.askUpTo(ctx, command, maxShort)
+	answer, err := c.ask(ctx, command, maxShort)
 	if err != nil {
 		return Session{}, err
 	}

@@ -2,7 +2,6 @@ package runtimeapi
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
 )
@@ -41,27 +40,11 @@ type Entry struct {
 
 // Tables lists the stick-tables, without their entries.
 func (c *Client) Tables(ctx context.Context) ([]TableHeader, error) {
-	answer, err := c.ask(ctx, tablesCommand)
+	answer, err := c.ask(ctx, tablesCommand, maxListing)
 	if err != nil {
 		return nil, err
 	}
 	return parseTables(tablesCommand, answer)
-}
-
-// TableKey returns the entry of one key, false if there is none.
-func (c *Client) TableKey(ctx context.Context, table, key string) (Entry, bool, error) {
-	if err := checkTable(table); err != nil {
-		return Entry{}, false, err
-	}
-	if err := checkKey(key); err != nil {
-		return Entry{}, false, err
-	}
-	command := tablesCommand + " " + table + " key " + key
-	answer, err := c.askUpTo(ctx, command, maxShort)
-	if err != nil {
-		return Entry{}, false, err
-	}
-	return parseTableKey(command, answer)
 }
 
 func parseTables(command, answer string) ([]TableHeader, error) {
@@ -108,22 +91,6 @@ func parseTable(command, answer string) (Table, error) {
 		table.Entries = append(table.Entries, entry)
 	}
 	return table, nil
-}
-
-// parseTableKey reads the answer for one key: blank for a missing key, else a table of one
-// entry.
-func parseTableKey(command, answer string) (Entry, bool, error) {
-	if answer == "" {
-		return Entry{}, false, nil
-	}
-	table, err := parseTable(command, answer)
-	if err != nil {
-		return Entry{}, false, err
-	}
-	if len(table.Entries) != 1 {
-		return Entry{}, false, malformed(command, fmt.Sprintf("%d entries for one key", len(table.Entries)), answer)
-	}
-	return table.Entries[0], true, nil
 }
 
 const tableMark = "# table:"

@@ -127,10 +127,7 @@ func (g *Gossip) keepEarlyLocked(process string, message []byte, age time.Durati
 		return
 	}
 	if _, ok := g.early[process]; !ok && len(g.early) >= earlyViews {
-		for other := range g.early {
-			delete(g.early, other)
-			break
-		}
+		forgetAny(g.early)
 	}
 	g.early[process] = early{slices.Clone(message), age, now}
 }

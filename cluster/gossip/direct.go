@@ -114,13 +114,7 @@ func (g *Gossip) favour() {
 	all := g.othersLocked()
 	g.mu.Unlock()
 	slices.SortFunc(all, func(a, b *memberState) int {
-		if a.Voter != b.Voter {
-			if a.Voter {
-				return -1
-			}
-			return 1
-		}
-		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Process, b.Process))
+		return cmp.Or(trueFirst(a.Voter, b.Voter), a.Since.Compare(b.Since), cmp.Compare(a.Process, b.Process))
 	})
 	own, _ := netip.ParseAddrPort(g.address())
 	var addresses []netip.AddrPort

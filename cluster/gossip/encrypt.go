@@ -72,7 +72,7 @@ func (c Config) checkOpen() error {
 // as such a Secret is one, and looks at the file that it has opened.
 func readKeyFile(name string) (text []byte, warning string, err error) {
 	text, warning, err = safefile.Read(name)
-	if unsafe := (*safefile.UnsafeError)(nil); errors.As(err, &unsafe) {
+	if unsafe, ok := errors.AsType[*safefile.UnsafeError](err); ok {
 		return nil, "", &SecurityError{Text: "gossip key file " + unsafe.Error()}
 	}
 	if err != nil {

@@ -51,9 +51,9 @@ type Gossip struct {
 	records recordGate
 	waiting atomic.Int64 // bytes in inbound
 
-	keyText string // content of the key file when it was first read
-	seal    *seal  // nil without keys
-	keyring *memberlist.Keyring
+	keyText string              // content of the key file when it was first read
+	seal    *seal               // nil without keys
+	keyring *memberlist.Keyring // nil without keys
 
 	inbound chan []byte
 	publish chan struct{} // own view or record changed
@@ -127,6 +127,9 @@ func New(cfg Config) (*Gossip, error) {
 		if err != nil {
 			return nil, err
 		}
+		if g.keyring, err = memberlist.NewKeyring(keys, keys[0]); err != nil {
+			return nil, fmt.Errorf("gossip keys: %w", err)
+		}
 		g.keyText = string(text)
 		g.seal = newSeal(cmp.Or(cfg.Encrypt, EncryptRequire), cfg.Label, keys, g.log, m)
 		if g.seal.mode == EncryptRequire {
@@ -189,14 +192,8 @@ func (g *Gossip) start(ctx context.Context) error {
 	c.EnableCompression = false
 	c.Delegate, c.Events, c.Alive = (*delegate)(g), (*delegate)(g), (*delegate)(g)
 	c.Logger = log.New(&logBridge{logger: g.log, drop: g.metrics.drop, lines: &g.lines}, "", 0)
-	if g.keyText != "" {
-		keys, err := parseKeys(g.cfg.KeyFile, []byte(g.keyText))
-		if err != nil {
-			return err
-		}
-		if c.Keyring, err = memberlist.NewKeyring(keys, keys[0]); err != nil {
-			return fmt.Errorf("gossip keys: %w", err)
-		}
+	if g.seal != nil {
+		c.Keyring = g.keyring
 		c.GossipVerifyOutgoing = g.seal.mode != EncryptAccept
 		c.GossipVerifyIncoming = g.seal.mode == EncryptRequire
 		c.UDPBufferSize -= sealOverhead
@@ -210,7 +207,6 @@ func (g *Gossip) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("gossip on %s: %w", g.cfg.Bind, errors.Join(err, c.Transport.Shutdown()))
 	}
-	g.keyring = c.Keyring
 	g.life.Lock()
 	g.ml, g.out = ml, ml
 	g.life.Unlock()

@@ -246,10 +246,7 @@ func (c *counters) check(name []byte, count uint64, known bool) error {
 		c.last = map[string]uint64{}
 	}
 	if !ok && len(c.last) >= 2*stateNodes {
-		for other := range c.last { // any: what is forgotten is heard of anew
-			delete(c.last, other)
-			break
-		}
+		forgetAny(c.last)
 	}
 	c.last[string(name)] = count
 	return nil

@@ -73,6 +73,14 @@ var (
 	rateReserved = rate{0.5, 8} // new processes at one address to join
 )
 
+// forgetAny makes room in a full map: what is forgotten is heard of anew.
+func forgetAny[K comparable, V any](m map[K]V) {
+	for k := range m {
+		delete(m, k)
+		return
+	}
+}
+
 // rate is the events a second and those at once that a bucket lets through.
 type rate struct{ perSecond, atOnce float64 }
 

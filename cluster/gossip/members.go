@@ -255,12 +255,9 @@ func (g *Gossip) liveAddresses() map[string]bool {
 func (g *Gossip) sameName() map[string]string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	var out map[string]string
+	out := map[string]string{}
 	for p, m := range g.members {
 		if m.Name == g.meta.Name && !m.Self {
-			if out == nil {
-				out = map[string]string{}
-			}
 			out[p] = m.Address
 		}
 	}
@@ -325,11 +322,8 @@ func (g *Gossip) some(n int) []memberlist.Node {
 	defer g.mu.Unlock()
 	all := g.othersLocked()
 	var out []memberlist.Node
-	for range min(n, len(all)) {
-		i := rand.IntN(len(all))
+	for _, i := range rand.Perm(len(all))[:min(n, len(all))] {
 		out = append(out, all[i].node)
-		all[i] = all[len(all)-1]
-		all = all[:len(all)-1]
 	}
 	return out
 }

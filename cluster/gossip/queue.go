@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"sync"
@@ -47,6 +48,17 @@ func (q *queue) drop(name string) {
 	q.items = slices.DeleteFunc(q.items, func(o *queued) bool { return o.name == name })
 }
 
+// trueFirst compares for an order in which what is so comes before what is not.
+func trueFirst(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
+	}
+	return 1
+}
+
 // take returns messages of at most limit bytes together, each costing overhead
 // more: those marked first, then those sent the least.
 func (q *queue) take(overhead, limit, members int, now time.Time) [][]byte {
@@ -56,13 +68,7 @@ func (q *queue) take(overhead, limit, members int, now time.Time) [][]byte {
 		return nil
 	}
 	slices.SortStableFunc(q.items, func(a, b *queued) int {
-		if a.first != b.first {
-			if a.first {
-				return -1
-			}
-			return 1
-		}
-		return a.sent - b.sent
+		return cmp.Or(trueFirst(a.first, b.first), a.sent-b.sent)
 	})
 	var out [][]byte
 	for _, item := range q.items {

@@ -98,7 +98,7 @@ func (r *rivals) get(process string, settled bool, now time.Time) *rival {
 // tick returns the processes to challenge now, with what to ask them. nonce returns
 // a number that is not 0.
 func (r *rivals) tick(now time.Time, nonce func() uint64) map[string]challenge {
-	var out map[string]challenge
+	out := map[string]challenge{}
 	for p, v := range r.known {
 		if v.beaten || now.Before(v.next) {
 			continue
@@ -117,9 +117,6 @@ func (r *rivals) tick(now time.Time, nonce func() uint64) map[string]challenge {
 		v.next = now.Add(askEvery)
 		if v.silent && v.asked >= askTimes {
 			v.next = now.Add(askAgain)
-		}
-		if out == nil {
-			out = map[string]challenge{}
 		}
 		out[p] = challenge{From: r.self, Nonce: v.nonce, Settled: v.settled}
 	}

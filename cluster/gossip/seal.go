@@ -107,10 +107,7 @@ func (s *seal) learn(address string, reads uint8) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.reads[address]; !ok && len(s.reads) >= maxReads {
-		for a := range s.reads { // any: a wrong guess costs one plain packet
-			delete(s.reads, a)
-			break
-		}
+		forgetAny(s.reads) // a wrong guess costs one plain packet
 	}
 	s.reads[address] = reads
 }

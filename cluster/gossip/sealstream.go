@@ -159,8 +159,7 @@ func (s *seal) dialSealed(conn net.Conn, address string, named bool, deadline ti
 		answer, err = readPreface(conn, true)
 	}
 	if err != nil {
-		var n net.Error
-		if errors.As(err, &n) && n.Timeout() {
+		if n, ok := errors.AsType[net.Error](err); ok && n.Timeout() {
 			return nil, err
 		}
 		return nil, fmt.Errorf("%w (%w)", errNotSealed, err)

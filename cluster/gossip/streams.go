@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -169,7 +170,7 @@ func (p *pool) admit(v *stream, now time.Time) bool {
 	if victim >= 0 {
 		// Its reader fails, and gives back what it held.
 		_ = p.open[victim].Conn.Close()
-		p.open = append(p.open[:victim], p.open[victim+1:]...)
+		p.open = slices.Delete(p.open, victim, victim+1)
 	}
 	p.open = append(p.open, v)
 	return true
@@ -206,8 +207,8 @@ func (v *stream) exchange(deadline time.Time) error {
 // broken reports whether a stream has ended or stood still, which its other end's
 // death does to it: nothing was said that could be dropped.
 func broken(err error) bool {
-	var n net.Error
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &n)
+	_, n := errors.AsType[net.Error](err)
+	return n || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // Read returns the message and then io.EOF.
@@ -237,12 +238,7 @@ func (v *stream) Close() error {
 		p := v.pool
 		p.mu.Lock()
 		p.held -= v.charged
-		for i, o := range p.open {
-			if o == v {
-				p.open = append(p.open[:i], p.open[i+1:]...)
-				break
-			}
-		}
+		p.open = slices.DeleteFunc(p.open, func(o *stream) bool { return o == v })
 		p.mu.Unlock()
 		if v.slot {
 			<-p.exchange

@@ -61,11 +61,8 @@ func (a *app) activeTable(w io.Writer, act api.Active) {
 		a.field(w, "Epoch", epoch(act.Recovery, act.Epoch))
 		a.field(w, "Since", a.when(act.Since)+by(act.By)+colon(act.OrderedBy))
 	}
-	if act.Agreed {
-		a.field(w, "Agreed", a.paint(styleGood, "yes"))
-	} else {
-		a.field(w, "Agreed", a.paint(styleBad, "no"))
-	}
+	agreed := yesNo(act.Agreed)
+	a.field(w, "Agreed", a.paint(agreed.style, agreed.text))
 	a.some(w, "Reason", act.Reason)
 	a.field(w, "Proxies", a.convergence(act))
 	a.field(w, "Members", strconv.Itoa(act.Members))

@@ -38,10 +38,8 @@ func agreedActive(ctx context.Context, hosts []string, port int) (api.Active, er
 		if ok {
 			return act, nil
 		}
-		select {
-		case <-ctx.Done():
+		if !sleep(ctx, askAgain) {
 			return api.Active{}, fmt.Errorf("no member knows an agreed active node (%s)", why)
-		case <-time.After(askAgain):
 		}
 	}
 }

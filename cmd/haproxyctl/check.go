@@ -93,9 +93,7 @@ daemon that hangs.`,
 	f.StringVar(&o.ssl.CA, "probe-ssl-ca", o.ssl.CA, "PEM `FILE` of the CA that the last two modes check the node by; or "+envProbeSSL+"CA")
 	f.StringVar(&o.ssl.Cert, "probe-ssl-cert", o.ssl.Cert, "PEM `FILE` of the user's certificate; or "+envProbeSSL+"CERT")
 	f.StringVar(&o.ssl.Key, "probe-ssl-key", o.ssl.Key, "PEM `FILE` of that certificate's key; or "+envProbeSSL+"KEY")
-	for _, name := range []string{"probe-password-file", "probe-ssl-ca", "probe-ssl-cert", "probe-ssl-key"} {
-		must(cmd.MarkFlagFilename(name))
-	}
+	files(cmd, "probe-password-file", "probe-ssl-ca", "probe-ssl-cert", "probe-ssl-key")
 	return cmd
 }
 
@@ -165,11 +163,10 @@ func (a *app) check(ctx context.Context, o checkOptions, address string) error {
 		result = a.probe(ctx, o, address)
 		result.Daemon = oneLine(err.Error())
 	}
-	if !result.Usable && a.format == formatTable {
-		return &exitError{exitFailed, errors.New(result.sentence(address))}
-	}
-	if err := a.print(result, func(w io.Writer) { fmt.Fprintln(w, result.sentence(address)) }); err != nil {
-		return err
+	if result.Usable || a.format != formatTable {
+		if err := a.print(result, func(w io.Writer) { fmt.Fprintln(w, result.sentence(address)) }); err != nil {
+			return err
+		}
 	}
 	if !result.Usable {
 		return &exitError{exitFailed, errors.New(result.sentence(address))}

@@ -24,6 +24,18 @@ func complete[T any](ask func(context.Context) (T, error), names func(T) []strin
 	return names(v), cobra.ShellCompDirectiveNoFileComp
 }
 
+// words completes a flag that takes one of these.
+func words(cmd *cobra.Command, flag string, values ...string) {
+	must(cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
+}
+
+// files completes flags that take a file's path.
+func files(cmd *cobra.Command, flags ...string) {
+	for _, flag := range flags {
+		must(cmd.MarkFlagFilename(flag))
+	}
+}
+
 // nodeNames completes the one argument NODE with the daemon's nodes that fit.
 func (a *app) nodeNames(fits func(api.Node) bool) cobra.CompletionFunc {
 	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {

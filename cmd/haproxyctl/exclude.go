@@ -11,8 +11,7 @@ import (
 )
 
 func (a *app) excludeCommand() *cobra.Command {
-	var reason string
-	return reasonFlag(&cobra.Command{
+	return a.order(&cobra.Command{
 		Use:   "exclude NODE",
 		Short: "Never choose NODE automatically",
 		Long: `Keep NODE from being chosen automatically, until "include" undoes it. All daemons
@@ -21,7 +20,7 @@ remember it, also through restarts. If NODE is the active, it stays the active.`
 		Args:              exactly("NODE"),
 		ValidArgsFunction: a.nodeNames(func(n api.Node) bool { return !n.Excluded }),
 		RunE: runE(func(ctx context.Context, args []string) error {
-			act, err := a.client().Because(reason).Exclude(ctx, args[0])
+			act, err := a.client().Exclude(ctx, args[0])
 			if err != nil {
 				return err
 			}
@@ -32,12 +31,11 @@ remember it, also through restarts. If NODE is the active, it stays the active.`
 				}
 			})
 		}),
-	}, &reason)
+	})
 }
 
 func (a *app) includeCommand() *cobra.Command {
-	var reason string
-	return reasonFlag(&cobra.Command{
+	return a.order(&cobra.Command{
 		Use:               "include NODE",
 		Short:             "Undo exclude",
 		Long:              `Let NODE be chosen again. This moves nothing by itself.`,
@@ -45,7 +43,7 @@ func (a *app) includeCommand() *cobra.Command {
 		Args:              exactly("NODE"),
 		ValidArgsFunction: a.nodeNames(func(n api.Node) bool { return n.Excluded }),
 		RunE: runE(func(ctx context.Context, args []string) error {
-			act, err := a.client().Because(reason).Include(ctx, args[0])
+			act, err := a.client().Include(ctx, args[0])
 			if err != nil {
 				return err
 			}
@@ -53,5 +51,5 @@ func (a *app) includeCommand() *cobra.Command {
 				fmt.Fprintf(w, "%s is included: it may be chosen again. The active node is still %s.\n", args[0], orNone(act.Active))
 			})
 		}),
-	}, &reason)
+	})
 }

@@ -39,7 +39,7 @@ is there is never replaced, because the key of a running cluster would be lost.`
 		}),
 	}
 	cmd.Flags().StringVar(&out, "out", "", "the new `FILE` to write it to, with mode 0600")
-	must(cmd.MarkFlagFilename("out"))
+	files(cmd, "out")
 	return cmd
 }
 

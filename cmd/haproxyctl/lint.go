@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -52,10 +53,8 @@ func (a *app) lint(local string, files []string) error {
 	if err := a.print(findings, func(w io.Writer) { a.findings(w, findings) }); err != nil {
 		return err
 	}
-	for _, f := range findings {
-		if f.Severity == configs.SeverityError {
-			return &exitError{code: exitFailed} // the findings have said it
-		}
+	if slices.ContainsFunc(findings, func(f configs.Finding) bool { return f.Severity == configs.SeverityError }) {
+		return &exitError{code: exitFailed} // the findings have said it
 	}
 	return nil
 }
@@ -64,7 +63,7 @@ func (a *app) findings(w io.Writer, findings []configs.Finding) {
 	counts := map[configs.Severity]int{}
 	for _, f := range findings {
 		counts[f.Severity]++
-		fmt.Fprintf(w, "%s: %s: %s (%s)\n", configs.Position{File: f.File, Line: f.Line}, a.paint(severityStyle(f.Severity), string(f.Severity)), f.Problem, f.Rule)
+		fmt.Fprintf(w, "%s: %s: %s (%s)\n", configs.Position{File: f.File, Line: f.Line}, a.paint(severityStyles[f.Severity], string(f.Severity)), f.Problem, f.Rule)
 		fmt.Fprintf(w, "  %s %s\n  %s %s\n", a.paint(styleDim, "why:"), f.Why, a.paint(styleDim, "fix:"), f.Fix)
 	}
 	var parts []string
@@ -80,13 +79,4 @@ func (a *app) findings(w io.Writer, findings []configs.Finding) {
 	fmt.Fprintln(w, strings.Join(parts, ", "))
 }
 
-func severityStyle(s configs.Severity) style {
-	switch s {
-	case configs.SeverityError:
-		return styleBad
-	case configs.SeverityWarning:
-		return styleWarn
-	default:
-		return styleNone
-	}
-}
+var severityStyles = map[configs.Severity]style{configs.SeverityError: styleBad, configs.SeverityWarning: styleWarn}

@@ -82,6 +82,7 @@ type app struct {
 
 	socket string // --admin-socket
 	format format // -o
+	reason string // --reason
 }
 
 // Exit status of haproxyctl, a fixed interface.
@@ -127,8 +128,8 @@ func (a *app) run(ctx context.Context, args []string) int {
 // failed says in one line what went wrong with the command at path, and returns the
 // exit status.
 func (a *app) failed(err error, path string) int {
-	var exit *exitError
-	if !errors.As(err, &exit) {
+	exit, ok := errors.AsType[*exitError](err)
+	if !ok {
 		exit = &exitError{exitUsage, err}
 	}
 	if exit.err == nil {

@@ -39,8 +39,7 @@ HAProxy beside each of them does. "here" is the daemon that was asked.`,
 }
 
 func (a *app) removeMemberCommand() *cobra.Command {
-	var reason string
-	return reasonFlag(&cobra.Command{
+	return a.order(&cobra.Command{
 		Use:   "remove NAME",
 		Short: "Take a voter that never comes back out of the voters",
 		Long: `Take a member that never comes back out of the record's voters, by a step that a
@@ -57,7 +56,7 @@ it becomes a voter again.`,
 		Args:              exactly("NAME"),
 		ValidArgsFunction: a.deadVoters,
 		RunE: answer(a, func(ctx context.Context, args []string) (api.RemoveResponse, error) {
-			return a.client().Because(reason).RemoveMember(ctx, args[0])
+			return a.client().RemoveMember(ctx, args[0])
 		}, func(w io.Writer, r api.RemoveResponse) {
 			if r.Changed {
 				fmt.Fprintf(w, "%s is no voter any more.\n\n", r.Name)
@@ -66,7 +65,7 @@ it becomes a voter again.`,
 			}
 			a.registerTable(w, r.Register)
 		}),
-	}, &reason)
+	})
 }
 
 // role is what a member does in the agreement and beside it.
@@ -92,16 +91,20 @@ func role(m api.Member) string {
 func (a *app) membersTable(w io.Writer, members []api.Member) {
 	g := newGrid("MEMBER", "STATE", "ROLE", "ADDRESS", "VERSION", "DISK", "ITS HAPROXY")
 	for _, m := range members {
-		name, state := plainCell(m.Name), cell{m.State, styleGood}
-		if m.Self {
-			name = cell{m.Name + " (here)", styleBold}
-		}
+		state := cell{m.State, styleGood}
 		if m.State != "alive" {
 			state.style = styleBad
 		}
-		g.add(name, state, plainCell(role(m)), plainCell(m.Address), plainCell(m.Version), plainCell(m.Disk), plainCell(proxySentence(m)))
+		g.add(memberCell(m), state, plainCell(role(m)), plainCell(m.Address), plainCell(m.Version), plainCell(m.Disk), plainCell(proxySentence(m)))
 	}
 	a.write(w, g)
+}
+
+func memberCell(m api.Member) cell {
+	if m.Self {
+		return cell{m.Name + " (here)", styleBold}
+	}
+	return plainCell(m.Name)
 }
 
 // proxySentence says in a few words what a member's HAProxy does.

@@ -77,11 +77,7 @@ func (r *peerListRun) toStdout(ctx context.Context) error {
 }
 
 func (r *peerListRun) run(ctx context.Context) error {
-	in, old, err := r.input(ctx)
-	if err != nil {
-		return err
-	}
-	same, err := isRendered(in, old)
+	_, _, same, err := r.look(ctx)
 	if err != nil {
 		return err
 	}
@@ -93,10 +89,8 @@ func (r *peerListRun) run(ctx context.Context) error {
 		return err
 	}
 	// The daemon may have written the file meanwhile.
-	if in, old, err = r.input(ctx); err != nil {
-		return err
-	}
-	if same, err = isRendered(in, old); err != nil {
+	in, old, same, err := r.look(ctx)
+	if err != nil {
 		return err
 	}
 	if err := r.lock.setPending(true); err != nil {
@@ -111,12 +105,16 @@ func (r *peerListRun) run(ctx context.Context) error {
 	return r.take(ctx, running, old, text)
 }
 
-func isRendered(in configs.RenderInput, old []byte) (bool, error) {
+// look tells, beside the input, whether the file says the same already.
+func (r *peerListRun) look(ctx context.Context) (in configs.RenderInput, old []byte, same bool, err error) {
+	if in, old, err = r.input(ctx); err != nil {
+		return in, nil, false, err
+	}
 	data, err := configs.Render(in)
 	if err != nil {
-		return false, &exitError{exitUsage, err}
+		return in, nil, false, &exitError{exitUsage, err}
 	}
-	return old != nil && bytes.Equal(old, data), nil
+	return in, old, old != nil && bytes.Equal(old, data), nil
 }
 
 // input is the configuration's input with the file's nodes and the listed ones, and what is
@@ -201,7 +199,7 @@ func undoFile(ctx context.Context, file string, old []byte, changed bool) error 
 		}
 		return nil
 	}
-	if err := configs.Install(context.WithoutCancel(ctx), file, old, nil, configs.Force()); err != nil {
+	if err := configs.Install(context.WithoutCancel(ctx), file, old, nil, true); err != nil {
 		return fmt.Errorf("the old %s is lost: %w", file, err)
 	}
 	return fmt.Errorf("%s is as it was before", file)
@@ -209,12 +207,8 @@ func undoFile(ctx context.Context, file string, old []byte, changed bool) error 
 
 // active asks the local daemon first, then whoever renderActive asks.
 func (r *peerListRun) active(ctx context.Context, in configs.RenderInput) (active, why string) {
-	if act, err := r.localActive(ctx, r.o); err == nil && act.Agreed {
-		for _, n := range in.Nodes {
-			if n.Name == act.Active {
-				return act.Active, fmt.Sprintf("agreed, says the daemon, epoch %s", epoch(act.Recovery, act.Epoch))
-			}
-		}
+	if act, err := r.localActive(ctx, r.o); err == nil && act.Agreed && isNode(in, act.Active) {
+		return act.Active, "agreed, says the daemon, epoch " + epoch(act.Recovery, act.Epoch)
 	}
 	return r.renderActive(ctx, r.o, in)
 }

@@ -18,6 +18,9 @@ import (
 // resolves names first, and tries for a while to bind.
 const reloadWithin = 20 * time.Second
 
+// reloadAgain is the pause between two looks at HAProxy, or at the lock.
+const reloadAgain = 100 * time.Millisecond
+
 // mayReload waits until a reload is allowed: HAProxy's process is as old as the
 // window, so that its tables have reached it from the one before (HAPROXY.md 12), and
 // no move is under way. A daemon that does not answer moves nothing. False where there
@@ -41,10 +44,8 @@ func (r *peerListRun) mayReload(ctx context.Context) (running bool, err error) {
 			fmt.Fprintf(r.stderr, "haproxyctl: the change (%s) waits: %s\n", changesText(r.result.Changes), why)
 			said = why
 		}
-		select {
-		case <-ctx.Done():
+		if !sleep(ctx, reloadAgain) {
 			return false, fmt.Errorf("waited %s to reload HAProxy: %s; nothing was changed, run it again", o.reloadWait, said)
-		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }
@@ -101,10 +102,8 @@ func startedWith(ctx context.Context, o renderOptions, written time.Time) (reloa
 			}
 			return true, worker.Pid
 		}
-		select {
-		case <-ctx.Done():
+		if !sleep(ctx, reloadAgain) {
 			return false, 0
-		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }
@@ -127,10 +126,8 @@ func lockFile(ctx context.Context, path string) (*reloadLock, error) {
 		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
 			return nil, errors.Join(fmt.Errorf("cannot lock %s: %w", path, err), f.Close())
 		}
-		select {
-		case <-ctx.Done():
+		if !sleep(ctx, reloadAgain) {
 			return nil, errors.Join(fmt.Errorf("another run holds %s; nothing was changed, run it again", path), f.Close())
-		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }

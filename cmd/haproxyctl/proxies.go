@@ -29,24 +29,20 @@ func (a *app) proxiesTable(w io.Writer, members []api.Member) {
 		if m.Witness {
 			continue
 		}
-		name := plainCell(m.Name)
-		if m.Self {
-			name = cell{m.Name + " (here)", styleBold}
-		}
 		if n := proxyNotes(m); len(n) > 0 {
 			notes = append(notes, m.Name+": "+strings.Join(n, "; "))
 		}
 		p := m.Proxy
 		if p == nil || !p.Reachable {
 			unknown := cell{"?", styleBad}
-			g.add(name, unknown, unknown, unknown, unknown, unknown, unknown, unknown)
+			g.add(memberCell(m), unknown, unknown, unknown, unknown, unknown, unknown, unknown)
 			continue
 		}
 		epoch := plainCell(strconv.FormatUint(p.Epoch, 10))
 		if p.Epoch == 0 {
 			epoch.text = "-"
 		}
-		g.add(name, whereCell(*p), yesNo(p.Converged), epoch, yesNo(p.Steering), layoutCell(*p),
+		g.add(memberCell(m), whereCell(*p), yesNo(p.Converged), epoch, yesNo(p.Steering), layoutCell(*p),
 			plainCell(roughly(time.Duration(p.UptimeS)*time.Second)), proxySessions(*p))
 	}
 	a.write(w, g)

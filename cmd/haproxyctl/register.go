@@ -40,8 +40,7 @@ is.`,
 
 func (a *app) registerInitCommand() *cobra.Command {
 	var force bool
-	var reason string
-	cmd := reasonFlag(&cobra.Command{
+	cmd := a.order(&cobra.Command{
 		Use:   "init",
 		Short: "Make the first record, where it does not start by itself",
 		Long: `Make the first record. It starts by itself once all initial voters (the peers of
@@ -50,9 +49,9 @@ life of an installation, and refused when a record exists.`,
 		Example: "  haproxyctl register init --force",
 		Args:    exactly(),
 		RunE: answer(a, func(ctx context.Context, _ []string) (api.Register, error) {
-			return a.client().Because(reason).RegisterInit(ctx, force)
+			return a.client().RegisterInit(ctx, force)
 		}, a.registerTable),
-	}, &reason)
+	})
 	cmd.Flags().BoolVar(&force, "force", false,
 		"start with the initial voters that are here now; be sure that the others do not start without these")
 	return cmd
@@ -60,8 +59,7 @@ life of an installation, and refused when a record exists.`,
 
 func (a *app) registerRecoverCommand() *cobra.Command {
 	var voters []string
-	var reason string
-	cmd := reasonFlag(&cobra.Command{
+	cmd := a.order(&cobra.Command{
 		Use:   "recover --voters NAME,NAME...",
 		Short: "Start a new recovery generation, when the majority's disks are gone for good",
 		Long: `Make the named live members the voters of a new recovery generation. This is for
@@ -74,9 +72,9 @@ Messages of the old generation are refused and reported.`,
 			if len(voters) == 0 {
 				return api.Register{}, usagef("--voters names no member")
 			}
-			return a.client().Because(reason).RegisterRecover(ctx, voters)
+			return a.client().RegisterRecover(ctx, voters)
 		}, a.registerTable),
-	}, &reason)
+	})
 	cmd.Flags().StringSliceVar(&voters, "voters", nil,
 		"the `names` of the live members that are to be the voters, with commas between them; this one among them")
 	must(cmd.RegisterFlagCompletionFunc("voters", a.memberNames))

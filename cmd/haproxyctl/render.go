@@ -169,11 +169,12 @@ func haproxyVersion(ctx context.Context, binary string) string {
 	return version
 }
 
+func isNode(in configs.RenderInput, name string) bool {
+	return slices.ContainsFunc(in.Nodes, func(n configs.RenderNode) bool { return n.Name == name })
+}
+
 // renderActive chooses the node that comes first, and says why it is that one.
 func (a *app) renderActive(ctx context.Context, o renderOptions, in configs.RenderInput) (active, why string) {
-	known := func(name string) bool {
-		return slices.ContainsFunc(in.Nodes, func(n configs.RenderNode) bool { return n.Name == name })
-	}
 	if o.fromMembers {
 		var hosts []string
 		for _, p := range in.Proxies {
@@ -185,16 +186,16 @@ func (a *app) renderActive(ctx context.Context, o renderOptions, in configs.Rend
 		switch {
 		case err != nil:
 			fmt.Fprintf(a.stderr, "haproxyctl: asked the members for %s: %s; going on without\n", o.wait, oneLine(err.Error()))
-		case !known(act.Active):
+		case !isNode(in, act.Active):
 			fmt.Fprintf(a.stderr, "haproxyctl: the members agree on %q, which is none of --nodes; going on without\n", act.Active)
 		default:
-			return act.Active, fmt.Sprintf("agreed by the members, epoch %s", epoch(act.Recovery, act.Epoch))
+			return act.Active, "agreed by the members, epoch " + epoch(act.Recovery, act.Epoch)
 		}
 	}
 	if in.Active != "" {
 		return in.Active, "--active"
 	}
-	if last := renderedBefore(o.out); known(last) {
+	if last := renderedBefore(o.out); isNode(in, last) {
 		return last, "it did in the file before"
 	}
 	if o.peerList {
@@ -229,11 +230,7 @@ func (a *app) install(ctx context.Context, o renderOptions, data []byte) (checke
 	} else {
 		check = func(tmp string) error { return configs.CheckWithHAProxy(ctx, o.haproxy, tmp) }
 	}
-	var opts []configs.InstallOption
-	if o.force {
-		opts = append(opts, configs.Force())
-	}
-	err = configs.Install(ctx, o.out, data, check, opts...)
+	err = configs.Install(ctx, o.out, data, check, o.force)
 	if errors.Is(err, configs.ErrNotOurs) {
 		return false, fmt.Errorf("%s was not written by `haproxyctl config render` and is not replaced: move it away, or use --force", o.out)
 	}

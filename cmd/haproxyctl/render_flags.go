@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,14 +14,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/configs"
 )
 
-// renderServices are the values of --services with what they stand for.
-var renderServices = []struct {
-	name string
-	make func() configs.RenderService
-}{
-	{"writers", configs.Writers}, {"admin", configs.Admin}, {"mysqlx", configs.MySQLX}, {"readers", configs.Readers},
-}
-
+// renderServiceNames are the values of --services, in the order of configs.AllServices.
 var renderServiceNames = []string{"writers", "admin", "mysqlx", "readers"}
 
 // checkMethods are the values of --check.
@@ -89,15 +83,9 @@ func (o *renderOptions) flags(cmd *cobra.Command) {
 	f.BoolVar(&o.resolvConf, "resolve-conf", false, "resolve the nodes' names while HAProxy runs, by the servers of /etc/resolv.conf")
 	f.StringSliceVar(&o.nameservers, "nameservers", nil, "resolve the nodes' names while HAProxy runs, by these servers, each `ADDR:PORT`")
 
-	fixed := func(values []string) cobra.CompletionFunc {
-		return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
-	}
-	must(cmd.RegisterFlagCompletionFunc("check", fixed(checkMethods)))
-	must(cmd.RegisterFlagCompletionFunc("services", fixed(renderServiceNames)))
-	must(cmd.MarkFlagFilename("out"))
-	must(cmd.MarkFlagFilename("master-socket"))
-	must(cmd.MarkFlagFilename("haproxy"))
-	must(cmd.MarkFlagFilename("check-command"))
+	words(cmd, "check", checkMethods...)
+	words(cmd, "services", renderServiceNames...)
+	files(cmd, "out", "master-socket", "haproxy", "check-command")
 }
 
 // input turns the flags into the configuration's input. What is wrong in a value
@@ -157,24 +145,18 @@ func (o renderOptions) inputFor(ctx context.Context, nodes []configs.RenderNode,
 func (o renderOptions) renderServices(nodePort int) ([]configs.RenderService, error) {
 	var out []configs.RenderService
 	for _, name := range o.services {
-		found := false
-		for _, s := range renderServices {
-			if s.name != name {
-				continue
-			}
-			found = true
-			service := s.make()
-			if nodePort != 0 && service.NodePort == configs.Writers().NodePort {
-				service.NodePort = nodePort
-			}
-			if name == "writers" {
-				service.ProxyBind = o.proxyBind
-			}
-			out = append(out, service)
-		}
-		if !found {
+		i := slices.Index(renderServiceNames, name)
+		if i < 0 {
 			return nil, usagef("--services %q: it is some of %s", name, strings.Join(renderServiceNames, ", "))
 		}
+		service := configs.AllServices()[i]
+		if nodePort != 0 && service.NodePort == configs.Writers().NodePort {
+			service.NodePort = nodePort
+		}
+		if name == "writers" {
+			service.ProxyBind = o.proxyBind
+		}
+		out = append(out, service)
 	}
 	return out, nil
 }

@@ -36,9 +36,9 @@ func (o *renderOptions) operatorFlags(cmd *cobra.Command) {
 	f.IntVar(&p.Nodes, "pxc-size", 3, "with --for: how many database pods are listed; more than there are do no harm")
 	f.IntVar(&p.Proxies, "haproxy-size", 3, "with --for: how many HAProxy pods are the first voters; all of them must come for the first start")
 	f.StringVar(&p.Image, "image", "ghcr.io/haproxy-peers/haproxyd:latest", "with --for: the `IMAGE` of haproxyd")
-	must(cmd.RegisterFlagCompletionFunc("print", cobra.FixedCompletions([]string{printPatch, printSecret, printPolicy}, cobra.ShellCompDirectiveNoFileComp)))
-	must(cmd.RegisterFlagCompletionFunc("gossip-encrypt", cobra.FixedCompletions([]string{"accept", "send", "require"}, cobra.ShellCompDirectiveNoFileComp)))
-	must(cmd.RegisterFlagCompletionFunc("for", cobra.FixedCompletions([]string{forOperator}, cobra.ShellCompDirectiveNoFileComp)))
+	words(cmd, "print", printPatch, printSecret, printPolicy)
+	words(cmd, "gossip-encrypt", "accept", "send", "require")
+	words(cmd, "for", forOperator)
 }
 
 // renderOperator prints the patch, or what --print says.

@@ -63,14 +63,12 @@ func (o renderOptions) resolvedProxies(ctx context.Context, host string, port in
 		if err == nil && (local == "" || slices.Contains(names, local)) {
 			return proxies, local, nil
 		}
-		select {
-		case <-ctx.Done():
+		if !sleep(ctx, resolveAgain) {
 			why := fmt.Sprintf("has %s, and the local HAProxy's (%s) is not among them: is it ready, or does the service publish addresses that are not?", strings.Join(names, ", "), local)
 			if err != nil {
 				why = "has no address: " + err.Error()
 			}
 			return nil, "", fmt.Errorf("--proxies dns:%s: waited for %s; the name %s", host, o.wait, why)
-		case <-time.After(resolveAgain):
 		}
 	}
 }
@@ -83,8 +81,7 @@ func addressesOf(ctx context.Context, host string, port int, local netip.Addr) (
 	defer cancel()
 	found, err := lookupHost(ctx, "ip", host)
 	if err != nil {
-		var dns *net.DNSError
-		if errors.As(err, &dns) {
+		if dns, ok := errors.AsType[*net.DNSError](err); ok {
 			err = errors.New(dns.Err)
 		}
 		return nil, nil, err

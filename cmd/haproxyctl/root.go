@@ -47,7 +47,7 @@ proxy had converged. An error is one line on stderr that says what to do.`,
 	flags.StringVar(&a.socket, "admin-socket", a.defaultSocket(),
 		"the unix `PATH` on which haproxyd takes orders; the environment variable HAPROXYD_ADMIN_SOCKET sets another default")
 	flags.VarP(&a.format, "output", "o", "print as a table for people, or as json (one line) or yaml for scripts")
-	must(root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formatNames, cobra.ShellCompDirectiveNoFileComp)))
+	words(root, "output", formatNames...)
 	must(root.MarkPersistentFlagFilename("admin-socket"))
 
 	root.AddGroup(
@@ -111,8 +111,7 @@ func (a *app) group(cmd *cobra.Command) *cobra.Command {
 func runE(f func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		err := f(cmd.Context(), args)
-		var exit *exitError
-		if err == nil || errors.As(err, &exit) {
+		if _, says := errors.AsType[*exitError](err); says || err == nil {
 			return err
 		}
 		return &exitError{exitFailed, err}
@@ -137,4 +136,4 @@ func exactly(names ...string) cobra.PositionalArgs {
 	}
 }
 
-func (a *app) client() *api.Client { return api.New(a.socket) }
+func (a *app) client() *api.Client { return api.New(a.socket).Because(a.reason) }

@@ -73,13 +73,12 @@ look with "haproxyctl status".`,
 		"check everything, print the votes, change nothing")
 	f.BoolVar(&o.wait, "wait", true,
 		"wait for the end; --wait=false returns once the move is agreed")
-	must(cmd.RegisterFlagCompletionFunc("drain", cobra.FixedCompletions(drains, cobra.ShellCompDirectiveNoFileComp)))
-	reasonFlag(cmd, &o.req.Reason)
+	words(cmd, "drain", drains...)
 	cmd.RunE = runE(func(ctx context.Context, args []string) error {
-		o.req.Node, o.maxHoldGiven = args[0], f.Changed("max-hold")
+		o.req.Node, o.req.Reason, o.maxHoldGiven = args[0], a.reason, f.Changed("max-hold")
 		return a.set(ctx, o)
 	})
-	return cmd
+	return a.order(cmd)
 }
 
 // planned tells whether the move lasts: it waits for sessions, or holds connections.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -64,7 +65,7 @@ func (a *app) statusTable(w io.Writer, s api.Status) {
 		a.some(w, "", act.Move.WaitingFor)
 	}
 	a.some(w, "Excluded", a.paint(styleWarn, strings.Join(act.Excluded, ", ")))
-	a.field(w, "Asked", fmt.Sprintf("%s (haproxyd %s, %s)", s.Member, s.Version, modeWords(s.Mode)))
+	a.field(w, "Asked", fmt.Sprintf("%s (haproxyd %s, %s)", s.Member, s.Version, cmp.Or(modeWords[s.Mode], s.Mode)))
 	a.some(w, "Last turn", s.Turn)
 	for _, warning := range s.Warnings {
 		a.field(w, "Warning", a.paint(styleWarn, warning))
@@ -81,17 +82,11 @@ func (a *app) statusTable(w io.Writer, s api.Status) {
 	a.field(w, "Register", a.registerLine(s.Register))
 }
 
-func modeWords(mode string) string {
-	switch mode {
-	case "steer":
-		return "steers"
-	case "observe":
-		return "only observes, never writes"
-	case "witness":
-		return "a witness without a HAProxy"
-	default:
-		return mode
-	}
+// modeWords says what a daemon does that has started in a mode.
+var modeWords = map[string]string{
+	"steer":   "steers",
+	"observe": "only observes, never writes",
+	"witness": "a witness without a HAProxy",
 }
 
 // banner says first of all whether everything is as agreed.

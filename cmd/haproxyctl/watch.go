@@ -29,7 +29,7 @@ func (a *app) watch(ctx context.Context, fetch func(context.Context) (api.Status
 		return err
 	}
 	wasLost := ""
-	for a.sleep(ctx) {
+	for sleep(ctx, watchEvery) {
 		s, err := fetch(ctx)
 		switch {
 		case ended(ctx):
@@ -75,7 +75,7 @@ func (a *app) redraw(ctx context.Context, fetch func(context.Context) (api.Statu
 		if _, err := a.stdout.Write(a.clip(buf.Bytes())); err != nil {
 			return err
 		}
-		if !a.sleep(ctx) {
+		if !sleep(ctx, watchEvery) {
 			return nil
 		}
 		fresh, err := fetch(ctx)
@@ -110,11 +110,11 @@ func (a *app) clip(screen []byte) []byte {
 func ended(ctx context.Context) bool { return ctx.Err() != nil }
 
 // sleep waits for the next look and tells whether there is one.
-func (a *app) sleep(ctx context.Context) bool {
+func sleep(ctx context.Context, pause time.Duration) bool {
 	select {
 	case <-ctx.Done():
 		return false
-	case <-time.After(watchEvery):
+	case <-time.After(pause):
 		return true
 	}
 }

@@ -69,7 +69,7 @@ func execute(args []string) int {
 	var usage usageError
 	var refused refusedError
 	var exit exitError
-	for _, line := range strings.Split(err.Error(), "\n") {
+	for line := range strings.SplitSeq(err.Error(), "\n") {
 		_, _ = fmt.Fprintln(os.Stderr, "haproxyd:", line)
 	}
 	switch {

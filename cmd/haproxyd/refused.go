@@ -42,8 +42,7 @@ func (s *settings) checkFiles() (warnings []string, err error) {
 			continue
 		}
 		warning, err := safefile.Check(file)
-		var unsafe *safefile.UnsafeError
-		if errors.As(err, &unsafe) {
+		if _, unsafe := errors.AsType[*safefile.UnsafeError](err); unsafe {
 			return nil, refusedError{fmt.Errorf("%s: %w", flag, err)}
 		}
 		// One that is not there, or cannot be read, is the prober's to report: it may come. Everybody may read a CA.
@@ -80,10 +79,10 @@ func (s *settings) gossipWarnings() []string {
 
 // refusedIfUnsafe marks what ends a daemon because of a file that others may write, or of a key file without a key.
 func refusedIfUnsafe(err error) error {
-	var unsafe *safefile.UnsafeError
-	var key *gossip.KeyError
-	var open *gossip.SecurityError
-	if errors.As(err, &unsafe) || errors.As(err, &key) || errors.As(err, &open) {
+	_, unsafe := errors.AsType[*safefile.UnsafeError](err)
+	_, noKey := errors.AsType[*gossip.KeyError](err)
+	_, open := errors.AsType[*gossip.SecurityError](err)
+	if unsafe || noKey || open {
 		return refusedError{err}
 	}
 	return err

@@ -169,7 +169,7 @@ func (p *parts) cluster(t *configs.Topology) (control.Cluster, error) {
 		Name: p.name, DataDir: p.folder, Label: p.GossipLabel, GossipBind: p.GossipBind,
 		GossipAdvertise: p.advertise(peers), KeyFile: p.GossipKeyFile, Insecure: p.GossipInsecure, Encrypt: gossip.Encrypt(p.GossipEncrypt), Join: p.join(peers), InitialVoters: voters,
 		BootstrapExpect: p.BootstrapExpect, Reads: readsRecord,
-		Witness: p.Witness, Observe: p.Observe, Version: version, Logger: p.log, Registerer: p.metrics(),
+		Witness: p.Witness, Observe: p.Observe, Version: version, Logger: p.log, Registerer: prometheus.WrapRegistererWithPrefix("haproxyd_", p.reg),
 	}
 	c, err := cluster.New(cfg)
 	if err != nil {
@@ -229,11 +229,6 @@ func (p *parts) inspector(node galera.Target) (control.Inspector, error) {
 // account is whom the probe and the look at sessions log in as.
 func (p *parts) account() conn.Account {
 	return conn.Account{User: p.ProbeUser, PasswordFile: p.ProbePasswordFile}
-}
-
-// metrics is where the cluster registers its metrics, under the daemon's prefix.
-func (p *parts) metrics() prometheus.Registerer {
-	return prometheus.WrapRegistererWithPrefix("haproxyd_", p.reg)
 }
 
 // leave is a clean stop's farewell.

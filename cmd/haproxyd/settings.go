@@ -100,17 +100,15 @@ func (s *settings) flags(f *pflag.FlagSet) {
 // did not set.
 func fill(f *pflag.FlagSet, lookup func(string) (string, bool)) error {
 	var errs []error
-	fromLine := map[string]bool{}
-	f.Visit(func(fl *pflag.Flag) { fromLine[fl.Name] = true })
-	fromEnv := map[string]bool{}
 	f.VisitAll(func(fl *pflag.Flag) {
 		name := envName(fl.Name)
 		v, ok := lookup(name)
-		if !ok || fromLine[fl.Name] || fl.Name == "help" || fl.Name == "version" {
+		if !ok || fl.Changed || fl.Name == "help" || fl.Name == "version" {
 			return
 		}
-		fromEnv[fl.Name] = true
-		if err := set(f, fl, splitEnv(fl, v)); err != nil {
+		err := set(f, fl, splitEnv(fl, v))
+		fl.Changed = true // the file has no say in it, even where this is wrong
+		if err != nil {
 			errs = append(errs, fmt.Errorf("environment variable %s: %w", name, err))
 		}
 	})
@@ -119,7 +117,7 @@ func fill(f *pflag.FlagSet, lookup func(string) (string, bool)) error {
 		return err
 	}
 	if path != "" {
-		errs = append(errs, fillFile(f, path, func(name string) bool { return fromLine[name] || fromEnv[name] }))
+		errs = append(errs, fillFile(f, path))
 	}
 	return errors.Join(errs...)
 }
@@ -146,7 +144,7 @@ func set(f *pflag.FlagSet, fl *pflag.Flag, values []string) error {
 }
 
 // fillFile reads the YAML file. Unknown keys are errors, with their line.
-func fillFile(f *pflag.FlagSet, path string, taken func(string) bool) error {
+func fillFile(f *pflag.FlagSet, path string) error {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("config: %w", err)
@@ -177,7 +175,7 @@ func fillFile(f *pflag.FlagSet, path string, taken func(string) bool) error {
 		}
 		seen = append(seen, key.Value)
 		values, err := scalars(value)
-		if err == nil && !taken(key.Value) {
+		if err == nil && !fl.Changed {
 			err = set(f, fl, values)
 		}
 		if err != nil {

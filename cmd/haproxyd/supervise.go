@@ -8,7 +8,7 @@ import (
 	"os"
 	"os/exec"
 
-	"github.com/haproxy-peers/haproxy-peers/control/supervisor"
+	"github.com/haproxy-peers/haproxy-peers/cmd/haproxyd/supervisor"
 )
 
 // supervise runs the daemon of these arguments as a child process.

@@ -285,7 +285,7 @@ func (f *Files) Rewrite(ctx context.Context, active string, ev *journal.Journal)
 			if rerr == nil && string(old) == string(data) {
 				continue
 			}
-			err = configs.Install(ctx, path, data, nil)
+			err = configs.Install(ctx, path, data, nil, false)
 		}
 		if err != nil {
 			f.Log.Warn("cannot put the active first in haproxy.cfg", "file", path, "error", err)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -34,12 +35,12 @@ func (b *bench) command(ctx context.Context) error {
 	var typed, bare []time.Duration
 	for range 3000 {
 		start := time.Now()
-		if _, _, err := c.TableKey(ctx, steerTable, "1"); err != nil {
+		if _, err := c.Snapshot(ctx, runtimeapi.SnapshotQuery{Tables: []string{steerTable}}); err != nil {
 			return err
 		}
 		typed = append(typed, time.Since(start))
 		start = time.Now()
-		if err := roundTrip(p.AdminSocket, "show table "+steerTable+" key 1\n"); err != nil {
+		if err := roundTrip(p.AdminSocket, "show table "+steerTable+"\n"); err != nil {
 			return err
 		}
 		bare = append(bare, time.Since(start))
@@ -269,16 +270,17 @@ func waitTable(ctx context.Context, p *lab.Proxy, table, what string, right func
 	wctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	for {
-		e, ok, err := c.TableKey(wctx, table, "1")
+		s, err := c.Snapshot(wctx, runtimeapi.SnapshotQuery{Tables: []string{table}})
 		if err != nil {
 			return err
 		}
-		if ok && right(e) {
+		entries := s.Tables[table].Entries
+		if slices.ContainsFunc(entries, func(e runtimeapi.Entry) bool { return e.Key == "1" && right(e) }) {
 			return nil
 		}
 		select {
 		case <-wctx.Done():
-			return fmt.Errorf("table %s of %s did not %s: %+v", table, p.Name, what, e)
+			return fmt.Errorf("table %s of %s did not %s: %+v", table, p.Name, what, entries)
 		case <-time.After(time.Millisecond):
 		}
 	}

@@ -124,25 +124,20 @@ func (s *supervisor) keep(ctx context.Context) (int, error) {
 }
 
 // refused tells whether a daemon ended because it would not be safe.
-func (s *supervisor) refused(e exit) bool {
-	return s.Refused != 0 && e != nil && e.ExitCode() == s.Refused
+func (s *supervisor) refused(end *os.ProcessState) bool {
+	return s.Refused != 0 && end.ExitCode() == s.Refused
 }
 
-// exit is how a process ended.
-type exit interface {
-	ExitCode() int // -1: by a signal
-	String() string
-}
-
-func status(e exit) int {
-	if e == nil || e.ExitCode() < 0 {
-		return 1
+// status is the exit status of a process, 1 of one that a signal ended.
+func status(end *os.ProcessState) int {
+	if code := end.ExitCode(); code >= 0 {
+		return code
 	}
-	return e.ExitCode()
+	return 1
 }
 
 // once runs the daemon to its end and tells how long it was healthy.
-func (s *supervisor) once(ctx context.Context) (time.Duration, exit, error) {
+func (s *supervisor) once(ctx context.Context) (time.Duration, *os.ProcessState, error) {
 	cmd := s.Command()
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
@@ -175,8 +170,7 @@ func (s *supervisor) once(ctx context.Context) (time.Duration, exit, error) {
 		s.turn(fmt.Sprintf("the daemon, process %d, %s", cmd.Process.Pid, state))
 		select {
 		case err := <-done:
-			var failed *exec.ExitError
-			if err != nil && !errors.As(err, &failed) {
+			if _, failed := errors.AsType[*exec.ExitError](err); err != nil && !failed {
 				return 0, nil, err
 			}
 			if since.IsZero() {
