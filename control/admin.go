@@ -16,7 +16,9 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/api"
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
 	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
+	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
+	"github.com/haproxy-peers/haproxy-peers/control/published"
 )
 
 // proposeWithin bounds an operator's command: a majority that is there answers
@@ -29,15 +31,15 @@ func (d *Daemon) adminHandler() http.Handler {
 	get := func(path string, f func() any) {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, f()) })
 	}
-	get(api.PathStatus, func() any { return d.status() })
-	get(api.PathActive, func() any { return d.active() })
-	get(api.PathHistory, func() any { return d.history() })
-	get(api.PathNodes, func() any { return d.nodes() })
-	get(api.PathMembers, func() any { return d.members() })
-	get(api.PathRegister, func() any { return d.register() })
+	get(api.PathStatus, func() any { return d.asked().status() })
+	get(api.PathActive, func() any { return d.asked().active() })
+	get(api.PathHistory, func() any { return d.asked().history(d.events.NewestFirst()) })
+	get(api.PathNodes, func() any { return d.asked().nodes() })
+	get(api.PathMembers, func() any { return d.asked().members() })
+	get(api.PathRegister, func() any { return d.asked().register() })
 	mux.HandleFunc("GET "+api.PathCheck, d.handleCheck)
-	get(api.PathMove, func() any { return d.move() })
-	get(api.PathExplain, func() any { return d.explain() })
+	get(api.PathMove, func() any { return d.asked().move() })
+	get(api.PathExplain, func() any { return d.asked().explain() })
 	mux.HandleFunc("POST "+api.PathActive, handle(d.setActive))
 	mux.HandleFunc("POST "+api.PathMoveCancel, handle(d.cancelMove))
 	mux.HandleFunc("POST "+api.PathExclude, handle(func(ctx context.Context, r api.NodeRequest) (any, error) {
@@ -98,41 +100,38 @@ func refused(format string, args ...any) *api.Error {
 }
 
 // present returns what an operator's command is validated against.
-func (d *Daemon) present() (*started, *cluster.Agreement, *model.Record, *api.Error) {
+func (d *Daemon) present() (*started, *published.Situation, *api.Error) {
 	s := d.started.Load()
 	if s == nil {
-		return nil, nil, nil, &api.Error{Code: api.CodeUnavailable, Message: "the daemon has not started: " + cmp.Or(d.files.Problem(), "haproxy.cfg is not read yet")}
+		return nil, nil, &api.Error{Code: api.CodeUnavailable, Message: "the daemon has not started: " + cmp.Or(d.files.Problem(), "haproxy.cfg is not read yet")}
 	}
-	ag := s.cluster.Agreement()
-	if !ag.Fresh {
-		return nil, nil, nil, &api.Error{Code: api.CodeNoMajority, Message: "no majority, nothing can be decided: " + ag.Reason}
+	sit := d.renew(s)
+	switch ag := &sit.Agreement; {
+	case !ag.Fresh:
+		return nil, nil, &api.Error{Code: api.CodeNoMajority, Message: "no majority, nothing can be decided: " + ag.Reason}
+	case sit.Unread != nil:
+		return nil, nil, &api.Error{Code: api.CodeInternal, Message: sit.Unread.Error()}
+	case sit.Record == nil:
+		return nil, nil, &api.Error{Code: api.CodeUnavailable, Message: "nothing is decided yet, so nothing can be changed; see `haproxyctl status`"}
 	}
-	rec, err := d.record(&ag)
-	if err != nil {
-		return nil, nil, nil, &api.Error{Code: api.CodeInternal, Message: err.Error()}
-	}
-	if rec == nil {
-		return nil, nil, nil, &api.Error{Code: api.CodeUnavailable, Message: "nothing is decided yet, so nothing can be changed; see `haproxyctl status`"}
-	}
-	return s, &ag, rec, nil
+	return s, sit, nil
 }
 
 // change proposes what make returns, again when the record changed meanwhile
 // without a new epoch (somebody froze or excluded), never over another decision.
-func (d *Daemon) change(ctx context.Context, build func(s *started, ag *cluster.Agreement, rec *model.Record) (*model.Record, bool, error)) error {
+func (d *Daemon) change(ctx context.Context, build func(*published.Situation) (*model.Record, bool, error)) error {
 	var epoch *model.Epoch
 	for {
-		s, ag, rec, apiErr := d.present()
+		s, sit, apiErr := d.present()
 		if apiErr != nil {
 			return apiErr
 		}
-		if epoch != nil && epochOf(ag.Record.Version) != *epoch {
-			return d.lost(ag, rec)
+		of := sit.Epoch()
+		if epoch != nil && of != *epoch {
+			return d.lost(sit)
 		}
-		v := ag.Record.Version
-		of := epochOf(v)
 		epoch = &of
-		next, newEpoch, err := build(s, ag, rec)
+		next, newEpoch, err := build(sit)
 		if err != nil || next == nil {
 			return err
 		}
@@ -140,13 +139,16 @@ func (d *Daemon) change(ctx context.Context, build func(s *started, ag *cluster.
 		if newEpoch {
 			kind = next.Last().Kind
 		}
-		done, err := s.cluster.Propose(ctx, cluster.Command{ID: d.commandID(), Expect: v, NewEpoch: newEpoch, Value: next.Encode()})
+		done, err := s.cluster.Propose(ctx, cluster.Command{ID: d.commandID(), Expect: sit.Agreement.Record.Version, NewEpoch: newEpoch, Value: next.Encode()})
 		var ref *cluster.RefusedError
 		switch {
 		case err == nil:
 			d.m.proposals.WithLabelValues(kind, "committed").Inc()
 			nudge.Send(d.wakeV)
-			return d.caughtUp(ctx, s, done.Version) // the answer tells of it
+			if err = d.caughtUp(ctx, s, done.Version); err == nil {
+				d.renew(s) // the answer tells of it
+			}
+			return err
 		case errors.As(err, &ref):
 			d.m.proposals.WithLabelValues(kind, "refused").Inc()
 			if cur := ref.Current; epochOf(cur.Version) != of {
@@ -154,7 +156,7 @@ func (d *Daemon) change(ctx context.Context, build func(s *started, ag *cluster.
 				if derr != nil {
 					return derr
 				}
-				return d.lost(&cluster.Agreement{Known: true, Record: cur, Fresh: true}, winner)
+				return d.lost(d.gather(s, &mandate.Facts{Agreement: cluster.Agreement{Known: true, Record: cur, Fresh: true}, Record: winner}, d.clock.now()))
 			}
 			if err := d.caughtUp(ctx, s, ref.Current.Version); err != nil {
 				return err
@@ -186,9 +188,9 @@ func (d *Daemon) caughtUp(ctx context.Context, s *started, v cluster.Version) er
 }
 
 // lost names the decision that came first.
-func (d *Daemon) lost(ag *cluster.Agreement, rec *model.Record) *api.Error {
-	winner := d.activeOf(ag, rec)
-	last := rec.Last()
+func (d *Daemon) lost(sit *published.Situation) *api.Error {
+	winner := (&answer{cfg: &d.cfg, Situation: sit}).active()
+	last := sit.Record.Last()
 	e := refused("another decision came first: epoch %d, the active is %s (%s, by %s); look, and ask again if you still want it",
 		winner.Epoch, winner.Active, last.Reason, last.By)
 	e.Winner = &winner
@@ -214,7 +216,7 @@ func (d *Daemon) exclude(ctx context.Context, node string, excluded bool) (any, 
 	if err != nil {
 		return nil, err
 	}
-	return d.active(), nil
+	return d.asked().active(), nil
 }
 
 // freeze stops the automatic changes, or lets them go on. Frozen already, it takes
@@ -230,5 +232,5 @@ func (d *Daemon) freeze(ctx context.Context, frozen bool, reason string) (any, e
 	if err != nil {
 		return nil, err
 	}
-	return d.active(), nil
+	return d.asked().active(), nil
 }

@@ -8,10 +8,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/control/api"
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
+	"github.com/haproxy-peers/haproxy-peers/control/published"
 )
 
 // Bounds of a planned move.
@@ -65,12 +65,13 @@ func (d *Daemon) setActive(ctx context.Context, req api.SetRequest) (any, error)
 	}
 	res := api.SetResponse{DryRun: req.DryRun, To: req.Node}
 	planned := false
-	err := d.change(ctx, func(s *started, ag *cluster.Agreement, rec *model.Record) (*model.Record, bool, error) {
-		if req.ExpectEpoch != 0 && req.ExpectEpoch != ag.Record.Epoch {
-			return nil, false, d.lost(ag, rec)
+	err := d.change(ctx, func(sit *published.Situation) (*model.Record, bool, error) {
+		at := sit.Agreement.Record.Epoch
+		if req.ExpectEpoch != 0 && req.ExpectEpoch != at {
+			return nil, false, d.lost(sit)
 		}
-		in := d.input(s, ag, rec, d.clock.now())
-		res.From, res.Epoch, res.Warnings = rec.Active, ag.Record.Epoch, nil
+		in := sit.Input()
+		res.From, res.Epoch, res.Warnings = sit.Record.Active, at, nil
 		res.Votes = decide.Votes(in, req.Node)
 		out, warnings, err := decide.Operator(in, want)
 		var no *decide.RefusedError
@@ -107,9 +108,10 @@ func (d *Daemon) setActive(ctx context.Context, req api.SetRequest) (any, error)
 		res.Epoch++
 		d.tellDecision(ctx, "set", req.Node)
 	}
-	res.Active = d.active()
+	now := d.asked()
+	res.Active = now.active()
 	if res.Changed && planned {
-		m := d.followMove()
+		m := now.move()
 		res.Move = &m
 	}
 	return res, nil

@@ -8,15 +8,16 @@ import (
 
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/plan"
+	"github.com/haproxy-peers/haproxy-peers/control/published"
 )
 
 // carryOut executes the plan. stands is asked again before every command: a
 // daemon that was stopped between its look and its write must not write what was
 // true before; nor keep connections on what a probe said before.
-func (p *proxy) carryOut(ctx context.Context, now time.Time, want mandate.Want, l *look, stands func() bool) int {
+func (p *proxy) carryOut(ctx context.Context, now time.Time, want mandate.Want, l *published.Look, stands func() bool) int {
 	did := 0
-	for i := range l.result.Actions {
-		a := &l.result.Actions[i]
+	for i := range l.Result.Actions {
+		a := &l.Result.Actions[i]
 		if !stands() {
 			return did
 		}
@@ -53,15 +54,15 @@ func (p *proxy) fenceStands(want mandate.Want) bool {
 }
 
 // one executes one command; hangs tells that HAProxy did not answer in time.
-func (p *proxy) one(ctx context.Context, now time.Time, a *plan.Action, want mandate.Want, l *look) (ok, hangs bool) {
+func (p *proxy) one(ctx context.Context, now time.Time, a *plan.Action, want mandate.Want, l *published.Look) (ok, hangs bool) {
 	actx, cancel := context.WithTimeout(ctx, time.Second)
 	err := p.execute(actx, a)
 	cancel()
 	if err != nil {
 		p.m.runtimeErrors.Inc()
-		l.problem = fmt.Sprintf("HAProxy refused to %s: %v", describe(a), err)
+		l.Problem = fmt.Sprintf("HAProxy refused to %s: %v", describe(a), err)
 		p.log.Warn("command failed", "command", describe(a), "error", err)
-		p.events.Add(now, l.problem)
+		p.events.Add(now, l.Problem)
 		return false, errors.Is(err, context.DeadlineExceeded)
 	}
 	p.m.actions.WithLabelValues(a.Op.String()).Inc()

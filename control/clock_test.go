@@ -19,6 +19,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/journal"
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
+	"github.com/haproxy-peers/haproxy-peers/control/published"
 	"github.com/haproxy-peers/haproxy-peers/control/walltest"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
 )
@@ -237,7 +238,7 @@ func TestStepsOfTheClockRestartNothing(t *testing.T) {
 					log: log, now: clock.Now, events: journal.New(10), m: newMetrics(nil), undo: u, hold: hold{undo: u}, files: &haproxycfg.Files{Log: log},
 					memory: newMemory(filepath.Join(dir, "seen.json"), log),
 				}
-				nodes := map[string]nodeNow{"pxc-0": {state: model.ServerUp, downs: 3}}
+				nodes := map[string]published.Node{"pxc-0": {State: model.ServerUp, Downs: 3}}
 				look := func(pid int, uptime time.Duration, start string) {
 					p.sameProcess(clock.Now(), info(t, pid, uptime, start))
 					p.memory.look(p.proc, nodes)

@@ -39,8 +39,6 @@ const (
 	beaconAfter = 2 * time.Second
 	// verifiedWithin is how old a verification may be while the beacon is on.
 	verifiedWithin = time.Second
-	// viewWithin is how old another member's view may be to count.
-	viewWithin = 1500 * time.Millisecond
 	// publishEvery is the pause between views when nothing changes.
 	publishEvery = 500 * time.Millisecond
 	// reviewWait is how long a new leader waits for the voters' views before it looks

@@ -21,6 +21,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/journal"
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
+	"github.com/haproxy-peers/haproxy-peers/control/published"
 	"github.com/haproxy-peers/haproxy-peers/control/serving"
 )
 
@@ -54,8 +55,10 @@ type Daemon struct {
 	sessions  sessionLooks
 	ending    ending
 
-	mu   sync.Mutex // guards what follows
-	turn string     // the vote loop's last sentence
+	// situation is what the vote loop knew and decided last, nil before there is a cluster.
+	situation atomic.Pointer[published.Situation]
+
+	mu   sync.Mutex // guards http
 	http net.Addr
 }
 
@@ -115,6 +118,11 @@ func New(cfg Config, deps Deps) (*Daemon, error) {
 	}
 	d.mandate.rules = mandate.New(mandate.Policy{Name: cfg.Name, Observe: cfg.Observe, FenceAfter: cfg.Policy.FenceAfter}, d.born)
 	d.mandate.last.Store(&mandate.Want{Why: "not started yet"})
+	if cfg.Registerer != nil {
+		if err := cfg.Registerer.Register(figures{d.asked}); err != nil {
+			return nil, fmt.Errorf("metrics: %w", err)
+		}
+	}
 	d.files = &haproxycfg.Files{
 		Paths: cfg.Files, Local: cfg.Name, Log: cfg.Logger, MayRewrite: cfg.RewriteConfig && !cfg.Observe, Changed: d.topologyChanged,
 	}
@@ -187,7 +195,7 @@ func (d *Daemon) start(ctx context.Context, g *errgroup.Group) error {
 	// What the disk knows holds from the first packet on.
 	ag := c.Agreement()
 	if rec, err := d.record(&ag); err == nil {
-		d.setLowest(c, rec)
+		setLowest(c, rec)
 	}
 	s := &started{cluster: c}
 	g.Go(func() error { return c.Run(ctx) })
@@ -200,6 +208,7 @@ func (d *Daemon) start(ctx context.Context, g *errgroup.Group) error {
 		g.Go(func() error { return p.Run(ctx) })
 	}
 	d.started.Store(s)
+	d.renew(s)
 	if d.deps.Pods != nil {
 		g.Go(func() error { return d.deps.Pods.Run(ctx) })
 	}

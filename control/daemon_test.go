@@ -309,7 +309,7 @@ func TestActiveCountsOnlyThisEpoch(t *testing.T) {
 	old := healthyView()
 	old.Epoch = 3
 	f.say("px2", 0, old)
-	a := d.active()
+	a := turned(d).active()
 	if a.Active != "pxc-1" || !a.Agreed || a.Proxies != 3 || a.Steering != 3 || a.Converged != 2 || len(a.NotConverged) != 1 {
 		t.Errorf("got %+v", a)
 	}

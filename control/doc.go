@@ -32,8 +32,12 @@
 //   - A member that lost the majority, was paused, or has just started, waits
 //     until the leader has looked at what the HAProxies did meanwhile (rule 4
 //     of DESIGN section 5) before it enforces the old decision.
-//   - Only the two loops take a step of the mandate (Daemon.hear); what answers
-//     questions, /beacon above all, reads what the last one wanted (Daemon.wanted).
+//   - Only the two loops take a step of the mandate (Daemon.hear); /beacon reads what
+//     the last one wanted (Daemon.wanted).
+//   - Each loop publishes after each turn what it knows by then, a Situation and a Look
+//     ([published]). Whatever answers a question takes one of each (Daemon.asked) and
+//     asks nobody else, so that one answer shows one moment. What changes something
+//     reads everything anew (Daemon.present), and its answer shows the change.
 //   - The beacon goes off at once and comes back late.
 //
 // No wall clock decides anything. Times within this process keep time.Now's

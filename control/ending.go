@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/control/api"
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
+	"github.com/haproxy-peers/haproxy-peers/control/published"
 )
 
 // endWithin is how long after sessions have vanished the node's own end may be
@@ -83,16 +83,17 @@ func endOf(n model.NodeView) string {
 }
 
 // watchEnding reports what the active's end has cut.
-func (d *Daemon) watchEnding(ag *cluster.Agreement, rec *model.Record, in *decide.Input, view *model.View, now time.Time) {
+func (d *Daemon) watchEnding(sit *published.Situation, in *decide.Input) {
 	m := summed(d.moves.now(), in)
+	rec := sit.Record
 	pending := rec.Move != nil
-	text := d.ending.look(now, epochOf(ag.Record.Version), &m, rec.Last().Kind == model.KindDeparture, pending,
-		pending && rec.Move.Phase == model.PhaseClose, endOf(view.Node(m.From)))
+	text := d.ending.look(sit.At, sit.Epoch(), &m, rec.Last().Kind == model.KindDeparture, pending,
+		pending && rec.Move.Phase == model.PhaseClose, endOf(sit.Own.Node(m.From)))
 	if text == "" {
 		return
 	}
 	d.log.Warn("transactions were cut", "node", m.From, "epoch", m.Epoch, "reason", text)
-	d.events.Add(now, text)
+	d.events.Add(sit.At, text)
 	d.m.cut.Inc()
 	d.moves.cut(text)
 }

@@ -1,7 +1,6 @@
 package control
 
 import (
-	"cmp"
 	"fmt"
 	"time"
 
@@ -10,22 +9,15 @@ import (
 )
 
 // explain tells why the active is what it is, and what would happen.
-func (d *Daemon) explain() api.Explanation {
+func (a *answer) explain() api.Explanation {
 	e := api.Explanation{Why: []string{}, Votes: []string{}, IfDown: []api.WhatIf{}}
-	s := d.started.Load()
-	if s == nil {
-		e.Why = append(e.Why, cmp.Or(d.files.Problem(), "the daemon has not started yet"))
+	if why := a.unknown(); why != "" {
+		e.Why = append(e.Why, why)
 		return e
 	}
-	ag := s.cluster.Agreement()
-	rec, err := d.record(&ag)
-	if err != nil {
-		e.Why = append(e.Why, err.Error())
-		return e
-	}
-	in := d.input(s, &ag, rec, d.clock.now())
+	ag, in := &a.Agreement, a.Input()
 	in.Review = false
-	if rec != nil {
+	if rec := a.Record; rec != nil {
 		last := rec.Last()
 		e.Active, e.Epoch = rec.Active, ag.Record.Epoch
 		e.Why = append(e.Why, fmt.Sprintf("epoch %d, by %s at %s: %s", last.Epoch, last.By, last.At.Format(time.RFC3339), last.Reason))

@@ -124,6 +124,12 @@ func hear(d *Daemon) mandate.Want {
 	return want
 }
 
+// turned is what a daemon answers once its vote loop has seen what is so now.
+func turned(d *Daemon) *answer {
+	d.renew(d.started.Load())
+	return d.asked()
+}
+
 const testConfig = `global
   stats socket /run/none.sock level admin
 defaults
@@ -188,5 +194,6 @@ func newTestDaemon(t *testing.T) (*Daemon, *fakeCluster) {
 		f.say(m, 0, healthyView())
 	}
 	d.started.Store(&started{cluster: f})
+	d.renew(d.started.Load())
 	return d, f
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/plan"
+	"github.com/haproxy-peers/haproxy-peers/control/published"
 )
 
 // What a proxy does that cannot reach the active (Config.OnBlind).
@@ -30,7 +31,7 @@ const (
 // says: the vote is about the node, this is about the way to it. kept: connections
 // stay on the active although HAProxy calls it down, so that there is time for the vote
 // (letGoWhy bounds it).
-func fenceWhy(cfg *Config, want *mandate.Want, nodes map[string]nodeNow, layout *plan.Layout, kept bool) string {
+func fenceWhy(cfg *Config, want *mandate.Want, nodes map[string]published.Node, layout *plan.Layout, kept bool) string {
 	switch {
 	case cfg.Observe || layout.Steer == nil || layout.Steer.FenceKey == "":
 		return ""
@@ -42,9 +43,9 @@ func fenceWhy(cfg *Config, want *mandate.Want, nodes map[string]nodeNow, layout 
 		return fmt.Sprintf("%s cannot be reached from here: %s", want.Active, want.Blind)
 	}
 	switch n := nodes[want.Active]; {
-	case n.state == model.ServerDown && !kept:
+	case n.State == model.ServerDown && !kept:
 		return fmt.Sprintf("this HAProxy calls %s down", want.Active)
-	case n.state == model.ServerMaint:
+	case n.State == model.ServerMaint:
 		return fmt.Sprintf("an operator put %s into maintenance in this HAProxy", want.Active)
 	}
 	return ""

@@ -11,61 +11,62 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/plan"
+	"github.com/haproxy-peers/haproxy-peers/control/published"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
 )
 
 func TestFenceWhy(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		change func(*Config, *mandate.Want, map[string]nodeNow, *plan.Layout)
+		change func(*Config, *mandate.Want, map[string]published.Node, *plan.Layout)
 		want   string
 	}{
-		{name: "all is well", change: func(*Config, *mandate.Want, map[string]nodeNow, *plan.Layout) {}},
-		{name: "the probe does not reach the active", change: func(_ *Config, w *mandate.Want, _ map[string]nodeNow, _ *plan.Layout) { w.Blind = "refused" }, want: "refused"},
-		{name: "HAProxy calls it down", change: func(_ *Config, _ *mandate.Want, n map[string]nodeNow, _ *plan.Layout) {
-			n["b"] = nodeNow{state: model.ServerDown}
+		{name: "all is well", change: func(*Config, *mandate.Want, map[string]published.Node, *plan.Layout) {}},
+		{name: "the probe does not reach the active", change: func(_ *Config, w *mandate.Want, _ map[string]published.Node, _ *plan.Layout) { w.Blind = "refused" }, want: "refused"},
+		{name: "HAProxy calls it down", change: func(_ *Config, _ *mandate.Want, n map[string]published.Node, _ *plan.Layout) {
+			n["b"] = published.Node{State: model.ServerDown}
 		}, want: "calls b down"},
-		{name: "HAProxy calls another one down", change: func(_ *Config, _ *mandate.Want, n map[string]nodeNow, _ *plan.Layout) {
-			n["a"] = nodeNow{state: model.ServerDown}
+		{name: "HAProxy calls another one down", change: func(_ *Config, _ *mandate.Want, n map[string]published.Node, _ *plan.Layout) {
+			n["a"] = published.Node{State: model.ServerDown}
 		}},
-		{name: "an operator's maintenance", change: func(_ *Config, _ *mandate.Want, n map[string]nodeNow, _ *plan.Layout) {
-			n["b"] = nodeNow{state: model.ServerMaint}
+		{name: "an operator's maintenance", change: func(_ *Config, _ *mandate.Want, n map[string]published.Node, _ *plan.Layout) {
+			n["b"] = published.Node{State: model.ServerMaint}
 		}, want: "maintenance"},
-		{name: "an operator's drain still serves", change: func(_ *Config, _ *mandate.Want, n map[string]nodeNow, _ *plan.Layout) {
-			n["b"] = nodeNow{state: model.ServerDrain}
+		{name: "an operator's drain still serves", change: func(_ *Config, _ *mandate.Want, n map[string]published.Node, _ *plan.Layout) {
+			n["b"] = published.Node{State: model.ServerDrain}
 		}},
-		{name: "serve", change: func(c *Config, w *mandate.Want, _ map[string]nodeNow, _ *plan.Layout) {
+		{name: "serve", change: func(c *Config, w *mandate.Want, _ map[string]published.Node, _ *plan.Layout) {
 			c.OnBlind, w.Blind = BlindServe, "refused"
 		}},
-		{name: "follow fences meanwhile", change: func(c *Config, w *mandate.Want, _ map[string]nodeNow, _ *plan.Layout) {
+		{name: "follow fences meanwhile", change: func(c *Config, w *mandate.Want, _ map[string]published.Node, _ *plan.Layout) {
 			c.OnBlind, w.Blind = BlindFollow, "refused"
 		}, want: "refused"},
-		{name: "observe never writes", change: func(c *Config, w *mandate.Want, _ map[string]nodeNow, _ *plan.Layout) {
+		{name: "observe never writes", change: func(c *Config, w *mandate.Want, _ map[string]published.Node, _ *plan.Layout) {
 			c.Observe, w.Blind, w.Cut = true, "refused", "cut"
 		}},
-		{name: "no private table", change: func(_ *Config, w *mandate.Want, _ map[string]nodeNow, l *plan.Layout) {
+		{name: "no private table", change: func(_ *Config, w *mandate.Want, _ map[string]published.Node, l *plan.Layout) {
 			l.Steer, w.Blind, w.Cut = nil, "refused", "cut"
 		}},
-		{name: "no fence rule", change: func(_ *Config, w *mandate.Want, _ map[string]nodeNow, l *plan.Layout) {
+		{name: "no fence rule", change: func(_ *Config, w *mandate.Want, _ map[string]published.Node, l *plan.Layout) {
 			l.Steer, w.Blind = &plan.Steer{Table: "s", ActiveKey: "1"}, "refused"
 		}},
-		{name: "frozen: HAProxy's own checks rule", change: func(_ *Config, w *mandate.Want, _ map[string]nodeNow, _ *plan.Layout) {
+		{name: "frozen: HAProxy's own checks rule", change: func(_ *Config, w *mandate.Want, _ map[string]published.Node, _ *plan.Layout) {
 			w.Frozen, w.Blind = true, "refused"
 		}},
-		{name: "no majority: it may be old", change: func(_ *Config, w *mandate.Want, _ map[string]nodeNow, _ *plan.Layout) {
+		{name: "no majority: it may be old", change: func(_ *Config, w *mandate.Want, _ map[string]published.Node, _ *plan.Layout) {
 			w.MayWrite, w.Blind = false, "refused"
 		}},
-		{name: "cut off, by policy", change: func(_ *Config, w *mandate.Want, _ map[string]nodeNow, _ *plan.Layout) {
+		{name: "cut off, by policy", change: func(_ *Config, w *mandate.Want, _ map[string]published.Node, _ *plan.Layout) {
 			w.MayWrite, w.Cut = false, "no majority"
 		}, want: "no majority"},
-		{name: "an operator's order for this proxy alone", change: func(_ *Config, w *mandate.Want, _ map[string]nodeNow, _ *plan.Layout) {
+		{name: "an operator's order for this proxy alone", change: func(_ *Config, w *mandate.Want, _ map[string]published.Node, _ *plan.Layout) {
 			w.Local, w.Blind = "b", "refused"
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := Config{OnBlind: BlindFence}
 			want := mandate.Want{Known: true, MayWrite: true, Active: "b"}
-			nodes := map[string]nodeNow{"a": {state: model.ServerUp}, "b": {state: model.ServerUp}}
+			nodes := map[string]published.Node{"a": {State: model.ServerUp}, "b": {State: model.ServerUp}}
 			layout := plan.Layout{Steer: &plan.Steer{Table: "s", ActiveKey: "1", FenceKey: "2"}}
 			tt.change(&cfg, &want, nodes, &layout)
 			got := fenceWhy(&cfg, &want, nodes, &layout, false)
@@ -125,7 +126,7 @@ func TestFenceWithoutAMajorityOutlivesTheDaemon(t *testing.T) {
 	if c.fence > 0 {
 		t.Error("the others have failed over because this proxy is fenced, and now it serves the old node")
 	}
-	if l := d.proxy.latest(); l.fenced == "" {
+	if l := d.proxy.latest(); l.Fenced == "" {
 		t.Errorf("does not say that it is fenced: %+v", l)
 	}
 	f.set(func(ag *cluster.Agreement) { ag.Fresh, ag.FreshAge = true, 0 })

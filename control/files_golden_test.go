@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/control/model"
+	"github.com/haproxy-peers/haproxy-peers/control/published"
 )
 
 var goldenProcess = process{Pid: 7, Started: time.Date(2026, 5, 4, 12, 0, 0, 123456789, time.UTC)}
@@ -79,17 +80,17 @@ func TestGoldenSeen(t *testing.T) {
 		}
 		// The process goes on, and somebody has set the clock since.
 		running := process{Pid: 7, Started: proc.Started.Add(time.Hour), Start: "1795378508"}
-		m.look(running, map[string]nodeNow{"pxc-1": {state: model.ServerUp, downs: 3}})
+		m.look(running, map[string]published.Node{"pxc-1": {State: model.ServerUp, Downs: 3}})
 		if down := m.wentDown(); len(down) != 0 {
 			t.Errorf("%s: %v went down by the clock", golden, down)
 		}
-		m.look(running, map[string]nodeNow{"pxc-1": {state: model.ServerUp, downs: 4}})
+		m.look(running, map[string]published.Node{"pxc-1": {State: model.ServerUp, Downs: 4}})
 		if down := m.wentDown(); len(down) != 1 {
 			t.Errorf("%s: it went down while the daemon was away: %v", golden, down)
 		}
 		// Another process with the same pid counts from zero.
 		again := newMemory(path, log)
-		again.look(process{Pid: 7, Start: "1795379999"}, map[string]nodeNow{"pxc-1": {state: model.ServerUp, downs: 1}})
+		again.look(process{Pid: 7, Start: "1795379999"}, map[string]published.Node{"pxc-1": {State: model.ServerUp, Downs: 1}})
 		if down := again.wentDown(); len(down) != 1 {
 			t.Errorf("%s: another process: %v", golden, down)
 		}
@@ -117,7 +118,7 @@ func TestFilesKeepWhatIsUnknown(t *testing.T) {
 	}
 	path, _ = laid(t, "seen-2.json", add)
 	m := newMemory(path, slog.New(slog.DiscardHandler))
-	m.look(process{Pid: 7, Start: "1795378508"}, map[string]nodeNow{"pxc-1": {downs: 9}})
+	m.look(process{Pid: 7, Start: "1795378508"}, map[string]published.Node{"pxc-1": {Downs: 9}})
 	m.steered()
 	m.save()
 	got, err = os.ReadFile(path)

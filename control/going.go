@@ -68,6 +68,5 @@ func (d *Daemon) addGoing(view *model.View, topo *configs.Topology, probes []gal
 		if going != (model.Going{}) {
 			n.Going = &going
 		}
-		d.m.going.WithLabelValues(n.Name).Set(boolGauge(n.Going != nil))
 	}
 }

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
-
 	"github.com/haproxy-peers/haproxy-peers/configs"
 	"github.com/haproxy-peers/haproxy-peers/control/api"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
@@ -70,9 +68,6 @@ func TestGoingInTheView(t *testing.T) {
 		view.Node("pxc-0").Going != nil || view.Node("pxc-0").Revision != "new" {
 		t.Fatalf("the view has %+v", view.Nodes)
 	}
-	if v := testutil.ToFloat64(d.m.going.WithLabelValues("pxc-1")); v != 1 {
-		t.Errorf("haproxyd_node_going is %v", v)
-	}
 	later := *view
 	later.Nodes = slices.Clone(view.Nodes)
 	less := *g
@@ -94,11 +89,14 @@ func TestGoingInTheView(t *testing.T) {
 	}
 
 	d.votes.own = view
-	st := d.status()
+	st := turned(d).status()
 	if !slices.Contains(st.Problems, "kubernetes: no permission") || st.Nodes[1].Going != g.Words() {
 		t.Errorf("status: %q, %+v", st.Problems, st.Nodes[1])
 	}
-	if e := d.explain(); !slices.ContainsFunc(e.Votes, func(s string) bool { return strings.HasSuffix(s, "; it "+g.Words()) }) {
+	if v := scraped(t, d.cfg.Gatherer, "haproxyd_node_going"); v["pxc-1"] != 1 || v["pxc-0"] != 0 {
+		t.Errorf("haproxyd_node_going is %v", v)
+	}
+	if e := d.asked().explain(); !slices.ContainsFunc(e.Votes, func(s string) bool { return strings.HasSuffix(s, "; it "+g.Words()) }) {
 		t.Errorf("explain: %q", e.Votes)
 	}
 }

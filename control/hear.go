@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
+	"github.com/haproxy-peers/haproxy-peers/control/decide"
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
+	"github.com/haproxy-peers/haproxy-peers/control/published"
 )
 
 // mandated is the mandate behind its lock.
@@ -16,7 +18,7 @@ type mandated struct {
 	last  atomic.Pointer[mandate.Want] // what the last step wanted
 }
 
-// wanted is what the last step wanted of this proxy: for all that answers questions.
+// wanted is what the last step wanted of this proxy: for /beacon, and for each situation.
 func (d *Daemon) wanted() mandate.Want { return *d.mandate.last.Load() }
 
 // hear reads the agreement and takes a step with it, and with what news says beside
@@ -41,13 +43,16 @@ func (d *Daemon) stepLocked(s *started, f mandate.Facts) (mandate.Facts, mandate
 	now := d.clock.now() // before the reading: a stop of this process in between makes its word older, not newer
 	f.Agreement = s.cluster.Agreement()
 	f.Record, f.Unread = d.record(&f.Agreement)
-	f.Voters = voterNames(&f.Agreement)
-	f.Voices, _ = d.voices(s.cluster.Views())
+	f.Voters = published.VoterNames(&f.Agreement)
+	f.Voices = d.others(s)
 	if s.prober != nil {
 		f.Probes = s.prober.Status()
 	}
 	d.votes.mu.Lock()
 	defer d.votes.mu.Unlock()
+	if d.votes.own != nil {
+		f.Voices = append(f.Voices, decide.Voice{Member: d.cfg.Name, View: d.votes.own})
+	}
 	f.ReviewedTerm = d.votes.reviewedTerm
 	want, events := d.mandate.rules.Step(now, &f)
 	for _, e := range events {

@@ -36,7 +36,7 @@ func TestWishOfALocalOrder(t *testing.T) {
 	if w.Version.Epoch != 4 || w.Version.Revision == 9 || !w.Heard(s.clock.Now().Add(time.Hour)) {
 		t.Errorf("%+v", w)
 	}
-	if s.active().LocalOnly != "pxc-2" {
+	if turned(s.Daemon).active().LocalOnly != "pxc-2" {
 		t.Error("nobody is told")
 	}
 	s.pass(time.Hour)
@@ -56,7 +56,7 @@ func TestWishOfALocalOrder(t *testing.T) {
 	for len(s.wakeP) > 0 {
 		<-s.wakeP
 	}
-	if w := s.may(false, "nobody answers"); w.Local != "" || s.active().LocalOnly != "" || len(s.wakeP) != 1 {
+	if w := s.may(false, "nobody answers"); w.Local != "" || turned(s.Daemon).active().LocalOnly != "" || len(s.wakeP) != 1 {
 		t.Errorf("a majority is back: %+v", w)
 	}
 	s.majority(false)
@@ -134,15 +134,10 @@ func TestAgeOfAMove(t *testing.T) {
 	s := newStood(t, nil)
 	age := func(want time.Duration) {
 		t.Helper()
-		ag := s.f.Agreement()
-		rec, err := s.Daemon.record(&ag)
-		if err != nil {
-			t.Fatal(err)
-		}
 		if got := hear(s.Daemon).MoveAge; got != want {
 			t.Errorf("age %v, want %v", got, want)
 		}
-		if got := s.input(s.started.Load(), &ag, rec, s.clock.Now()).MoveAge; got != want {
+		if got := turned(s.Daemon).Input().MoveAge; got != want {
 			t.Errorf("the decision is told %v, want %v", got, want)
 		}
 	}
@@ -244,11 +239,11 @@ func TestObserverMayNothing(t *testing.T) {
 			d.proxy.turn(context.Background())
 		}
 		l := d.proxy.latest()
-		if l.want.MayWrite == observes || !l.want.Known || l.native != observes || h.calls["set galera-nodes"] > 0 == observes || d.proxy.beaconOn() == observes {
+		if l.Want.MayWrite == observes || !l.Want.Known || l.Native != observes || h.calls["set galera-nodes"] > 0 == observes || d.proxy.beaconOn() == observes {
 			t.Errorf("observe %v: %+v, calls %v, beacon %v", observes, l, h.calls, d.proxy.beaconOn())
 		}
-		if said := l.want.Why == "--observe: this daemon never writes"; said != observes {
-			t.Errorf("observe %v: why %q", observes, l.want.Why)
+		if said := l.Want.Why == "--observe: this daemon never writes"; said != observes {
+			t.Errorf("observe %v: why %q", observes, l.Want.Why)
 		}
 	}
 }
@@ -362,8 +357,8 @@ func TestStepsFromEverywhere(t *testing.T) {
 		func(int) { d.voteTurn(t.Context(), d.started.Load(), time.Now()) },
 		func(int) { d.proxy.turn(t.Context()) },
 		func(int) { d.proxy.beaconOn() },
-		func(int) { d.status() },
-		func(int) { d.move() },
+		func(int) { d.asked().status() },
+		func(int) { d.asked().move() },
 		func(i int) {
 			f.set(func(ag *agreement) { ag.Fresh, ag.Record.Revision = i%3 > 0, ag.Record.Revision+1 })
 		},

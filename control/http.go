@@ -54,27 +54,27 @@ func (d *Daemon) publicHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /beacon", func(w http.ResponseWriter, _ *http.Request) {
 		if d.proxy != nil && d.proxy.beaconOn() {
-			answer(w, http.StatusOK, "steering")
+			writeText(w, http.StatusOK, "steering")
 			return
 		}
-		answer(w, http.StatusServiceUnavailable, "not steering")
+		writeText(w, http.StatusServiceUnavailable, "not steering")
 	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		if d.loopsTurn(d.clock.now()) {
-			answer(w, http.StatusOK, "turning")
+			writeText(w, http.StatusOK, "turning")
 			return
 		}
-		answer(w, http.StatusServiceUnavailable, "not turning")
+		writeText(w, http.StatusServiceUnavailable, "not turning")
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if ok, why := d.ready(); !ok {
-			answer(w, http.StatusServiceUnavailable, why)
+		if ok, why := d.asked().ready(); !ok {
+			writeText(w, http.StatusServiceUnavailable, why)
 			return
 		}
-		answer(w, http.StatusOK, "ready")
+		writeText(w, http.StatusOK, "ready")
 	})
 	mux.Handle("GET /active", serving.Throttle(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, d.active())
+		writeJSON(w, http.StatusOK, d.asked().active())
 	}), dear))
 	if d.cfg.Gatherer != nil {
 		mux.Handle("GET /metrics", serving.Throttle(promhttp.HandlerFor(d.cfg.Gatherer, promhttp.HandlerOpts{}), dear))
@@ -82,7 +82,7 @@ func (d *Daemon) publicHandler() http.Handler {
 	return mux
 }
 
-func answer(w http.ResponseWriter, status int, text string) {
+func writeText(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = fmt.Fprintln(w, text)
@@ -105,25 +105,24 @@ func (d *Daemon) loopsTurn(now time.Time) bool {
 
 // ready is /readyz: this proxy routes to the agreed active, or works natively
 // with a usable server.
-func (d *Daemon) ready() (bool, string) {
-	if d.proxy == nil {
-		return true, ""
-	}
-	l := d.proxy.latest()
+func (a *answer) ready() (bool, string) {
+	l := a.look
 	switch {
-	case l == nil:
-		return false, cmp.Or(d.files.Problem(), "HAProxy was not looked at yet")
-	case !l.reachable:
-		return false, l.problem
-	case l.fenced != "":
-		return false, "fenced: " + l.fenced
-	case l.want.MayWrite && !l.result.Converged:
-		return false, l.result.Reason
-	case l.effective != "":
+	case a.cfg.Witness:
+		return true, ""
+	case l.At.IsZero():
+		return false, cmp.Or(a.FileProblem, "HAProxy was not looked at yet")
+	case !l.Reachable:
+		return false, l.Problem
+	case l.Fenced != "":
+		return false, "fenced: " + l.Fenced
+	case l.Want.MayWrite && !l.Result.Converged:
+		return false, l.Result.Reason
+	case l.Effective != "":
 		return true, ""
 	}
-	for _, n := range l.nodes {
-		if n.state == "up" {
+	for _, n := range l.Nodes {
+		if n.State == "up" {
 			return true, ""
 		}
 	}

@@ -47,10 +47,11 @@ control/kube: cluster/nudge
 control/api: control/keep control/model
 control/journal: control/api
 control/drain: control/galera/sessions control/mandate control/model control/step runtimeapi
+control/published: cluster configs control/api control/decide control/haproxycfg control/mandate control/model control/plan
 control/haproxycfg: configs control/galera control/journal control/model control/plan runtimeapi
 
 # The daemon and the commands.
-control: cluster cluster/nudge configs control/api control/decide control/drain control/galera control/galera/conn control/haproxycfg control/journal control/keep control/kube control/lograte control/mandate control/model control/plan control/serving control/step control/writers runtimeapi
+control: cluster cluster/nudge configs control/api control/decide control/drain control/galera control/galera/conn control/haproxycfg control/journal control/keep control/kube control/lograte control/mandate control/model control/plan control/published control/serving control/step control/writers runtimeapi
 cmd/haproxyd/supervisor: control/serving
 cmd/haproxyd: cluster cluster/gossip cluster/safefile cmd/haproxyd/supervisor configs control control/galera control/galera/conn control/galera/sessions control/haproxycfg control/kube control/lograte control/model runtimeapi
 cmd/haproxyctl: cluster/gossip configs control/api control/galera control/galera/conn runtimeapi

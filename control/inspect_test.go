@@ -44,7 +44,7 @@ func wait(t *testing.T, d *Daemon, what string, done func() bool) {
 		d.voteTurn(t.Context(), d.started.Load(), time.Now())
 		select {
 		case <-deadline:
-			t.Fatalf("%s: %q", what, d.sentence())
+			t.Fatalf("%s: %q", what, d.asked().Turn)
 		case <-d.wakeV:
 		case <-time.After(10 * time.Millisecond):
 		}

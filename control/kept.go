@@ -7,6 +7,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/plan"
+	"github.com/haproxy-peers/haproxy-peers/control/published"
 )
 
 // voteWithin is how long a proxy whose HAProxy calls the active down waits for the
@@ -27,7 +28,7 @@ type keptNow struct {
 // stay tells why connections may not be kept on the active, "" if they may, and why
 // this proxy must serve nobody, "" if it may serve. Where HAProxy calls the active down
 // and nothing keeps its clients from another node, it is fenced at once.
-func stay(cfg *Config, want *mandate.Want, nodes map[string]nodeNow, layout *plan.Layout, h keptNow) (letGo, fence string) {
+func stay(cfg *Config, want *mandate.Want, nodes map[string]published.Node, layout *plan.Layout, h keptNow) (letGo, fence string) {
 	letGo = letGoWhy(cfg, want, &h)
 	return letGo, fenceWhy(cfg, want, nodes, layout, h.kept && h.steered && letGo == "")
 }

@@ -208,18 +208,18 @@ func TestFenceWaitsForTheVote(t *testing.T) {
 		if next := d.proxy.turn(t.Context()); next != closeInterval {
 			t.Errorf("looks again in %v", next)
 		}
-		if l := d.proxy.latest(); l.fenced != "" || l.effective != "pxc-1" || !l.result.Converged || len(h.commands()) > 0 {
+		if l := d.proxy.latest(); l.Fenced != "" || l.Effective != "pxc-1" || !l.Result.Converged || len(h.commands()) > 0 {
 			t.Fatalf("after %v: %+v", at, l)
 		}
 		now = now.Add(20 * time.Millisecond)
 	}
 	turns(d, 1)
-	if got := h.commands(); !slices.Equal(got[:2], []string{"set haproxyd-steer key 2 2", "clear haproxyd-steer key 4"}) || d.proxy.latest().fenced == "" {
+	if got := h.commands(); !slices.Equal(got[:2], []string{"set haproxyd-steer key 2 2", "clear haproxyd-steer key 4"}) || d.proxy.latest().Fenced == "" {
 		t.Errorf("said %q, %+v", got, d.proxy.latest())
 	}
 	h.down = false
 	turns(d, 3)
-	if l := d.proxy.latest(); l.fenced != "" || !h.kept() {
+	if l := d.proxy.latest(); l.Fenced != "" || !h.kept() {
 		t.Errorf("the check passes again: %q, %+v", h.commands(), l)
 	}
 }
@@ -238,12 +238,12 @@ func TestOnePortDownIsLetGo(t *testing.T) {
 	}
 	h.down, h.only = true, "galera-admin-nodes"
 	turns(d, 2)
-	if l := d.proxy.latest(); !h.kept() || l.fenced != "" || l.effective != "pxc-1" {
+	if l := d.proxy.latest(); !h.kept() || l.Fenced != "" || l.Effective != "pxc-1" {
 		t.Errorf("at once: %q, %+v", h.commands(), l)
 	}
 	now = now.Add(voteWithin)
 	turns(d, 2)
-	if l := d.proxy.latest(); h.kept() || l.fenced != "" || l.result.Converged {
+	if l := d.proxy.latest(); h.kept() || l.Fenced != "" || l.Result.Converged {
 		t.Errorf("later: %q, %+v", h.commands(), l)
 	}
 }
@@ -289,7 +289,7 @@ func TestNothingIsKeptWithoutTheLine(t *testing.T) {
 	}
 	h.down = true
 	turns(d, 1)
-	if l := d.proxy.latest(); l.fenced == "" {
+	if l := d.proxy.latest(); l.Fenced == "" {
 		t.Errorf("%+v", l)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/plan"
+	"github.com/haproxy-peers/haproxy-peers/control/published"
 )
 
 // Connections are kept only while all says that the active serves, and a fence waits
@@ -63,7 +64,7 @@ func TestStay(t *testing.T) {
 			}
 			x.held.state = x.state
 			layout := plan.Layout{Steer: &plan.Steer{Table: "s", ActiveKey: "1", FenceKey: "2", KeepKey: "4"}}
-			letGo, fence := stay(&x.cfg, &x.want, map[string]nodeNow{"a": {state: model.ServerUp}, "b": {state: x.state}}, &layout, x.held)
+			letGo, fence := stay(&x.cfg, &x.want, map[string]published.Node{"a": {State: model.ServerUp}, "b": {State: x.state}}, &layout, x.held)
 			if (letGo == "") != (c.letGo == "") || !strings.Contains(letGo, c.letGo) || (fence == "") != (c.fence == "") || !strings.Contains(fence, c.fence) {
 				t.Errorf("let go %q, want %q; fence %q, want %q", letGo, c.letGo, fence, c.fence)
 			}
@@ -119,8 +120,8 @@ func TestUnserved(t *testing.T) {
 			f.say("px2", 0, says(model.Unknown))
 		}, "1 of 3"},
 		{"the others were not heard lately", func(d *Daemon, f *fakeCluster, _ *started) {
-			f.say("px1", viewWithin+1, healthyView())
-			f.say("px2", viewWithin+1, healthyView())
+			f.say("px1", published.ViewWithin+1, healthyView())
+			f.say("px2", published.ViewWithin+1, healthyView())
 		}, "1 of 3"},
 		{"all unknown", func(d *Daemon, f *fakeCluster, s *started) {
 			f.say("px1", 0, says(model.Unknown))

@@ -7,6 +7,7 @@ import (
 
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
 	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
+	"github.com/haproxy-peers/haproxy-peers/control/published"
 	"github.com/haproxy-peers/haproxy-peers/control/writers"
 )
 
@@ -77,14 +78,13 @@ type sessionMeter interface {
 func (d *Daemon) sampleSessions(m sessionMeter, s *started, now time.Time, heard map[string]bool) {
 	if l := d.ownLook(); l != nil {
 		by := map[string]int{}
-		for name, n := range l.nodes {
-			by[name] = n.sessions
+		for name, n := range l.Nodes {
+			by[name] = n.Sessions
 		}
 		m.Sessions(now, d.cfg.Name, by)
 	}
 	quiet := d.quiet(s)
-	voices, _ := d.others(s.cluster.Views())
-	for _, v := range voices {
+	for _, v := range d.others(s) {
 		delete(quiet, v.Member)
 		if v.View.Proxy == nil {
 			continue
@@ -134,11 +134,11 @@ func (d *Daemon) quiet(s *started) map[string]bool {
 }
 
 // ownLook is this member's last look at its HAProxy, nil if there is none.
-func (d *Daemon) ownLook() *look {
+func (d *Daemon) ownLook() *published.Look {
 	if d.proxy == nil {
 		return nil
 	}
-	if l := d.proxy.latest(); l != nil && l.reachable {
+	if l := d.proxy.latest(); l != nil && l.Reachable {
 		return l
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/haproxy-peers/haproxy-peers/control/keep"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
+	"github.com/haproxy-peers/haproxy-peers/control/published"
 )
 
 // memory knows which nodes went down since this member last steered, also
@@ -58,7 +59,7 @@ func newMemory(path string, log *slog.Logger) *memory {
 }
 
 // look takes what HAProxy says now.
-func (m *memory) look(proc process, nodes map[string]nodeNow) {
+func (m *memory) look(proc process, nodes map[string]published.Node) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.proc = proc
@@ -70,8 +71,8 @@ func (m *memory) look(proc process, nodes map[string]nodeNow) {
 	}
 	known := !m.baseOf.Started.IsZero()
 	for name, n := range nodes {
-		m.now[name] = n.downs
-		if n.state == model.ServerDown || known && n.downs > base[name] {
+		m.now[name] = n.Downs
+		if n.State == model.ServerDown || known && n.Downs > base[name] {
 			m.down[name] = true
 		}
 	}
@@ -79,9 +80,9 @@ func (m *memory) look(proc process, nodes map[string]nodeNow) {
 
 // wentBack tells whether a node's count is less than it was, which no process does:
 // so another one with the same pid is told apart too that has no start to compare.
-func wentBack(base map[string]int, nodes map[string]nodeNow) bool {
+func wentBack(base map[string]int, nodes map[string]published.Node) bool {
 	for name, n := range nodes {
-		if n.downs < base[name] {
+		if n.Downs < base[name] {
 			return true
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/control/model"
+	"github.com/haproxy-peers/haproxy-peers/control/published"
 )
 
 func TestMemory(t *testing.T) {
@@ -16,8 +17,8 @@ func TestMemory(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "seen.json")
 	started := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 	proc := process{Pid: 10, Started: started}
-	nodes := func(downs0, downs1 int, state1 model.ServerState) map[string]nodeNow {
-		return map[string]nodeNow{"pxc-0": {state: model.ServerUp, downs: downs0}, "pxc-1": {state: state1, downs: downs1}}
+	nodes := func(downs0, downs1 int, state1 model.ServerState) map[string]published.Node {
+		return map[string]published.Node{"pxc-0": {State: model.ServerUp, Downs: downs0}, "pxc-1": {State: state1, Downs: downs1}}
 	}
 	want := func(m *memory, names ...string) {
 		t.Helper()

@@ -5,10 +5,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/haproxy-peers/haproxy-peers/control/published"
 )
 
-// sessionsOf is what a scrape finds of haproxyd_sessions.
-func sessionsOf(t *testing.T, r *prometheus.Registry) map[string]float64 {
+// scraped is what a scrape finds of a metric, by its label, "" where it has none.
+func scraped(t *testing.T, r prometheus.Gatherer, name string) map[string]float64 {
 	t.Helper()
 	families, err := r.Gather()
 	if err != nil {
@@ -16,11 +18,15 @@ func sessionsOf(t *testing.T, r *prometheus.Registry) map[string]float64 {
 	}
 	found := map[string]float64{}
 	for _, f := range families {
-		if f.GetName() != "haproxyd_sessions" {
+		if f.GetName() != name {
 			continue
 		}
 		for _, m := range f.GetMetric() {
-			found[m.GetLabel()[0].GetValue()] = m.GetGauge().GetValue()
+			label := ""
+			if l := m.GetLabel(); len(l) > 0 {
+				label = l[0].GetValue()
+			}
+			found[label] = m.GetGauge().GetValue()
 		}
 	}
 	return found
@@ -29,17 +35,18 @@ func sessionsOf(t *testing.T, r *prometheus.Registry) map[string]float64 {
 // The figures are those of the last look, for the nodes of that look alone.
 func TestSessionsByNode(t *testing.T) {
 	r := prometheus.NewRegistry()
-	m := newMetrics(r)
+	a := &answer{Situation: &published.Situation{}}
+	r.MustRegister(figures{func() *answer { return a }})
 	for _, step := range []struct {
-		look look
+		look published.Look
 		want map[string]float64
 	}{
-		{look{reachable: true, nodes: map[string]nodeNow{"pxc-0": {sessions: 12}, "pxc-1": {}}}, map[string]float64{"pxc-0": 12, "pxc-1": 0}},
-		{look{reachable: true, nodes: map[string]nodeNow{"pxc-1": {sessions: 3}}}, map[string]float64{"pxc-1": 3}}, // pxc-0 has left haproxy.cfg
-		{look{nodes: map[string]nodeNow{"pxc-1": {sessions: 3}}}, map[string]float64{}},                            // nobody knows
+		{published.Look{Reachable: true, Nodes: map[string]published.Node{"pxc-0": {Sessions: 12}, "pxc-1": {}}}, map[string]float64{"pxc-0": 12, "pxc-1": 0}},
+		{published.Look{Reachable: true, Nodes: map[string]published.Node{"pxc-1": {Sessions: 3}}}, map[string]float64{"pxc-1": 3}}, // pxc-0 has left haproxy.cfg
+		{published.Look{Nodes: map[string]published.Node{"pxc-1": {Sessions: 3}}}, map[string]float64{}},                            // nobody knows
 	} {
-		m.observe(&step.look)
-		if diff := cmp.Diff(step.want, sessionsOf(t, r)); diff != "" {
+		a.look = &step.look
+		if diff := cmp.Diff(step.want, scraped(t, r, "haproxyd_sessions")); diff != "" {
 			t.Fatal(diff)
 		}
 	}

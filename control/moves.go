@@ -9,27 +9,31 @@ import (
 	"sync"
 	"time"
 
-	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
 	"github.com/haproxy-peers/haproxy-peers/control/api"
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
 	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
+	"github.com/haproxy-peers/haproxy-peers/control/published"
 )
 
 // moveLog remembers the last planned move, so that its report can be given when
 // the record does not hold it any more.
 type moveLog struct {
-	mu   sync.Mutex // guards last
+	mu   sync.Mutex // guards what follows
+	at   time.Time  // the newest moment that was looked at
 	last api.Move
 }
 
-// look takes what the record and the proxies say now.
+// look takes what the record and the proxies say, unless it knows of a later moment.
 func (l *moveLog) look(in *decide.Input) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.last = moved(l.last, in)
+	if in.Now.Before(l.at) {
+		return
+	}
+	l.at, l.last = in.Now, moved(l.last, in)
 }
 
 // cut adds to the report what the old node's end has cut.
@@ -97,31 +101,16 @@ func recorded(last api.Move, in *decide.Input) api.Move {
 }
 
 // move sums the last planned move up over all proxies.
-func (d *Daemon) move() api.Move {
-	s := d.started.Load()
-	if s == nil {
+func (a *answer) move() api.Move {
+	if !a.Started {
 		return api.Move{Proxies: []api.MoveProxy{}}
 	}
-	ag := s.cluster.Agreement()
-	rec, err := d.record(&ag)
-	if err != nil {
-		rec = nil
-	}
-	in := d.input(s, &ag, rec, d.clock.now())
-	m := moved(d.moves.now(), in)
+	in := a.Input()
+	m := moved(a.Move, in)
 	if m.State == api.MovePending || m.State == api.MoveClosing {
 		m.WaitingFor = decide.Decide(in).Reason
 	}
 	return m
-}
-
-// followMove notes the move that an order has just begun or undone, and returns its
-// report: it may be over before the vote loop has looked at it.
-func (d *Daemon) followMove() api.Move {
-	if s, ag, rec, err := d.present(); err == nil {
-		d.moves.look(d.input(s, ag, rec, d.clock.now()))
-	}
-	return d.move()
 }
 
 // summed adds up what the proxies say of the move. Where none does any more, because
@@ -160,12 +149,12 @@ func summed(m api.Move, in *decide.Input) api.Move {
 
 // cancelMove rolls the pending move back.
 func (d *Daemon) cancelMove(ctx context.Context, req api.CancelRequest) (any, error) {
-	err := d.change(ctx, func(s *started, ag *cluster.Agreement, rec *model.Record) (*model.Record, bool, error) {
-		if req.Epoch != 0 && req.Epoch != ag.Record.Epoch {
+	err := d.change(ctx, func(sit *published.Situation) (*model.Record, bool, error) {
+		if at, rec := sit.Agreement.Record.Epoch, sit.Record; req.Epoch != 0 && req.Epoch != at {
 			return nil, false, refused("the move of epoch %d is not pending any more: epoch %d, the active is %s (%s)",
-				req.Epoch, ag.Record.Epoch, rec.Active, rec.Last().Reason)
+				req.Epoch, at, rec.Active, rec.Last().Reason)
 		}
-		out, err := decide.Cancel(d.input(s, ag, rec, d.clock.now()), "an operator through "+d.cfg.Name)
+		out, err := decide.Cancel(sit.Input(), "an operator through "+d.cfg.Name)
 		if err != nil {
 			return nil, false, refused("%v", err)
 		}
@@ -176,7 +165,7 @@ func (d *Daemon) cancelMove(ctx context.Context, req api.CancelRequest) (any, er
 		return nil, err
 	}
 	d.tellDecision(ctx, "cancel", "")
-	return d.followMove(), nil
+	return d.asked().move(), nil
 }
 
 // setLocal is the break-glass: this proxy alone, without a majority.
@@ -193,22 +182,21 @@ func (d *Daemon) setLocal(ctx context.Context, req *api.SetRequest) (any, error)
 	case !slices.Contains(haproxycfg.Order(topo), req.Node):
 		return nil, refused("%s is not a node of this configuration", req.Node)
 	}
-	ag := s.cluster.Agreement()
-	if ag.Fresh {
+	sit := d.renew(s)
+	switch {
+	case sit.Agreement.Fresh:
 		return nil, refused("there is a majority: ask it (haproxyctl active set %s)", req.Node)
-	}
-	rec, err := d.record(&ag)
-	if err != nil {
-		return nil, err
+	case sit.Unread != nil:
+		return nil, sit.Unread
 	}
 	res := api.SetResponse{
-		DryRun: req.DryRun, To: req.Node, Epoch: ag.Record.Epoch,
+		DryRun: req.DryRun, To: req.Node, Epoch: sit.Agreement.Record.Epoch,
 		Warnings: []string{"other proxies may write elsewhere: give the same order to each that you can reach; it ends when a majority returns"},
 	}
-	if rec != nil {
-		res.From = rec.Active
+	if sit.Record != nil {
+		res.From = sit.Record.Active
 	}
-	if n := d.ownNode(req.Node); n.Verdict == model.Down {
+	if n := sit.Own.Node(req.Node); n.Verdict == model.Down {
 		if !req.Force {
 			return nil, refused("%s is down as seen from here (%s); --force sends this proxy there all the same", req.Node, n.Reason)
 		}
@@ -219,21 +207,12 @@ func (d *Daemon) setLocal(ctx context.Context, req *api.SetRequest) (any, error)
 		d.log.Warn("an operator forced this proxy, without a majority", "node", req.Node, "ordered_by", o.OrderedBy, "reason", o.Reason)
 		d.events.Add(d.clock.now(), "an operator forced "+req.Node+" on this proxy alone, without a majority"+said(&o))
 		d.hear(mandate.Facts{Order: req.Node})
+		d.renew(s)
 		nudge.Send(d.wakeP)
 		res.Changed = true
 	}
-	res.Active = d.active()
+	res.Active = d.asked().active()
 	return res, nil
-}
-
-// ownNode is this member's own last word on a node.
-func (d *Daemon) ownNode(node string) model.NodeView {
-	d.votes.mu.Lock()
-	defer d.votes.mu.Unlock()
-	if d.votes.own == nil {
-		return model.NodeView{Name: node, Verdict: model.Unknown}
-	}
-	return d.votes.own.Node(node)
 }
 
 // untilTurn is the time until the next turn, sooner where a pending move's time

@@ -9,6 +9,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/plan"
+	"github.com/haproxy-peers/haproxy-peers/control/published"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
 )
 
@@ -21,7 +22,7 @@ func balanced(s *runtimeapi.ServerState) bool {
 }
 
 // observe translates a snapshot for the plan, and sums up each node.
-func observe(f *haproxycfg.Files, snap *runtimeapi.Snapshot) (plan.Observed, map[string]nodeNow) {
+func observe(f *haproxycfg.Files, snap *runtimeapi.Snapshot) (plan.Observed, map[string]published.Node) {
 	obs := plan.Observed{
 		Tables:  make(map[string]map[string]plan.Entry, len(snap.Tables)),
 		Servers: make(map[string]map[string]plan.ServerNow, len(f.Layout.Backends)),
@@ -37,7 +38,7 @@ func observe(f *haproxycfg.Files, snap *runtimeapi.Snapshot) (plan.Observed, map
 	for _, b := range f.Layout.Backends {
 		obs.Servers[b.Name] = make(map[string]plan.ServerNow, len(b.Servers))
 	}
-	nodes := map[string]nodeNow{}
+	nodes := map[string]published.Node{}
 	for i := range snap.Servers {
 		s := &snap.Servers[i]
 		servers, sticky := obs.Servers[s.Backend]
@@ -46,7 +47,7 @@ func observe(f *haproxycfg.Files, snap *runtimeapi.Snapshot) (plan.Observed, map
 		}
 		servers[s.Name] = plan.ServerNow{ID: s.ID, Running: balanced(s), Drain: s.Sticks(), Weight: s.UserWeight}
 		n := nodes[s.Name]
-		n.state = worse(n.state, stateOf(s))
+		n.State = worse(n.State, stateOf(s))
 		nodes[s.Name] = n
 	}
 	for i := range snap.Stats {
@@ -59,10 +60,10 @@ func observe(f *haproxycfg.Files, snap *runtimeapi.Snapshot) (plan.Observed, map
 			sv.Sessions, sv.Queue, sv.Limit = s.CurrentSessions, s.Queue, s.SessionLimit
 			servers[s.Server] = sv
 			n := nodes[s.Server]
-			n.sessions += s.CurrentSessions
-			n.downs += int(s.CheckDowns)
-			n.total += s.TotalSessions
-			n.refused = n.refused || s.Refused()
+			n.Sessions += s.CurrentSessions
+			n.Downs += int(s.CheckDowns)
+			n.Total += s.TotalSessions
+			n.Refused = n.Refused || s.Refused()
 			nodes[s.Server] = n
 		}
 	}

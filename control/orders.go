@@ -15,6 +15,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
 	"github.com/haproxy-peers/haproxy-peers/control/lograte"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
+	"github.com/haproxy-peers/haproxy-peers/control/published"
 )
 
 // maxWhat bounds what an order in the record is about: the names of voters.
@@ -67,13 +68,13 @@ func noted(next *model.Record, o model.Order, ag *cluster.Agreement) *model.Reco
 // order with it. Where the record cannot keep it yet it is told here alone.
 func (d *Daemon) changeBy(ctx context.Context, o model.Order, build func(*model.Record) (*model.Record, error)) error {
 	changed, kept := false, false
-	err := d.change(ctx, func(_ *started, ag *cluster.Agreement, rec *model.Record) (*model.Record, bool, error) {
-		next, err := build(rec)
+	err := d.change(ctx, func(sit *published.Situation) (*model.Record, bool, error) {
+		next, err := build(sit.Record)
 		if changed = err == nil && next != nil; !changed {
 			return nil, false, err
 		}
 		kept = next.Speaks(2)
-		return noted(next, o, ag), false, nil
+		return noted(next, o, &sit.Agreement), false, nil
 	})
 	if err == nil && changed && !kept {
 		d.tell(d.clock.now(), &o)
@@ -89,12 +90,7 @@ func (d *Daemon) tell(now time.Time, o *model.Order) {
 
 // tellDecision says here who ordered a decision, where the record does not keep it.
 func (d *Daemon) tellDecision(ctx context.Context, kind, what string) {
-	s := d.started.Load()
-	if s == nil {
-		return
-	}
-	ag := s.cluster.Agreement()
-	if rec, err := d.record(&ag); err == nil && !rec.Speaks(2) {
+	if !d.asked().Record.Speaks(2) {
 		o := d.order(ctx, kind, what)
 		d.tell(d.clock.now(), &o)
 	}

@@ -122,7 +122,7 @@ func TestWhoOrderedIt(t *testing.T) {
 				}
 				if tt.kind == "set" {
 					last := f.record(t).Last()
-					if last.OrderedBy != me() || last.By != "an operator through px0" || !strings.HasSuffix(last.Reason, ": "+why) || d.history().Decisions[0].OrderedBy != me() || d.active().OrderedBy != me() {
+					if last.OrderedBy != me() || last.By != "an operator through px0" || !strings.HasSuffix(last.Reason, ": "+why) || d.asked().history(nil).Decisions[0].OrderedBy != me() || d.asked().active().OrderedBy != me() {
 						t.Errorf("the decision: %+v", last)
 					}
 				} else {
@@ -131,7 +131,7 @@ func TestWhoOrderedIt(t *testing.T) {
 					if o.Kind != tt.kind || o.What != tt.what || o.Reason != why || o.OrderedBy != me() || o.By != "px0" || o.Revision != f.Agreement().Record.Revision {
 						t.Errorf("the order: %+v", o)
 					}
-					if h := d.history().Orders; len(h) != 1 || h[0].OrderedBy != me() || h[0].Kind != tt.kind {
+					if h := turned(d).history(nil).Orders; len(h) != 1 || h[0].OrderedBy != me() || h[0].Kind != tt.kind {
 						t.Errorf("the history: %+v", h)
 					}
 				}
@@ -174,7 +174,7 @@ func TestEveryDaemonTells(t *testing.T) {
 	if n := strings.Count(log.b.String(), "the second"); n != 1 || log.has("the first") {
 		t.Errorf("told %d times: %s", n, log.b.String())
 	}
-	if e := d.history().Events; len(e) == 0 || !strings.Contains(e[0].Message, "freeze through px1, ordered by ana (uid 1000): the second") {
+	if e := d.asked().history(d.events.NewestFirst()).Events; len(e) == 0 || !strings.Contains(e[0].Message, "freeze through px1, ordered by ana (uid 1000): the second") {
 		t.Errorf("the events: %+v", e)
 	}
 }
@@ -275,7 +275,7 @@ func TestUnreadableRecordIsNoHang(t *testing.T) {
 	if !d.loopsTurn(now.Add(healthyWithin / 2)) {
 		t.Error("it counts as hanging")
 	}
-	if s := d.sentence(); !strings.Contains(s, "upgrade it") {
+	if s := d.asked().Turn; !strings.Contains(s, "upgrade it") {
 		t.Errorf("it says %q", s)
 	}
 }

@@ -14,8 +14,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
 	"github.com/haproxy-peers/haproxy-peers/control/journal"
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
-	"github.com/haproxy-peers/haproxy-peers/control/model"
-	"github.com/haproxy-peers/haproxy-peers/control/plan"
+	"github.com/haproxy-peers/haproxy-peers/control/published"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
 )
 
@@ -23,41 +22,6 @@ import (
 // : a connection that matched before a write
 // stores its server after it, within milliseconds.
 const verifyRuns = 4
-
-// nodeNow is a node as this HAProxy sees it, over all sticky backends.
-type nodeNow struct {
-	state    model.ServerState
-	sessions int
-	downs    int // times that a health check took the server down
-	total    int64
-	refused  bool // up, and the last check has failed
-	used     bool // there is a session, or there was one lately
-}
-
-// look is the result of one turn of the proxy loop. It is never changed after
-// it was stored.
-type look struct {
-	at        time.Time
-	reachable bool
-	problem   string
-	version   string
-	pid       int
-	uptime    time.Duration
-	layout    string
-	steered   bool // HAProxy's beacon server is up: the private table is asked
-	beacon    bool // what /beacon answers
-	steering  bool
-	want      mandate.Want
-	nodes     map[string]nodeNow
-	result    plan.Result
-	effective string
-	native    bool
-	wentDown  []string
-	fenced    string // why this proxy serves nobody
-	canHold   bool
-	canWait   bool
-	move      *model.MoveView
-}
 
 // proxy is the loop that looks at one HAProxy and puts it right.
 type proxy struct {
@@ -103,7 +67,7 @@ type proxy struct {
 	rewritten cluster.Version
 
 	mu     sync.Mutex // guards what follows
-	last   *look
+	last   *published.Look
 	beacon beacon
 	turned time.Time // when the last turn ended
 }
@@ -179,7 +143,7 @@ func onGrid(now time.Time, interval time.Duration) time.Duration {
 }
 
 // latest returns the last look, nil before the first.
-func (p *proxy) latest() *look {
+func (p *proxy) latest() *published.Look {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.last
@@ -266,15 +230,15 @@ func (p *proxy) look(ctx context.Context, now time.Time, full bool) time.Duratio
 }
 
 // significant tells whether the others should hear of this look at once.
-func significant(a, b *look) bool {
-	if a.reachable != b.reachable || a.steering != b.steering || a.effective != b.effective ||
-		a.want.Version != b.want.Version || a.result.Converged != b.result.Converged ||
-		a.native != b.native || a.problem != b.problem || a.fenced != b.fenced ||
-		(a.result.Elsewhere == 0) != (b.result.Elsewhere == 0) || drain.MovesOn(a.move, b.move) || len(a.nodes) != len(b.nodes) || len(a.wentDown) != len(b.wentDown) {
+func significant(a, b *published.Look) bool {
+	if a.Reachable != b.Reachable || a.Steering != b.Steering || a.Effective != b.Effective ||
+		a.Want.Version != b.Want.Version || a.Result.Converged != b.Result.Converged ||
+		a.Native != b.Native || a.Problem != b.Problem || a.Fenced != b.Fenced ||
+		(a.Result.Elsewhere == 0) != (b.Result.Elsewhere == 0) || drain.MovesOn(a.Move, b.Move) || len(a.Nodes) != len(b.Nodes) || len(a.WentDown) != len(b.WentDown) {
 		return true
 	}
-	for name, n := range a.nodes {
-		if b.nodes[name].state != n.state || b.nodes[name].refused != n.refused {
+	for name, n := range a.Nodes {
+		if b.Nodes[name].State != n.State || b.Nodes[name].Refused != n.Refused {
 			return true
 		}
 	}
@@ -284,9 +248,9 @@ func significant(a, b *look) bool {
 // fail stores a look that saw nothing, and returns when to try again.
 func (p *proxy) fail(now time.Time, problem string, again time.Duration) time.Duration {
 	want := p.hear()
-	l := &look{at: now, problem: problem, native: true, want: want, wentDown: p.memory.wentDown()}
+	l := &published.Look{At: now, Problem: problem, Native: true, Want: want, WentDown: p.memory.wentDown(), Lost: p.undo.unread()}
 	if p.files.Topo != nil {
-		l.layout = p.files.LayoutName()
+		l.Layout = p.files.LayoutName()
 	}
 	p.mu.Lock()
 	prev := p.last
@@ -296,8 +260,7 @@ func (p *proxy) fail(now time.Time, problem string, again time.Duration) time.Du
 	p.beacon.step(now, want.MayWrite, false, false)
 	p.last = l
 	p.mu.Unlock()
-	p.m.observe(l)
-	if prev == nil || prev.problem != problem {
+	if prev == nil || prev.Problem != problem {
 		p.log.Warn("cannot look at HAProxy", "problem", problem)
 		p.events.Add(now, problem)
 		p.notify()

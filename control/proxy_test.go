@@ -187,7 +187,7 @@ func TestConvergedIsOfTheRecordInTheView(t *testing.T) {
 	d.proxy.turn(context.Background())
 	d.proxy.turn(context.Background())
 	ag := f.Agreement()
-	if l := d.proxy.latest(); !l.result.Converged || l.effective != "pxc-1" {
+	if l := d.proxy.latest(); !l.Result.Converged || l.Effective != "pxc-1" {
 		t.Fatalf("%+v", l)
 	}
 	rec := (&model.Record{}).WithActive(model.Decision{Epoch: 5, Active: "pxc-2"})
@@ -223,7 +223,7 @@ func TestHungHAProxiesDoNotStopTheDecision(t *testing.T) {
 	select {
 	case <-asked:
 	case <-time.After(time.Second):
-		t.Errorf("a minute as leader, the active down for 2 of 3 voters, and nothing proposed: %q", d.sentence())
+		t.Errorf("a minute as leader, the active down for 2 of 3 voters, and nothing proposed: %q", d.asked().Turn)
 	}
 }
 
@@ -310,7 +310,7 @@ func TestStuckProxyLoopDoesNotClaimToSteer(t *testing.T) {
 	d.proxy.turn(context.Background())
 	d.proxy.mu.Lock()
 	l := *d.proxy.last
-	l.at = l.at.Add(-time.Minute) // its turn hangs in a write to the disk since
+	l.At = l.At.Add(-time.Minute) // its turn hangs in a write to the disk since
 	d.proxy.last = &l
 	d.proxy.mu.Unlock()
 	ag := f.Agreement()

@@ -3,6 +3,8 @@ package control
 import (
 	"testing"
 	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/control/published"
 )
 
 // A process that was stopped and goes on does not tell the others what was true
@@ -14,20 +16,20 @@ func TestRecent(t *testing.T) {
 	if p.recent() != nil {
 		t.Error("a look before the first")
 	}
-	p.last = &look{at: start, reachable: true, beacon: true, steering: true, effective: "a"}
+	p.last = &published.Look{At: start, Reachable: true, Beacon: true, Steering: true, Effective: "a"}
 	now = start.Add(time.Second)
 	if got := p.recent(); got != p.last {
 		t.Errorf("got %+v", got)
 	}
 	now = start.Add(time.Minute)
-	if got := p.recent(); got.reachable || !got.native || got.beacon || got.steering || got.problem == "" {
+	if got := p.recent(); got.Reachable || !got.Native || got.Beacon || got.Steering || got.Problem == "" {
 		t.Errorf("got %+v", got)
 	}
-	if !p.last.reachable || p.last.native {
+	if !p.last.Reachable || p.last.Native {
 		t.Error("a stored look was changed")
 	}
-	p.last = &look{at: start, native: true, problem: "the socket hangs"}
-	if got := p.recent(); got.problem != "the socket hangs" {
+	p.last = &published.Look{At: start, Native: true, Problem: "the socket hangs"}
+	if got := p.recent(); got.Problem != "the socket hangs" {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -53,7 +53,8 @@ func (d *Daemon) removeMember(ctx context.Context, r api.MemberRequest) (any, er
 		d.events.Add(d.clock.now(), r.Name+" was removed from the voters: an operator says that it never comes back"+said(&o))
 		d.owe(o)
 	}
-	return api.RemoveResponse{Name: r.Name, Changed: voter, Register: d.register()}, nil
+	d.renew(s)
+	return api.RemoveResponse{Name: r.Name, Changed: voter, Register: d.asked().register()}, nil
 }
 
 // stopInstead refuses to remove what is alive: it would be admitted again.

@@ -3,14 +3,11 @@ package control
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"strings"
 	"testing"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/control/api"
-	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
-	"github.com/haproxy-peers/haproxy-peers/control/journal"
 )
 
 // What can be known before the voters are asked is refused with what to do.
@@ -36,10 +33,9 @@ func TestRemoveMember(t *testing.T) {
 		{what: "nobody", name: "", voters: three, code: api.CodeBadRequest, says: "which member?"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			d := &Daemon{files: &haproxycfg.Files{}, events: journal.New(10), log: slog.New(slog.DiscardHandler)}
-			f := &fakeCluster{members: two, remove: c.answer}
+			d, f := newTestDaemon(t)
+			f.members, f.remove = two, c.answer
 			f.ag.Voters, f.ag.Fresh = c.voters, !c.stale
-			d.started.Store(&started{cluster: f})
 			res, err := d.removeMember(t.Context(), api.MemberRequest{Name: c.name})
 			var e *api.Error
 			switch {

@@ -16,117 +16,100 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
 	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
+	"github.com/haproxy-peers/haproxy-peers/control/published"
 )
 
 func join(s []string) string { return strings.Join(s, ", ") }
 
-// active is the agreement and how far it is carried out.
-func (d *Daemon) active() api.Active {
-	s := d.started.Load()
-	if s == nil {
-		return api.Active{Reason: cmp.Or(d.files.Problem(), "the daemon has not started yet")}
+// unknown is why nothing can be said of the agreement, "" if something can.
+func (a *answer) unknown() string {
+	switch {
+	case !a.Started:
+		return cmp.Or(a.FileProblem, "the daemon has not started yet")
+	case a.Unread != nil:
+		return a.Unread.Error()
 	}
-	ag := s.cluster.Agreement()
-	rec, err := d.record(&ag)
-	if err != nil {
-		return api.Active{Reason: err.Error()}
-	}
-	return d.activeOf(&ag, rec)
+	return ""
 }
 
-func (d *Daemon) activeOf(ag *cluster.Agreement, rec *model.Record) api.Active {
-	a := api.Active{Agreed: ag.Fresh && rec != nil, Recovery: ag.Record.Recovery, Epoch: ag.Record.Epoch, Revision: ag.Record.Revision}
-	s := d.started.Load()
-	if s == nil {
-		return a
+// active is the agreement and how far it is carried out.
+func (a *answer) active() api.Active {
+	if why := a.unknown(); why != "" {
+		return api.Active{Reason: why}
 	}
-	for _, m := range s.cluster.Members() {
+	ag, rec := &a.Agreement, a.Record
+	out := api.Active{Agreed: ag.Fresh && rec != nil, Recovery: ag.Record.Recovery, Epoch: ag.Record.Epoch, Revision: ag.Record.Revision}
+	for _, m := range a.Members {
 		if m.State != cluster.MemberGone {
-			a.Members++
+			out.Members++
 		}
 	}
 	if rec != nil {
 		last := rec.Last()
-		a.Active, a.Frozen, a.Excluded = rec.Active, rec.Frozen, rec.Excluded
-		a.Reason, a.By, a.Since, a.OrderedBy = last.Reason, last.By, last.At, last.OrderedBy
+		out.Active, out.Frozen, out.Excluded = rec.Active, rec.Frozen, rec.Excluded
+		out.Reason, out.By, out.Since, out.OrderedBy = last.Reason, last.By, last.At, last.OrderedBy
 	}
 	if !ag.Fresh {
-		a.Reason = "no majority: " + ag.Reason
+		out.Reason = "no majority: " + ag.Reason
 	} else if rec == nil {
-		a.Reason = d.sentence()
+		out.Reason = a.Turn
 	}
-	in := d.input(s, ag, rec, d.clock.now())
-	for _, v := range in.Voices {
+	for _, v := range a.Voices() {
 		p := v.View.Proxy
 		if p == nil {
 			continue
 		}
-		a.Proxies++
+		out.Proxies++
 		if p.Fenced != "" {
-			a.Fenced = append(a.Fenced, v.Member+": "+p.Fenced)
+			out.Fenced = append(out.Fenced, v.Member+": "+p.Fenced)
 		}
 		if p.Steering {
-			a.Steering++
+			out.Steering++
 		}
 		switch {
-		case p.Converged && v.View.At() == a.At():
-			a.Converged++
+		case p.Converged && v.View.At() == out.At():
+			out.Converged++
 		default:
-			a.NotConverged = append(a.NotConverged, v.Member+": "+cmp.Or(p.Problem, "not yet at this epoch"))
+			out.NotConverged = append(out.NotConverged, v.Member+": "+cmp.Or(p.Problem, "not yet at this epoch"))
 		}
 	}
-	slices.Sort(a.NotConverged)
-	slices.Sort(a.Fenced)
-	if a.LocalOnly = d.wanted().Local; a.LocalOnly != "" {
-		a.Reason = fmt.Sprintf("%s was forced on this proxy alone (--local-only); %s", a.LocalOnly, a.Reason)
+	slices.Sort(out.NotConverged)
+	slices.Sort(out.Fenced)
+	if out.LocalOnly = a.Want.Local; out.LocalOnly != "" {
+		out.Reason = fmt.Sprintf("%s was forced on this proxy alone (--local-only); %s", out.LocalOnly, out.Reason)
 	}
 	if rec != nil && rec.Move != nil {
-		m := d.moves.now()
-		m.WaitingFor = d.sentence()
-		a.Move = &m
+		m := a.Move
+		m.WaitingFor = a.Turn
+		out.Move = &m
 	}
-	return a
+	return out
 }
 
-func (d *Daemon) sentence() string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.turn
-}
-
-func (d *Daemon) history() api.History {
-	h := api.History{Decisions: []api.Decision{}, Events: d.events.NewestFirst()}
-	if s := d.started.Load(); s != nil {
-		ag := s.cluster.Agreement()
-		if rec, err := d.record(&ag); err == nil && rec != nil {
-			for _, x := range rec.History {
-				h.Decisions = append(h.Decisions, decisionOf(&x))
-			}
-			h.Orders = ordersOf(rec.Orders)
+func (a *answer) history(events []api.Event) api.History {
+	h := api.History{Decisions: []api.Decision{}, Events: events}
+	if rec := a.Record; rec != nil {
+		for _, x := range rec.History {
+			h.Decisions = append(h.Decisions, decisionOf(&x))
 		}
+		h.Orders = ordersOf(rec.Orders)
 	}
 	return h
 }
 
 // nodes joins all members' views of every node.
-func (d *Daemon) nodes() []api.Node {
+func (a *answer) nodes() []api.Node {
 	out := []api.Node{}
-	s, topo := d.started.Load(), d.files.Topology()
-	if s == nil || topo == nil {
+	if !a.Started || a.Topology == nil {
 		return out
 	}
-	ag := s.cluster.Agreement()
-	rec, err := d.record(&ag)
-	if err != nil {
-		rec = nil
-	}
-	in := d.input(s, &ag, rec, d.clock.now())
-	ages := map[string]time.Duration{}
-	for _, v := range s.cluster.Views() {
-		ages[v.Name] = v.Age
+	in, rec := a.Input(), a.Record
+	ages := map[string]time.Duration{a.Member: a.OwnAge}
+	for _, h := range a.Heard {
+		ages[h.Member] = h.Age
 	}
 	addresses := map[string]string{}
-	for _, t := range haproxycfg.Targets(topo) {
+	for _, t := range haproxycfg.Targets(a.Topology) {
 		addresses[t.Name] = t.Address
 	}
 	for _, name := range in.Order {
@@ -141,13 +124,9 @@ func (d *Daemon) nodes() []api.Node {
 		for _, v := range in.Voices {
 			w := v.View.Node(name)
 			n.Sessions += w.Sessions
-			age := ages[v.Member]
-			if v.Member == d.cfg.Name {
-				age = 0
-			}
 			n.Opinions = append(n.Opinions, api.Opinion{
 				Member: v.Member, Verdict: string(w.Verdict), Eligible: w.Eligible, Avoid: w.Avoid, Reason: w.Reason,
-				HAProxy: string(w.Server), Sessions: w.Sessions, AgeMS: age.Milliseconds(), Voter: slices.Contains(in.Voters, v.Member),
+				HAProxy: string(w.Server), Sessions: w.Sessions, AgeMS: ages[v.Member].Milliseconds(), Voter: slices.Contains(in.Voters, v.Member),
 				Stuck: w.Stuck, Paused: w.Paused, Seqno: w.Seqno, Lacks: w.Lacks, Going: w.Going.Words(), Refused: w.Refused,
 			})
 			n.Going = cmp.Or(n.Going, w.Going.Words())
@@ -158,21 +137,16 @@ func (d *Daemon) nodes() []api.Node {
 	return out
 }
 
-func (d *Daemon) members() []api.Member {
+func (a *answer) members() []api.Member {
 	out := []api.Member{}
-	s := d.started.Load()
-	if s == nil {
-		return out
-	}
-	ag := s.cluster.Agreement()
 	views := map[string]*model.View{}
-	for _, v := range d.input(s, &ag, nil, d.clock.now()).Voices {
+	for _, v := range a.Voices() {
 		views[v.Member] = v.View
 	}
-	for _, m := range s.cluster.Members() {
+	for _, m := range a.Members {
 		x := api.Member{
 			Name: m.Name, Address: m.Address, Version: m.Version, Self: m.Self, Voter: m.Voter,
-			Witness: m.Witness, Leader: m.Name == ag.Leader, Disk: fmt.Sprintf("%016x", m.Disk), State: m.State,
+			Witness: m.Witness, Leader: m.Name == a.Agreement.Leader, Disk: fmt.Sprintf("%016x", m.Disk), State: m.State,
 		}
 		if v := views[m.Name]; v != nil {
 			x.Observe = v.Observe
@@ -196,25 +170,20 @@ func (d *Daemon) members() []api.Member {
 	return out
 }
 
-func (d *Daemon) register() api.Register {
-	s := d.started.Load()
-	if s == nil {
-		return api.Register{State: "waiting", Reason: cmp.Or(d.files.Problem(), "haproxy.cfg is not read yet")}
+func (a *answer) register() api.Register {
+	if !a.Started {
+		return api.Register{State: "waiting", Reason: cmp.Or(a.FileProblem, "haproxy.cfg is not read yet")}
 	}
-	ag, st := s.cluster.Agreement(), s.cluster.Register()
+	ag, st := &a.Agreement, &a.Register
 	r := api.Register{
 		State: ag.State, Cluster: ag.Cluster, Disk: fmt.Sprintf("%016x", st.Disk), Recovery: ag.Record.Recovery,
 		Epoch: ag.Record.Epoch, Revision: ag.Record.Revision, Term: ag.Term, Leader: ag.Leader, Agreed: ag.Fresh,
-		Reason: ag.Reason, Membership: st.Membership, File: d.cfg.DataDir, Voters: []api.Voter{}, Notes: registerNotes(&st),
-		Lowest: 1, Reads: model.Protocol,
+		Reason: ag.Reason, Membership: st.Membership, File: a.cfg.DataDir, Voters: []api.Voter{},
+		Notes: append(registerNotes(st), a.versionNotes()...), Lowest: a.Lowest(), Reads: model.Protocol,
 	}
-	if rec, err := d.record(&ag); err == nil && rec != nil {
-		r.Lowest = max(rec.Lowest, 1)
-		r.Notes = append(r.Notes, d.versionNotes(s, &ag, rec)...)
-	}
-	r.Initial = slices.Clone(d.cfg.InitialVoters)
-	if topo := d.files.Topology(); topo != nil && len(r.Initial) == 0 {
-		r.Initial = haproxycfg.PeerNames(haproxycfg.InitialPeers(topo))
+	r.Initial = slices.Clone(a.cfg.InitialVoters)
+	if a.Topology != nil && len(r.Initial) == 0 {
+		r.Initial = haproxycfg.PeerNames(haproxycfg.InitialPeers(a.Topology))
 	}
 	for _, v := range ag.Voters {
 		x := api.Voter{Name: v.Name, Disk: fmt.Sprintf("%016x", v.Disk), Live: v.Live, HeardMS: -1}
@@ -229,15 +198,14 @@ func (d *Daemon) register() api.Register {
 // differingPeers says where haproxy.cfg and the membership differ. The record's
 // own configuration counts; nothing is done about it. A file whose peers section
 // does not name the others cannot differ.
-func (d *Daemon) differingPeers(s *started) []string {
-	topo := d.files.Topology()
-	if topo == nil || len(d.cfg.InitialVoters) > 0 {
+func (a *answer) differingPeers() []string {
+	if a.Topology == nil || len(a.cfg.InitialVoters) > 0 {
 		return nil
 	}
 	var out []string
-	peers := haproxycfg.PeerNames(haproxycfg.InitialPeers(topo))
+	peers := haproxycfg.PeerNames(haproxycfg.InitialPeers(a.Topology))
 	live := map[string]bool{}
-	for _, m := range s.cluster.Members() {
+	for _, m := range a.Members {
 		if m.State == cluster.MemberGone {
 			continue
 		}
@@ -281,7 +249,8 @@ func (d *Daemon) registerInit(ctx context.Context, r api.InitRequest) (any, erro
 	d.log.Warn("an operator made the record by force, with the voters that were here", "ordered_by", o.OrderedBy, "reason", o.Reason)
 	d.events.Add(d.clock.now(), "the record was made by force, with the voters that were here"+said(&o))
 	d.owe(o)
-	return d.register(), nil
+	d.renew(s)
+	return d.asked().register(), nil
 }
 
 func (d *Daemon) registerRecover(ctx context.Context, r api.RecoverRequest) (any, error) {
@@ -299,76 +268,61 @@ func (d *Daemon) registerRecover(ctx context.Context, r api.RecoverRequest) (any
 	d.log.Warn("an operator recovered the record", "voters", join(r.Voters), "ordered_by", o.OrderedBy, "reason", o.Reason)
 	d.events.Add(d.clock.now(), "the record was recovered with the voters "+join(r.Voters)+said(&o))
 	d.owe(o)
-	return d.register(), nil
+	d.renew(s)
+	return d.asked().register(), nil
 }
 
 // status is everything, with what an operator must see first.
-func (d *Daemon) status() api.Status {
+func (a *answer) status() api.Status {
 	st := api.Status{
-		Member: d.cfg.Name, Version: d.cfg.Version, Mode: "steer", Active: d.active(), Nodes: d.nodes(),
-		Members: d.members(), Register: d.register(), Problems: []string{}, Turn: d.sentence(),
-		Warnings: slices.Clone(d.cfg.Warnings),
+		Member: a.Member, Version: a.cfg.Version, Mode: "steer", Active: a.active(), Nodes: a.nodes(),
+		Members: a.members(), Register: a.register(), Problems: []string{}, Turn: a.Turn,
+		Warnings: slices.Clone(a.cfg.Warnings),
 	}
 	switch {
-	case d.cfg.Observe:
+	case a.cfg.Observe:
 		st.Mode = "observe"
-	case d.cfg.Witness:
+	case a.cfg.Witness:
 		st.Mode = "witness"
 	}
-	add := func(s string) {
-		if s != "" && !slices.Contains(st.Problems, s) {
-			st.Problems = append(st.Problems, s)
+	add := func(problems ...string) {
+		for _, s := range problems {
+			if s != "" && !slices.Contains(st.Problems, s) {
+				st.Problems = append(st.Problems, s)
+			}
 		}
 	}
-	add(d.files.Problem())
-	if d.deps.Pods != nil {
-		add(d.deps.Pods.Problem())
-	}
+	add(a.FileProblem, a.PodsProblem)
 	if !st.Active.Agreed {
 		add("not agreed: " + st.Active.Reason)
 	}
-	d.votes.mu.Lock()
-	add(d.votes.alert)
-	d.votes.mu.Unlock()
+	add(a.Alert)
 	if st.Active.LocalOnly != "" {
 		add(st.Active.LocalOnly + " was forced on this proxy alone, without a majority")
 	}
-	for _, n := range st.Active.NotConverged {
-		add(n)
-	}
-	if d.proxy != nil {
-		add(d.proxy.undo.unread())
-	}
+	add(st.Active.NotConverged...)
+	add(a.look.Lost)
 	if st.Active.Frozen {
 		add("frozen: no automatic change happens")
 	}
-	if s := d.started.Load(); s != nil {
-		if s.prober != nil {
-			add(shutOut(s.prober.Status()))
+	if !a.Started {
+		return st
+	}
+	add(a.ProbeProblem)
+	heard := map[string]bool{}
+	for _, v := range a.Voices() {
+		heard[v.Member] = true
+	}
+	for _, v := range a.Agreement.Voters {
+		if !heard[v.Name] {
+			add(v.Name + " is not heard")
 		}
-		ag := s.cluster.Agreement()
-		heard := map[string]bool{}
-		for _, v := range d.input(s, &ag, nil, d.clock.now()).Voices {
-			heard[v.Member] = true
-		}
-		for _, v := range ag.Voters {
-			if !heard[v.Name] {
-				add(v.Name + " is not heard")
-			}
-		}
-		for _, p := range d.differingPeers(s) {
-			add(p)
-		}
-		register := s.cluster.Register()
-		for _, n := range registerNotes(&register) {
-			add(n)
-		}
-		if rec, err := d.record(&ag); err == nil && rec != nil {
-			for _, n := range decide.Unread(rec, readers(s)) {
-				add(n)
-			}
-			st.Warnings = append(st.Warnings, d.trustWarnings(s, &ag, rec)...)
-		}
+	}
+	add(a.differingPeers()...)
+	add(registerNotes(&a.Register)...)
+	if rec := a.Record; rec != nil {
+		add(decide.Unread(rec, published.Readers(a.Members))...)
+		st.Warnings = append(st.Warnings, a.trustWarnings()...)
 	}
 	return st
 }
@@ -380,7 +334,7 @@ func (d *Daemon) handleCheck(w http.ResponseWriter, r *http.Request) {
 		writeError(w, &api.Error{Code: api.CodeBadRequest, Message: fmt.Sprintf("address %q: give ADDR:PORT", address)})
 		return
 	}
-	c, err := d.check(address)
+	c, err := d.asked().check(address)
 	if err != nil {
 		writeError(w, &api.Error{Code: api.CodeNotFound, Message: err.Error()})
 		return
@@ -388,24 +342,20 @@ func (d *Daemon) handleCheck(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, c)
 }
 
-func (d *Daemon) check(address string) (api.Check, error) {
-	d.votes.mu.Lock()
-	view := d.votes.own
-	d.votes.mu.Unlock()
-	topo := d.files.Topology()
-	if view == nil || topo == nil {
+func (a *answer) check(address string) (api.Check, error) {
+	if a.Own == nil || a.Topology == nil {
 		return api.Check{}, errors.New("the daemon has not looked yet")
 	}
-	for _, b := range topo.Backends {
+	for _, b := range a.Topology.Backends {
 		for _, s := range b.Servers {
 			if s.Address() != address {
 				continue
 			}
-			n := view.Node(s.Name)
-			if st := d.started.Load(); st == nil || st.prober == nil {
+			if !a.Probing {
 				// The votes are HAProxy's own checks then, and this is asked by one of them.
 				return api.Check{Node: s.Name, Verdict: string(model.Unknown), Reason: "this daemon does not probe (--probe-user)"}, nil
 			}
+			n := a.Own.Node(s.Name)
 			return api.Check{Node: s.Name, Usable: n.Verdict == model.Healthy, Verdict: string(n.Verdict), Reason: n.Reason}, nil
 		}
 	}

@@ -1,6 +1,10 @@
 package control
 
-import "time"
+import (
+	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/control/published"
+)
 
 // usedWithin is how long after its last connection a node counts as used.
 const usedWithin = 2 * time.Second
@@ -23,7 +27,7 @@ type served struct {
 
 // look compares the totals with those of the look before, and marks the nodes
 // that are used.
-func (t *traffic) look(now time.Time, proc process, nodes map[string]nodeNow) {
+func (t *traffic) look(now time.Time, proc process, nodes map[string]published.Node) {
 	// What came while nobody looked, or to another process, may be long ago.
 	if t.of != proc || now.Sub(t.at) > usedWithin {
 		t.nodes = map[string]served{}
@@ -31,12 +35,12 @@ func (t *traffic) look(now time.Time, proc process, nodes map[string]nodeNow) {
 	t.of, t.at = proc, now
 	for name, n := range nodes {
 		was, known := t.nodes[name]
-		if known && n.total > was.total {
+		if known && n.Total > was.total {
 			was.last = now
 		}
-		was.total = n.total
+		was.total = n.Total
 		t.nodes[name] = was
-		n.used = n.sessions > 0 || now.Sub(was.last) <= usedWithin
+		n.Used = n.Sessions > 0 || now.Sub(was.last) <= usedWithin
 		nodes[name] = n
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
+	"github.com/haproxy-peers/haproxy-peers/control/published"
 )
 
 func TestUntroubled(t *testing.T) {
@@ -44,8 +45,8 @@ func TestUntroubled(t *testing.T) {
 // That a check begins to refuse a node is told at once, and shown; not to daemons that would not keep it, and not of a
 // server that is not up.
 func TestRefusedInTheView(t *testing.T) {
-	l := &look{reachable: true, nodes: map[string]nodeNow{
-		"pxc-0": {state: model.ServerUp, refused: true}, "pxc-1": {state: model.ServerDown, refused: true}, "pxc-2": {state: model.ServerUp},
+	l := &published.Look{Reachable: true, Nodes: map[string]published.Node{
+		"pxc-0": {State: model.ServerUp, Refused: true}, "pxc-1": {State: model.ServerDown, Refused: true}, "pxc-2": {State: model.ServerUp},
 	}}
 	view := &model.View{}
 	for _, n := range []string{"pxc-0", "pxc-1", "pxc-2"} {
@@ -69,7 +70,7 @@ func TestRefusedInTheView(t *testing.T) {
 		t.Errorf("it came as %+v, %v", again, err)
 	}
 	other := *l
-	other.nodes = map[string]nodeNow{"pxc-0": {state: model.ServerUp}, "pxc-1": l.nodes["pxc-1"], "pxc-2": l.nodes["pxc-2"]}
+	other.Nodes = map[string]published.Node{"pxc-0": {State: model.ServerUp}, "pxc-1": l.Nodes["pxc-1"], "pxc-2": l.Nodes["pxc-2"]}
 	if !significant(&other, l) {
 		t.Error("a look at which it begins wakes nobody")
 	}
@@ -88,7 +89,7 @@ func TestRefusedIsToldFromVersion2On(t *testing.T) {
 		d, f, _ := withProxy(t, testConfig)
 		d.proxy.turn(t.Context())
 		l := *d.proxy.latest()
-		l.nodes = map[string]nodeNow{"pxc-1": {state: model.ServerUp, refused: true}}
+		l.Nodes = map[string]published.Node{"pxc-1": {State: model.ServerUp, Refused: true}}
 		d.proxy.last = &l
 		rec := (&model.Record{Lowest: lowest}).WithActive(model.Decision{Epoch: 4, Active: "pxc-1"})
 		f.mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/api"
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
+	"github.com/haproxy-peers/haproxy-peers/control/published"
 )
 
 // versions follows which version all members read; only the vote loop writes it.
@@ -18,46 +19,26 @@ type versions struct {
 	since  time.Time // when common became what it is
 }
 
-// readers are the live members and what they read.
-func readers(s *started) []decide.Reader {
-	var out []decide.Reader
-	for _, m := range s.cluster.Members() {
-		if m.State != cluster.MemberGone {
-			out = append(out, decide.Reader{Member: m.Name, Reads: int(m.Reads)})
-		}
-	}
-	return out
-}
-
-func voterNames(ag *cluster.Agreement) []string {
-	var out []string
-	for _, v := range ag.Voters {
-		out = append(out, v.Name)
-	}
-	return out
-}
-
 // followVersions tells the cluster which formats may be written, and counts for
 // how long all members have read what they read now.
 func (d *Daemon) followVersions(s *started, ag *cluster.Agreement, rec *model.Record, now time.Time) {
-	common := decide.Common(voterNames(ag), readers(s))
+	common := decide.Common(published.VoterNames(ag), published.Readers(s.cluster.Members()))
 	v := &d.votes
 	v.mu.Lock()
 	if v.versions.common != common {
 		v.versions = versions{common: common, since: now}
 	}
 	v.mu.Unlock()
-	d.setLowest(s.cluster, rec)
+	setLowest(s.cluster, rec)
 }
 
 // setLowest tells the cluster what the record allows.
-func (d *Daemon) setLowest(c Agreement, rec *model.Record) {
+func setLowest(c Agreement, rec *model.Record) {
 	lowest := 1
 	if rec != nil {
 		lowest = max(rec.Lowest, 1)
 	}
 	c.SetLowest(uint8(lowest)) //nolint:gosec // at most model.Protocol, or it could not be decoded
-	d.m.lowest.Set(float64(lowest))
 }
 
 // firstLowest is the lowest version of a first record: a later one only where all
@@ -71,29 +52,13 @@ func (d *Daemon) firstLowest() int {
 	return d.votes.versions.common
 }
 
-// raise is the record with a higher lowest version, nil for none, and what keeps
-// the lowest version below this build's, "" for nothing.
-func (d *Daemon) raise(s *started, ag *cluster.Agreement, rec *model.Record, now time.Time) (*model.Record, string) {
-	if rec == nil {
-		return nil, ""
-	}
-	d.votes.mu.Lock()
-	since := d.votes.versions.since
-	d.votes.mu.Unlock()
-	var age time.Duration
-	if !since.IsZero() {
-		age = now.Sub(since)
-	}
-	return decide.Raise(rec, voterNames(ag), readers(s), age)
-}
-
 // versionNotes are sentences on versions, for `register status`.
-func (d *Daemon) versionNotes(s *started, ag *cluster.Agreement, rec *model.Record) []string {
-	if rec == nil {
+func (a *answer) versionNotes() []string {
+	if a.Record == nil {
 		return nil
 	}
-	out := decide.Unread(rec, readers(s))
-	if _, why := d.raise(s, ag, rec, d.clock.now()); why != "" {
+	out := decide.Unread(a.Record, published.Readers(a.Members))
+	if _, why := a.Raise(); why != "" {
 		out = append(out, why)
 	}
 	return out
@@ -101,13 +66,13 @@ func (d *Daemon) versionNotes(s *started, ag *cluster.Agreement, rec *model.Reco
 
 // trustWarnings are what keeps the gossip from being as safe as it can be: nothing
 // is wrong with the agreement, and somebody should see to it.
-func (d *Daemon) trustWarnings(s *started, ag *cluster.Agreement, rec *model.Record) []string {
+func (a *answer) trustWarnings() []string {
 	var out []string
-	sec := s.cluster.Security()
+	sec := a.Security
 	if len(sec.Plain) > 0 {
 		out = append(out, "these still send to this daemon without encryption: "+join(sec.Plain))
 	}
-	_, why := d.raise(s, ag, rec, d.clock.now())
+	_, why := a.Raise()
 	switch {
 	case !sec.Keyed || sec.ReplayProtected:
 	case why != "":
@@ -124,7 +89,8 @@ func (d *Daemon) trustWarnings(s *started, ag *cluster.Agreement, rec *model.Rec
 // lowerVersion is `register lower-version`: older builds may take part again.
 func (d *Daemon) lowerVersion(ctx context.Context, req api.LowerRequest) (any, error) {
 	res := api.LowerResponse{Lowest: 1, DryRun: req.DryRun, Lost: []string{}}
-	err := d.change(ctx, func(_ *started, _ *cluster.Agreement, rec *model.Record) (*model.Record, bool, error) {
+	err := d.change(ctx, func(sit *published.Situation) (*model.Record, bool, error) {
+		rec := sit.Record
 		next, lost := decide.Lower(rec)
 		res.From, res.Lost, res.Changed = max(rec.Lowest, 1), append([]string{}, lost...), next != nil && !req.DryRun
 		if req.DryRun {
@@ -140,7 +106,7 @@ func (d *Daemon) lowerVersion(ctx context.Context, req api.LowerRequest) (any, e
 		d.log.Warn("an operator lowered the record's lowest version: older daemons may take part again", "from", res.From, "to", res.Lowest, "ordered_by", o.OrderedBy)
 		d.events.Add(d.clock.now(), fmt.Sprintf("the lowest version was lowered from %d to %d by an operator", res.From, res.Lowest)+said(&o))
 	}
-	res.Register = d.register()
+	res.Register = d.asked().register()
 	return res, nil
 }
 
@@ -148,7 +114,8 @@ func (d *Daemon) lowerVersion(ctx context.Context, req api.LowerRequest) (any, e
 // lowest version then rises by itself, once every member reads a later one.
 func (d *Daemon) raiseVersion(ctx context.Context, _ api.RaiseRequest) (any, error) {
 	held := false
-	err := d.change(ctx, func(_ *started, _ *cluster.Agreement, rec *model.Record) (*model.Record, bool, error) {
+	err := d.change(ctx, func(sit *published.Situation) (*model.Record, bool, error) {
+		rec := sit.Record
 		if held = rec.LowestHeld; !held {
 			return nil, false, nil
 		}
@@ -164,5 +131,5 @@ func (d *Daemon) raiseVersion(ctx context.Context, _ api.RaiseRequest) (any, err
 		d.log.Warn("an operator lets the record's lowest version rise again", "ordered_by", o.OrderedBy)
 		d.events.Add(d.clock.now(), "the lowest version may rise again by an operator's order"+said(&o))
 	}
-	return d.register(), nil
+	return d.asked().register(), nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
 	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
+	"github.com/haproxy-peers/haproxy-peers/control/published"
 )
 
 // buildView joins the probe's verdicts with the last look at HAProxy.
@@ -22,11 +23,11 @@ func (d *Daemon) buildView(s *started, ag *cluster.Agreement) *model.View {
 		view.ReviewedTerm = d.votes.reviewedTerm
 	}
 	d.votes.mu.Unlock()
-	var l *look
+	var l *published.Look
 	if d.proxy != nil {
 		l = d.proxy.recent()
 		view.Proxy = d.proxyView(l)
-		if l == nil || l.want.Epoch() != view.At() {
+		if l == nil || l.Want.Epoch() != view.At() {
 			view.Proxy.Converged = false // the look was held against another decision
 		}
 	}
@@ -64,25 +65,25 @@ func (d *Daemon) lacks(node string, probing bool) string {
 	return lacks
 }
 
-func (d *Daemon) proxyView(l *look) *model.ProxyView {
+func (d *Daemon) proxyView(l *published.Look) *model.ProxyView {
 	if l == nil {
 		return &model.ProxyView{Native: true, Problem: cmp.Or(d.files.Problem(), "not looked at yet")}
 	}
 	p := &model.ProxyView{
-		Reachable: l.reachable, Version: l.version, Pid: l.pid, UptimeS: int64(l.uptime / time.Second),
-		Layout: l.layout, Beacon: l.beacon, Steering: l.steering, Effective: l.effective,
-		Converged: l.want.Known && l.result.Converged, Elsewhere: l.result.Elsewhere,
-		Problem: l.problem, Native: l.native, WentDown: l.wentDown,
-		Fenced: l.fenced, LocalOnly: l.want.Local, CanHold: l.canHold, CanWait: l.canWait, Move: l.move,
+		Reachable: l.Reachable, Version: l.Version, Pid: l.Pid, UptimeS: int64(l.Uptime / time.Second),
+		Layout: l.Layout, Beacon: l.Beacon, Steering: l.Steering, Effective: l.Effective,
+		Converged: l.Want.Known && l.Result.Converged, Elsewhere: l.Result.Elsewhere,
+		Problem: l.Problem, Native: l.Native, WentDown: l.WentDown,
+		Fenced: l.Fenced, LocalOnly: l.Want.Local, CanHold: l.CanHold, CanWait: l.CanWait, Move: l.Move,
 	}
 	if p.Problem == "" {
 		p.Problem = d.files.Problem()
 	}
-	if p.Problem == "" && l.want.Known && !l.result.Converged {
-		p.Problem = l.result.Reason
+	if p.Problem == "" && l.Want.Known && !l.Result.Converged {
+		p.Problem = l.Result.Reason
 	}
-	if p.Problem == "" && !l.want.MayWrite {
-		p.Problem = l.want.Why
+	if p.Problem == "" && !l.Want.MayWrite {
+		p.Problem = l.Want.Why
 	}
 	return p
 }
@@ -90,12 +91,12 @@ func (d *Daemon) proxyView(l *look) *model.ProxyView {
 // nodeView is this member's word on one node. Without a probe HAProxy's own
 // check is the verdict. An operator's maintenance in this HAProxy is a word
 // about this proxy, not about the node: unknown.
-func nodeView(node string, l *look, probes []galera.NodeStatus, probing bool) model.NodeView {
+func nodeView(node string, l *published.Look, probes []galera.NodeStatus, probing bool) model.NodeView {
 	v := model.NodeView{Name: node, Verdict: model.Unknown, Server: model.ServerUnknown, Reason: "not looked at yet"}
-	if l != nil && l.reachable {
-		if n, ok := l.nodes[node]; ok {
-			v.Server, v.Sessions, v.Used = n.state, n.sessions, n.used
-			v.Refused = n.refused && n.state == model.ServerUp
+	if l != nil && l.Reachable {
+		if n, ok := l.Nodes[node]; ok {
+			v.Server, v.Sessions, v.Used = n.State, n.Sessions, n.Used
+			v.Refused = n.Refused && n.State == model.ServerUp
 		}
 	}
 	if probing {
@@ -142,7 +143,7 @@ func (d *Daemon) publish(s *started, view *model.View, voting bool, now time.Tim
 	case view.Proxy != nil && view.Proxy.Move != nil && !view.Proxy.Move.Done && view.Proxy.Move.Epoch == view.Epoch:
 		every = lookInterval // somebody watches its progress
 	case !voting:
-		every = followerViewWithin / 2
+		every = published.FollowerViewWithin / 2
 	}
 	if bytes.Equal(b, d.votes.published) && now.Sub(d.votes.publishedAt) < every {
 		return
@@ -180,14 +181,14 @@ func significantPart(view *model.View) []byte {
 // verification may be, because this process was stopped or a turn hangs, says
 // nothing of the present: above all not that this HAProxy was steered all the
 // time, on which a new leader would build (readyToReview).
-func (p *proxy) recent() *look {
+func (p *proxy) recent() *published.Look {
 	l := p.latest()
-	if l == nil || !l.reachable || p.now().Sub(l.at) <= verifiedWithin {
+	if l == nil || !l.Reachable || p.now().Sub(l.At) <= verifiedWithin {
 		return l
 	}
 	old := *l
-	old.reachable, old.native, old.beacon, old.steering, old.result.Converged = false, true, false, false, false
-	old.fenced, old.move = "", nil
-	old.problem = "HAProxy was not looked at lately: this daemon did not run, or the socket hangs"
+	old.Reachable, old.Native, old.Beacon, old.Steering, old.Result.Converged = false, true, false, false, false
+	old.Fenced, old.Move = "", nil
+	old.Problem = "HAProxy was not looked at lately: this daemon did not run, or the socket hangs"
 	return &old
 }

@@ -12,19 +12,16 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
-	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
 	"github.com/haproxy-peers/haproxy-peers/control/lograte"
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
+	"github.com/haproxy-peers/haproxy-peers/control/published"
 	"github.com/haproxy-peers/haproxy-peers/control/step"
 )
 
-// followerViewWithin is how old the view of a member that does not vote may be.
-const followerViewWithin = 10 * time.Second
-
 // votes is the state of the vote loop.
 type votes struct {
-	// mu guards own, turned, alert, proposing, versions and the leader's word on what the
+	// mu guards own, turned, proposing, versions and the leader's word on what the
 	// HAProxies did (reviewedTerm, settled, leaderSince, leaderTerm); the rest is the loop's.
 	mu           sync.Mutex
 	own          *model.View
@@ -89,10 +86,12 @@ func (d *Daemon) voteTurn(ctx context.Context, s *started, now time.Time) {
 	heard, _ := d.hear(mandate.Facts{})
 	ag, rec := heard.Agreement, heard.Record
 	if err := heard.Unread; err != nil {
-		d.say(now, err.Error(), err.Error())
+		sit := d.gather(s, &heard, now)
+		d.say(sit, err.Error(), err.Error())
 		v.mu.Lock()
 		v.turned = now // the loop turns: a restart would not read it either
 		v.mu.Unlock()
+		d.situate(sit)
 		return
 	}
 	d.followRecord(&ag, rec, now)
@@ -112,43 +111,53 @@ func (d *Daemon) voteTurn(ctx context.Context, s *started, now time.Time) {
 	if rec != nil {
 		d.autoMoves.look(&ag, rec.AutoMoves, now)
 	}
-	in := d.input(s, &ag, rec, now)
-	in.Untroubled = d.calm.look(epochOf(ag.Record.Version), decide.Untroubled(in), now)
+	sit := d.gather(s, &heard, now)
+	in := sit.Input()
+	in.Untroubled = d.calm.look(sit.Epoch(), decide.Untroubled(in), now)
 	if rec != nil {
 		d.moves.look(in)
-		d.watchEnding(&ag, rec, in, view, now)
+		d.watchEnding(sit, in)
 	}
 	if rec != nil && rec.Move != nil && rec.Move.Hold && ag.IsLeader && ag.Fresh {
-		d.applied.ask(ctx, d, epochOf(ag.Record.Version), rec.Move.From, rec.Move.To, decide.Drained(in))
+		d.applied.ask(ctx, d, sit.Epoch(), rec.Move.From, rec.Move.To, decide.Drained(in))
 	} else {
 		d.applied.drop()
 		in.Applied = false
 	}
+	d.decide(ctx, s, sit, in)
+	sit.Untroubled, sit.Applied, sit.Move = in.Untroubled, in.Applied, d.moves.now()
+	d.situate(sit)
+}
+
+// decide says what is decided in the situation, whose input in is, and proposes it on the
+// leader.
+func (d *Daemon) decide(ctx context.Context, s *started, sit *published.Situation, in *decide.Input) {
+	v, ag, rec, now := &d.votes, &sit.Agreement, sit.Record, sit.At
 	if !ag.Fresh {
-		d.noMajority(&ag, now)
+		d.noMajority(sit)
 		return
 	}
 	v.freshAt = now
 	if !ag.IsLeader {
 		out := decide.Decide(in)
-		d.say(now, out.Reason, out.Alert)
-		d.payOwed(ctx, s, &ag, rec)
+		d.say(sit, out.Reason, out.Alert)
+		d.payOwed(ctx, s, ag, rec)
 		return
 	}
 	if in.Review && !d.readyToReview(in, now) {
-		d.say(now, "a new leader waits for the voters' views", "")
+		d.say(sit, "a new leader waits for the voters' views", "")
 		if rec != nil {
 			// A dead active is left all the same: that needs the votes only.
 			now := *in
 			now.Review = false
 			if out := decide.Decide(&now); out.Propose != nil {
-				d.propose(ctx, s, &ag, out)
+				d.propose(ctx, s, ag, out)
 			}
 		}
 		return
 	}
 	out := decide.Decide(in)
-	d.say(now, out.Reason, out.Alert)
+	d.say(sit, out.Reason, out.Alert)
 	if out.Propose != nil {
 		if rec == nil {
 			// Nothing older has ever written here.
@@ -157,14 +166,14 @@ func (d *Daemon) voteTurn(ctx context.Context, s *started, now time.Time) {
 		if rec != nil && rec.Move != nil && out.Propose.Move == nil && !out.NewEpoch {
 			step.At(ctx, "ending")
 		}
-		d.propose(ctx, s, &ag, out)
+		d.propose(ctx, s, ag, out)
 		return
 	}
-	if next, _ := d.raise(s, &ag, rec, now); next != nil {
-		d.propose(ctx, s, &ag, decide.Outcome{Propose: next, Reason: fmt.Sprintf("every member reads version %d", next.Lowest)})
+	if next, _ := sit.Raise(); next != nil {
+		d.propose(ctx, s, ag, decide.Outcome{Propose: next, Reason: fmt.Sprintf("every member reads version %d", next.Lowest)})
 		return
 	}
-	d.payOwed(ctx, s, &ag, rec)
+	d.payOwed(ctx, s, ag, rec)
 	if in.Review {
 		v.mu.Lock()
 		v.reviewedTerm = ag.Term
@@ -186,11 +195,6 @@ func (d *Daemon) followRecord(ag *cluster.Agreement, rec *model.Record, now time
 	}
 	nudge.Send(d.wakeP)
 	last := rec.Last()
-	d.m.epoch.Set(float64(ag.Record.Epoch))
-	d.m.active.Reset()
-	d.m.active.WithLabelValues(rec.Active).Set(1)
-	d.m.frozen.Set(boolGauge(rec.Frozen))
-	d.m.move.Set(boolGauge(rec.Move != nil))
 	if epochOf(before) != epochOf(ag.Record.Version) {
 		lograte.Always(d.log).Info("active node", "active", rec.Active, "from", last.From, "version", ag.Record.Version.String(), "reason", last.Reason, "by", last.By, "ordered_by", last.OrderedBy)
 		d.events.Add(now, fmt.Sprintf("epoch %d: the active is %s (%s)", ag.Record.Epoch, rec.Active, last.Reason))
@@ -222,84 +226,6 @@ func (d *Daemon) readyToReview(in *decide.Input, now time.Time) bool {
 	d.votes.mu.Lock()
 	defer d.votes.mu.Unlock()
 	return !now.Before(d.votes.settled) && decide.MayReview(in, now.Sub(d.votes.leaderSince), reviewWait)
-}
-
-// fresh tells whether a view is recent enough to count. Voters repeat theirs
-// every half second, other members every few seconds and on change.
-func (d *Daemon) fresh(v *cluster.View) bool {
-	if v.Voter {
-		return v.Age <= viewWithin
-	}
-	return v.Live && v.Age <= followerViewWithin
-}
-
-// others are the fresh views of the others, and how many could not be understood.
-func (d *Daemon) others(views []cluster.View) (voices []decide.Voice, bad int) {
-	for _, v := range views {
-		if v.Self || !d.fresh(&v) {
-			continue
-		}
-		view, err := d.decoded.view(&v)
-		if err != nil {
-			bad++
-			continue
-		}
-		voices = append(voices, decide.Voice{Member: v.Name, View: view})
-	}
-	return voices, bad
-}
-
-// voices are those and this member's own.
-func (d *Daemon) voices(views []cluster.View) (voices []decide.Voice, bad int) {
-	voices, bad = d.others(views)
-	d.votes.mu.Lock()
-	defer d.votes.mu.Unlock()
-	if d.votes.own != nil {
-		voices = append(voices, decide.Voice{Member: d.cfg.Name, View: d.votes.own})
-	}
-	return voices, bad
-}
-
-// input collects what the decision is a function of.
-func (d *Daemon) input(s *started, ag *cluster.Agreement, rec *model.Record, now time.Time) *decide.Input {
-	in := &decide.Input{
-		Now: now, By: d.cfg.Name, Record: rec, Policy: d.cfg.Policy,
-		Recovery: ag.Record.Recovery, Epoch: ag.Record.Epoch,
-	}
-	if topo := d.files.Topology(); topo != nil {
-		in.Order = haproxycfg.Order(topo)
-	}
-	in.Voters = voterNames(ag)
-	want := d.wanted()
-	in.MoveAge = want.Age(ag.Record.Version, d.clock.now())
-	in.Applied = d.applied.yes(epochOf(ag.Record.Version))
-	in.Ages = &decide.Ages{Stayed: in.MoveAge}
-	if rec != nil {
-		in.Ages.Old = d.autoMoves.old(ag, rec.AutoMoves, now)
-	}
-	in.Silence = map[string]time.Duration{}
-	for _, v := range in.Voters {
-		in.Silence[v] = now.Sub(d.born)
-	}
-	for _, m := range s.cluster.Members() {
-		if m.Witness {
-			in.Witnesses = append(in.Witnesses, m.Name)
-		}
-	}
-	views := s.cluster.Views()
-	for _, v := range views {
-		if !v.Self {
-			in.Silence[v.Name] = v.Age
-		}
-	}
-	voices, bad := d.voices(views)
-	in.Voices = voices
-	d.m.badViews.Add(float64(bad))
-	d.votes.mu.Lock()
-	in.Review = ag.IsLeader && d.votes.reviewedTerm != ag.Term
-	d.votes.mu.Unlock()
-	in.Untroubled = d.calm.lasted(epochOf(ag.Record.Version))
-	return in
 }
 
 // propose asks the register for the change; at most one at a time.
@@ -346,33 +272,24 @@ func (d *Daemon) commandID() string {
 	return d.cfg.Name + "-" + hex.EncodeToString(b[:])
 }
 
-// say keeps the turn's sentence, and the alert.
-func (d *Daemon) say(now time.Time, reason, alert string) {
-	d.mu.Lock()
-	d.turn = reason
-	d.mu.Unlock()
-	d.votes.mu.Lock()
-	before := d.votes.alert
-	d.votes.alert = alert
-	d.votes.mu.Unlock()
-	if alert != "" && alert != before {
+// say makes it the situation's sentence and alert.
+func (d *Daemon) say(sit *published.Situation, reason, alert string) {
+	sit.Turn, sit.Alert = reason, alert
+	if alert != "" && alert != d.votes.alert {
 		d.log.Warn("alert", "reason", alert)
-		d.events.Add(now, alert)
+		d.events.Add(sit.At, alert)
 	}
-	d.m.alert.Set(boolGauge(alert != ""))
-	d.m.agreed.Set(boolGauge(!d.votes.freshAt.IsZero() && now.Sub(d.votes.freshAt) < viewWithin))
+	d.votes.alert = alert
 }
 
-func (d *Daemon) noMajority(ag *cluster.Agreement, now time.Time) {
-	reason := "no majority, nothing is decided: " + ag.Reason
+func (d *Daemon) noMajority(sit *published.Situation) {
 	alert := ""
 	v := &d.votes
 	if v.freshAt.IsZero() {
-		v.freshAt = now // counts from the start
+		v.freshAt = sit.At // counts from the start
 	}
-	if now.Sub(v.freshAt) >= noMajorityAlert {
+	if sit.At.Sub(v.freshAt) >= noMajorityAlert {
 		alert = "no majority of the voters: HAProxy works natively, nothing is decided"
 	}
-	d.say(now, reason, alert)
-	d.m.agreed.Set(0)
+	d.say(sit, "no majority, nothing is decided: "+sit.Agreement.Reason, alert)
 }

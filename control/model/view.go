@@ -160,8 +160,11 @@ func DecodeView(b []byte) (*View, error) {
 	return &v, nil
 }
 
-// Node returns the view of one node, or an unknown one.
+// Node returns the view of one node, or an unknown one, as that of no view is.
 func (v *View) Node(name string) NodeView {
+	if v == nil {
+		v = &View{}
+	}
 	for _, n := range v.Nodes {
 		if n.Name == name {
 			return n
