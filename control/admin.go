@@ -151,7 +151,7 @@ func (d *Daemon) change(ctx context.Context, build func(*published.Situation) (*
 			return err
 		case errors.As(err, &ref):
 			d.m.proposals.WithLabelValues(kind, "refused").Inc()
-			if cur := ref.Current; epochOf(cur.Version) != of {
+			if cur := ref.Current; mandate.EpochOf(cur.Version) != of {
 				winner, derr := model.DecodeRecord(cur.Value)
 				if derr != nil {
 					return derr

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
-	"github.com/haproxy-peers/haproxy-peers/control/model"
 )
 
 // clock is time.Now, where it is nil too, or a test's. What it gives carries the
@@ -21,9 +20,6 @@ func (c clock) now() time.Time {
 	}
 	return c()
 }
-
-// epochOf is a version without its revision: which decision.
-func epochOf(v cluster.Version) model.Epoch { return model.Epoch{Recovery: v.Recovery, N: v.Epoch} }
 
 // loop calls turn until ctx is done; each turn says in how long the next one is.
 func loop(ctx context.Context, turn func() time.Duration) {

@@ -195,7 +195,7 @@ func (d *Daemon) followRecord(ag *cluster.Agreement, rec *model.Record, now time
 	}
 	nudge.Send(d.wakeP)
 	last := rec.Last()
-	if epochOf(before) != epochOf(ag.Record.Version) {
+	if mandate.EpochOf(before) != mandate.EpochOf(ag.Record.Version) {
 		lograte.Always(d.log).Info("active node", "active", rec.Active, "from", last.From, "version", ag.Record.Version.String(), "reason", last.Reason, "by", last.By, "ordered_by", last.OrderedBy)
 		d.events.Add(now, fmt.Sprintf("epoch %d: the active is %s (%s)", ag.Record.Epoch, rec.Active, last.Reason))
 	}

@@ -151,7 +151,7 @@ func (m *Mandate) note(now time.Time, f *Facts) (events []Event) {
 		}
 		m.open, m.closed = false, now
 	}
-	if m.since.IsZero() || !sameDecision(m.decision, ag.Record.Version) {
+	if m.since.IsZero() || EpochOf(m.decision) != EpochOf(ag.Record.Version) {
 		m.decision, m.since = ag.Record.Version, now
 	}
 	if f.Order != "" && !m.policy.Observe {

@@ -70,7 +70,7 @@ func (h history) order() (node string, n uint64) {
 // known is when the present decision was first seen, without another one in between.
 func (h history) known() time.Time {
 	i := len(h) - 1
-	for i > 0 && sameDecision(h[i-1].of, h[len(h)-1].of) {
+	for i > 0 && EpochOf(h[i-1].of) == EpochOf(h[len(h)-1].of) {
 		i--
 	}
 	return h[i].at
@@ -220,7 +220,7 @@ func TestStepsSayWhatTheHistorySays(t *testing.T) {
 				t.Fatalf("the probes count where nothing may be written: %+v", w)
 			}
 			if w.Local != "" {
-				if m, ok := orders[w.Version]; ok && m != n || !sameDecision(w.Version, ag.Record.Version) || w.Version == ag.Record.Version {
+				if m, ok := orders[w.Version]; ok && m != n || EpochOf(w.Version) != EpochOf(ag.Record.Version) || w.Version == ag.Record.Version {
 					t.Fatalf("the version %v of order %d is that of %d too", w.Version, n, m)
 				}
 				orders[w.Version] = n

@@ -58,9 +58,7 @@ const (
 )
 
 // Epoch is which decision it is.
-func (w *Want) Epoch() model.Epoch {
-	return model.Epoch{Recovery: w.Version.Recovery, N: w.Version.Epoch}
-}
+func (w *Want) Epoch() model.Epoch { return EpochOf(w.Version) }
 
 // Heard tells whether the majority's word is fresh enough for a write at now.
 func (w *Want) Heard(now time.Time) bool {
@@ -76,7 +74,7 @@ func (w *Want) StillMayWrite(now time.Time) bool {
 // Age is for how long, at now, this member has known the decision that v is of, 0
 // where it wants another one by now.
 func (w *Want) Age(v cluster.Version, now time.Time) time.Duration {
-	if !sameDecision(w.Version, v) || w.Since.IsZero() {
+	if w.Epoch() != EpochOf(v) || w.Since.IsZero() {
 		return 0
 	}
 	return now.Sub(w.Since)
@@ -97,8 +95,5 @@ func (w *Want) WantsHold() bool {
 		w.MoveAge < w.Move.Bound()+HoldGrace
 }
 
-// sameDecision tells whether two versions are of one decision: they differ in the
-// revision at most.
-func sameDecision(a, b cluster.Version) bool {
-	return a.Recovery == b.Recovery && a.Epoch == b.Epoch
-}
+// EpochOf is a version without its revision: which decision.
+func EpochOf(v cluster.Version) model.Epoch { return model.Epoch{Recovery: v.Recovery, N: v.Epoch} }

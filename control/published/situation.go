@@ -120,9 +120,7 @@ func (s *Situation) AsOf(now time.Time) *Situation {
 }
 
 // Epoch is the epoch of the record.
-func (s *Situation) Epoch() model.Epoch {
-	return model.Epoch{Recovery: s.Agreement.Record.Recovery, N: s.Agreement.Record.Epoch}
-}
+func (s *Situation) Epoch() model.Epoch { return mandate.EpochOf(s.Agreement.Record.Version) }
 
 // VoterNames are all voters of an agreement, heard or not.
 func VoterNames(ag *cluster.Agreement) []string {
