@@ -14,38 +14,13 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
 	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
+	"github.com/haproxy-peers/haproxy-peers/control/steer"
 )
 
-// The loops' times.
+// What a proxy does without a majority (Config.OnNoMajority).
 const (
-	// lookInterval is the time between looks at the HAProxy.
-	lookInterval = 100 * time.Millisecond
-	// voteInterval is the time between turns of the vote loop when nothing is heard;
-	// what is heard turns it at once.
-	voteInterval = 250 * time.Millisecond
-	// fullEvery is the pause between full looks at a HAProxy that does what was
-	// agreed; the looks between read its tables and server states only.
-	fullEvery = 500 * time.Millisecond
-	// closeInterval is the time between looks while something is being put right, and
-	// for watchFor after HAProxy restarted.
-	closeInterval = 20 * time.Millisecond
-	// watchFor is how long a restarted or reloaded HAProxy is watched closely:
-	// HAProxy's own peers resync takes up to 7 s.
-	watchFor = 10 * time.Second
-	// nativePace is the pause between corrections of the native tables while the
-	// private table steers.
-	nativePace = 500 * time.Millisecond
-	// beaconAfter is how long everything must be right before the beacon comes on again.
-	beaconAfter = 2 * time.Second
-	// verifiedWithin is how old a verification may be while the beacon is on.
-	verifiedWithin = time.Second
-	// publishEvery is the pause between views when nothing changes.
-	publishEvery = 500 * time.Millisecond
-	// reviewWait is how long a new leader waits for the voters' views before it looks
-	// at what HAProxies did meanwhile.
-	reviewWait = time.Second
-	// noMajorityAlert is how long without a majority until the alert.
-	noMajorityAlert = 10 * time.Second
+	NoMajorityNative = "native" // HAProxy's own checks and stickiness rule
+	NoMajorityFence  = "fence"  // after Config.FenceAfter it serves nobody
 )
 
 // Config is what a daemon needs to know. Every duration has a default; zero
@@ -106,10 +81,10 @@ type Config struct {
 // withDefaults fills what is zero.
 func (c Config) withDefaults() Config {
 	c.FenceAfter = cmp.Or(c.FenceAfter, 3*time.Second)
-	c.OnBlind = cmp.Or(c.OnBlind, BlindFence)
+	c.OnBlind = cmp.Or(c.OnBlind, steer.BlindFence)
 	c.OnNoMajority = cmp.Or(c.OnNoMajority, NoMajorityNative)
-	c.Readers = cmp.Or(c.Readers, ReadersAll)
-	c.Policy.Follow = c.OnBlind == BlindFollow
+	c.Readers = cmp.Or(c.Readers, steer.ReadersAll)
+	c.Policy.Follow = c.OnBlind == steer.BlindFollow
 	if c.OnNoMajority == NoMajorityFence {
 		c.Policy.FenceAfter = c.FenceAfter
 	}
@@ -146,9 +121,9 @@ func (c *Config) Validate() error {
 			errs = append(errs, fmt.Errorf("%s %q: give %s", flag, value, strings.Join(known, ", ")))
 		}
 	}
-	oneOf("on-blind", c.OnBlind, BlindFence, BlindFollow, BlindServe)
+	oneOf("on-blind", c.OnBlind, steer.BlindFence, steer.BlindFollow, steer.BlindServe)
 	oneOf("on-no-majority", c.OnNoMajority, NoMajorityNative, NoMajorityFence)
-	oneOf("readers", c.Readers, ReadersAll, ReadersExcludeActive)
+	oneOf("readers", c.Readers, steer.ReadersAll, steer.ReadersExcludeActive)
 	for _, class := range c.Policy.Leave {
 		oneOf("leave", class, string(galera.ClassMaintenance), string(galera.ClassDonor), string(galera.ClassReadOnly))
 	}

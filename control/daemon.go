@@ -4,67 +4,35 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net"
-	"path/filepath"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
 	"github.com/haproxy-peers/haproxy-peers/configs"
+	"github.com/haproxy-peers/haproxy-peers/control/admin"
+	"github.com/haproxy-peers/haproxy-peers/control/drain"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
 	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
 	"github.com/haproxy-peers/haproxy-peers/control/journal"
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
-	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/published"
-	"github.com/haproxy-peers/haproxy-peers/control/serving"
+	"github.com/haproxy-peers/haproxy-peers/control/steer"
+	"github.com/haproxy-peers/haproxy-peers/control/vote"
 )
 
-// Daemon is one haproxyd.
+// Daemon is one haproxyd: the two loops, and what stands between them and the world.
 type Daemon struct {
-	cfg  Config
-	log  *slog.Logger
-	m    *metrics
-	deps Deps
-
-	// clock is time.Now; what it gives is compared with itself only.
-	clock  clock
+	cfg    Config
+	deps   Deps
 	files  *haproxycfg.Files
-	proxy  *proxy // nil for a witness
 	events *journal.Journal
-	wakeV  chan struct{} // wakes the vote loop
-	wakeP  chan struct{} // wakes the proxy loop
 
-	// started holds what exists only once haproxy.cfg could be read.
-	started   atomic.Pointer[started]
-	votes     votes
-	decoded   decoded
-	uuid      atomic.Pointer[string] // the record's Galera state UUID
-	born      time.Time              // when this daemon was made
-	mandate   mandated
-	autoMoves autoMoves
-	calm      untroubled
-	owed      owed
-	moves     moveLog
-	applied   applied
-	sessions  sessionLooks
-	ending    ending
-
-	// situation is what the vote loop knew and decided last, nil before there is a cluster.
-	situation atomic.Pointer[published.Situation]
-
-	mu   sync.Mutex // guards http
-	http net.Addr
-}
-
-type started struct {
-	cluster Agreement
-	prober  Prober
+	vote  *vote.Loop
+	steer *steer.Proxy // nil for a witness
+	admin *admin.Server
+	looks *drain.Inspectors
+	wake  chan struct{} // wakes the proxy loop
 }
 
 // Runner is a part that runs until its context is done.
@@ -72,15 +40,21 @@ type Runner interface {
 	Run(ctx context.Context) error
 }
 
-// Cluster is an Agreement that has to be run.
+// Cluster is a vote.Cluster that has to be run.
 type Cluster interface {
-	Agreement
+	vote.Cluster
 	Runner
 }
 
-// RunningProber is a Prober that has to be run.
-type RunningProber interface {
-	Prober
+// Prober is a vote.Prober that has to be run.
+type Prober interface {
+	vote.Prober
+	Runner
+}
+
+// Pods are vote.Pods that have to be run.
+type Pods interface {
+	vote.Pods
 	Runner
 }
 
@@ -91,14 +65,16 @@ type Deps struct {
 	// topology's peers section.
 	Cluster func(t *configs.Topology) (Cluster, error)
 	// Prober probes the nodes; nil where no probe user is configured.
-	Prober func(t *configs.Topology, expectUUID func() string) (RunningProber, error)
+	Prober func(t *configs.Topology, expectUUID func() string) (Prober, error)
 	// HAProxy makes a client for an admin socket.
-	HAProxy func(socket string) (HAProxy, error)
+	HAProxy func(socket string) (steer.HAProxy, error)
 	// Inspector makes the look at a node's sessions; nil where no probe user is
 	// configured.
-	Inspector func(node galera.Target) (Inspector, error)
+	Inspector func(node galera.Target) (drain.NodeInspector, error)
 	// Pods tells which database pods are about to end; nil outside Kubernetes.
 	Pods Pods
+	// Now is time.Now, where it is nil too. What it gives is compared with itself only.
+	Now func() time.Time
 }
 
 // New returns a daemon that does nothing yet.
@@ -109,63 +85,83 @@ func New(cfg Config, deps Deps) (*Daemon, error) {
 	if deps.Cluster == nil || deps.HAProxy == nil && !cfg.Witness {
 		return nil, errors.New("control: Deps.Cluster and Deps.HAProxy are needed")
 	}
+	if deps.Now == nil {
+		deps.Now = time.Now
+	}
 	cfg = cfg.withDefaults()
-	d := &Daemon{
-		cfg: cfg, log: cfg.Logger, m: newMetrics(cfg.Registerer), deps: deps,
-		events: journal.New(200), clock: time.Now, born: time.Now(),
-		wakeV: make(chan struct{}, 1),
-		wakeP: make(chan struct{}, 1),
-	}
-	d.mandate.rules = mandate.New(mandate.Policy{Name: cfg.Name, Observe: cfg.Observe, FenceAfter: cfg.Policy.FenceAfter}, d.born)
-	d.mandate.last.Store(&mandate.Want{Why: "not started yet"})
-	if cfg.Registerer != nil {
-		if err := cfg.Registerer.Register(figures{d.asked}); err != nil {
-			return nil, fmt.Errorf("metrics: %w", err)
-		}
-	}
+	d := &Daemon{cfg: cfg, deps: deps, events: journal.New(200), wake: make(chan struct{}, 1)}
 	d.files = &haproxycfg.Files{
 		Paths: cfg.Files, Local: cfg.Name, Log: cfg.Logger, MayRewrite: cfg.RewriteConfig && !cfg.Observe, Changed: d.topologyChanged,
 	}
+	d.looks = &drain.Inspectors{Dial: deps.Inspector, Nodes: d.files.Targets, Looked: func() { d.vote.Wake() }}
+	m := newMetrics(cfg.Registerer)
+	wake := func() { nudge.Send(d.wake) }
+	votes := vote.Config{
+		Name: cfg.Name, Observe: cfg.Observe, Canary: cfg.Canary, Policy: cfg.Policy, Files: d.files, Inspectors: d.looks,
+		Wake: wake, UUID: d.writeHint, Now: deps.Now, Events: d.events, Log: cfg.Logger, Metrics: m.vote,
+	}
+	if deps.Pods != nil {
+		votes.Pods = deps.Pods
+	}
 	if !cfg.Witness {
-		undo := newUndo(filepath.Join(cfg.DataDir, "haproxy-changes.json"), cfg.Logger)
-		d.proxy = &proxy{
-			undo: undo, hold: hold{undo: undo}, inspect: d.inspectorOf,
-			cfg: cfg, log: cfg.Logger, now: time.Now, dial: deps.HAProxy, m: d.m, wanted: d.wanted,
-			hear:   func() mandate.Want { _, want := d.hear(mandate.Facts{}); return want },
-			events: d.events, notify: func() { nudge.Send(d.wakeV) }, pause: func() { d.paused(d.clock.now()) }, files: d.files,
-			memory: newMemory(filepath.Join(cfg.DataDir, "haproxy-seen.json"), cfg.Logger),
-			beacon: beacon{after: beaconAfter, within: verifiedWithin},
-			pace:   pace{urgent: 2 * time.Second, calm: nativePace},
+		d.steer = steer.New(steer.Config{
+			Observe: cfg.Observe, OnBlind: cfg.OnBlind, Readers: cfg.Readers, DataDir: cfg.DataDir, Files: d.files,
+			Dial:    deps.HAProxy,
+			Inspect: func(node string) (drain.Inspector, error) { return d.looks.Of(node) },
+			Hear:    func() mandate.Want { _, want := d.vote.Hear(mandate.Facts{}); return want },
+			Wanted:  func() mandate.Want { return d.vote.Wanted() },
+			Notify:  func() { d.vote.Wake() },
+			Paused:  func() { d.vote.Paused(deps.Now()) },
+			Now:     deps.Now, Events: d.events, Log: cfg.Logger, Metrics: m.steer,
+		})
+		votes.Look = d.steer.Look
+	}
+	d.vote = vote.New(votes)
+	d.admin = admin.New(admin.Config{
+		Name: cfg.Name, Version: cfg.Version, DataDir: cfg.DataDir, Socket: cfg.AdminSocket, HTTPBind: cfg.HTTPBind,
+		Observe: cfg.Observe, Witness: cfg.Witness, InitialVoters: cfg.InitialVoters, Warnings: cfg.Warnings, Gatherer: cfg.Gatherer,
+		Moment: d.moment, Beacon: d.beacon, Turning: d.turning, Vote: d.vote, Wake: wake, Files: d.files,
+		Now: deps.Now, Events: d.events, Log: cfg.Logger,
+	})
+	if cfg.Registerer != nil {
+		if err := cfg.Registerer.Register(figures{d.moment}); err != nil {
+			return nil, fmt.Errorf("metrics: %w", err)
 		}
 	}
 	return d, nil
+}
+
+// moment is what questions are answered from.
+func (d *Daemon) moment() published.Moment {
+	m := published.Moment{Situation: d.vote.Situation(), Look: &published.Look{}}
+	if d.steer != nil {
+		m.Look = d.steer.Look()
+	}
+	return m
+}
+
+// beacon is the answer of /beacon at this moment.
+func (d *Daemon) beacon() bool { return d.steer != nil && d.steer.BeaconOn() }
+
+// healthyWithin is how long a loop may take for a turn before /healthz says no.
+// A turn is bounded by the Runtime API's deadlines, a second each.
+const healthyWithin = 3 * time.Second
+
+// turning is /healthz: it never depends on the database, nor on HAProxy, and
+// a daemon that waits for a usable haproxy.cfg is healthy.
+func (d *Daemon) turning() bool {
+	return d.vote.Cluster() == nil || d.vote.TurnedWithin(healthyWithin) && (d.steer == nil || d.steer.TurnedWithin(healthyWithin))
 }
 
 // Run serves and turns until ctx is done. A haproxy.cfg that cannot be used is
 // no reason to end: the daemon says so and tries again, so that it can be
 // started before, and survive, a broken file.
 func (d *Daemon) Run(ctx context.Context) error {
-	httpL, err := serving.Listen(ctx, d.cfg.HTTPBind)
-	if err != nil {
-		return fmt.Errorf("http-bind %s: %w", d.cfg.HTTPBind, err)
-	}
-	adminL, err := listenAdmin(d.cfg.AdminSocket)
-	if err != nil {
-		for _, l := range httpL {
-			_ = l.Close()
-		}
+	if err := d.admin.Listen(ctx); err != nil {
 		return err
 	}
-	d.mu.Lock()
-	d.http = httpL[0].Addr()
-	d.mu.Unlock()
-
 	g, gctx := errgroup.WithContext(ctx)
-	public := d.publicHandler()
-	for _, l := range httpL {
-		g.Go(func() error { return serve(gctx, l, public, serving.Options{Log: d.log}) })
-	}
-	g.Go(func() error { return serve(gctx, adminL, d.adminHandler(), adminBounds(d.log)) })
+	g.Go(func() error { return d.admin.Run(gctx) })
 	g.Go(func() error { return d.start(gctx, g) })
 	return g.Wait()
 }
@@ -175,10 +171,10 @@ func (d *Daemon) Run(ctx context.Context) error {
 // gossip keys are looked at every two seconds, a password at each login and a service
 // account at each request, so that nothing is to be done for those.
 func (d *Daemon) Reread() {
-	d.log.Info("rereading the files")
+	d.cfg.Logger.Info("rereading the files")
 	d.files.Reread()
-	nudge.Send(d.wakeP)
-	nudge.Send(d.wakeV)
+	nudge.Send(d.wake)
+	d.vote.Wake()
 }
 
 // start waits for a usable haproxy.cfg, then starts the rest.
@@ -192,35 +188,27 @@ func (d *Daemon) start(ctx context.Context, g *errgroup.Group) error {
 		return err
 	}
 	d.writeHint("")
-	// What the disk knows holds from the first packet on.
-	ag := c.Agreement()
-	if rec, err := d.record(&ag); err == nil {
-		setLowest(c, rec)
-	}
-	s := &started{cluster: c}
-	g.Go(func() error { return c.Run(ctx) })
+	runs := []Runner{c, d.vote}
+	var prober vote.Prober
 	if d.deps.Prober != nil {
-		p, err := d.deps.Prober(topo, d.stateUUID)
+		p, err := d.deps.Prober(topo, d.vote.StateUUID)
 		if err != nil {
 			return err
 		}
-		s.prober = p
-		g.Go(func() error { return p.Run(ctx) })
+		prober, runs = p, append(runs, p)
 	}
-	d.started.Store(s)
-	d.renew(s)
+	d.vote.Join(c, prober)
 	if d.deps.Pods != nil {
-		g.Go(func() error { return d.deps.Pods.Run(ctx) })
-	}
-	g.Go(func() error { return d.voteLoop(ctx, s) })
-	if s.prober != nil {
-		g.Go(func() error { return d.measure(ctx, s) })
+		runs = append(runs, d.deps.Pods)
 	}
 	if d.deps.Inspector != nil {
-		g.Go(func() error { return d.sessions.run(ctx, d) })
+		runs = append(runs, d.looks)
 	}
-	if d.proxy != nil {
-		g.Go(func() error { return d.proxy.run(ctx, d.wakeP) })
+	for _, r := range runs {
+		g.Go(func() error { return r.Run(ctx) })
+	}
+	if d.steer != nil {
+		g.Go(func() error { return d.steer.Run(ctx, d.wake) })
 	}
 	return nil
 }
@@ -231,13 +219,14 @@ func (d *Daemon) firstTopology(ctx context.Context) *configs.Topology {
 	defer t.Stop()
 	last := ""
 	for {
-		err := d.files.Refresh(d.clock.now())
+		now := d.deps.Now()
+		err := d.files.Refresh(now)
 		if err == nil {
 			return d.files.Topology()
 		}
 		if err.Error() != last {
 			last = err.Error()
-			d.events.Add(d.clock.now(), last)
+			d.events.Add(now, last)
 		}
 		select {
 		case <-ctx.Done():
@@ -250,31 +239,13 @@ func (d *Daemon) firstTopology(ctx context.Context) *configs.Topology {
 // topologyChanged tells the probe which nodes there are now, and the cluster who
 // is to begin if nothing has begun yet.
 func (d *Daemon) topologyChanged(t *configs.Topology) {
-	s := d.started.Load()
-	if s == nil {
+	c := d.vote.Cluster()
+	if c == nil {
 		return
 	}
 	// --initial-voters is there because the file names the local peer alone.
 	if names := haproxycfg.PeerNames(haproxycfg.InitialPeers(t)); len(names) > 0 && len(d.cfg.InitialVoters) == 0 {
-		s.cluster.SetInitialVoters(names)
+		c.SetInitialVoters(names)
 	}
-	if s.prober != nil {
-		s.prober.SetNodes(haproxycfg.Targets(t))
-	}
-}
-
-// record returns what is agreed, decoded; it must not be changed.
-func (d *Daemon) record(ag *cluster.Agreement) (*model.Record, error) {
-	if !ag.Known || len(ag.Record.Value) == 0 {
-		return nil, nil
-	}
-	return d.decoded.record(&ag.Record)
-}
-
-// stateUUID is the record's Galera state UUID, for the probe.
-func (d *Daemon) stateUUID() string {
-	if uuid := d.uuid.Load(); uuid != nil {
-		return *uuid
-	}
-	return ""
+	d.vote.TopologyChanged(t)
 }

@@ -11,6 +11,6 @@ func (d *Daemon) writeHint(uuid string) {
 	ssl := d.cfg.ProbeSSL
 	h.SSLMode, h.SSLCA, h.SSLCert, h.SSLKey = ssl.Mode.String(), ssl.CA, ssl.Cert, ssl.Key
 	if err := api.WriteCheckHint(d.cfg.AdminSocket, h); err != nil {
-		d.log.Warn("haproxyctl check will not know the probe's account while this daemon is down", "error", err)
+		d.cfg.Logger.Warn("haproxyctl check will not know the probe's account while this daemon is down", "error", err)
 	}
 }

@@ -19,6 +19,7 @@ cluster/safefile:
 cluster/internal/golden:
 cluster/gossip/memnet:
 cluster/register/voters:
+control/clock:
 control/keep:
 control/lograte:
 control/plan:
@@ -43,17 +44,23 @@ control/mandate: cluster control/decide control/galera control/model
 control/galera/conn: cluster/safefile
 control/galera/sessions: control/galera/conn
 control/galera: cluster/nudge control/galera/conn
+control/clustertest: cluster control/galera control/model
 control/kube: cluster/nudge
 control/api: control/keep control/model
 control/journal: control/api
-control/drain: control/galera/sessions control/mandate control/model control/step runtimeapi
+control/drain: control/clock control/galera control/galera/sessions control/mandate control/model control/step runtimeapi
 control/published: cluster configs control/api control/decide control/haproxycfg control/mandate control/model control/plan
 control/haproxycfg: configs control/galera control/journal control/model control/plan runtimeapi
 
+# The two loops know nothing of each other; orders go to the one that votes.
+control/vote: cluster cluster/nudge configs control/api control/clock control/decide control/drain control/galera control/haproxycfg control/journal control/kube control/lograte control/mandate control/model control/published control/step control/writers
+control/steer: cluster configs control/clock control/drain control/haproxycfg control/journal control/keep control/mandate control/model control/plan control/published control/step runtimeapi
+control/admin: cluster control/api control/decide control/haproxycfg control/journal control/mandate control/model control/published control/serving control/vote
+
 # The daemon and the commands.
-control: cluster cluster/nudge configs control/api control/decide control/drain control/galera control/galera/conn control/haproxycfg control/journal control/keep control/kube control/lograte control/mandate control/model control/plan control/published control/serving control/step control/writers runtimeapi
+control: cluster/nudge configs control/admin control/api control/decide control/drain control/galera control/galera/conn control/haproxycfg control/journal control/mandate control/published control/steer control/vote
 cmd/haproxyd/supervisor: control/serving
-cmd/haproxyd: cluster cluster/gossip cluster/safefile cmd/haproxyd/supervisor configs control control/galera control/galera/conn control/galera/sessions control/haproxycfg control/kube control/lograte control/model runtimeapi
+cmd/haproxyd: cluster cluster/gossip cluster/safefile cmd/haproxyd/supervisor configs control control/drain control/galera control/galera/conn control/galera/sessions control/haproxycfg control/kube control/lograte control/model control/steer runtimeapi
 cmd/haproxyctl: cluster/gossip configs control/api control/galera control/galera/conn runtimeapi
 
 # The proofs.

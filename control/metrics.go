@@ -3,23 +3,19 @@ package control
 import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/haproxy-peers/haproxy-peers/control/published"
+	"github.com/haproxy-peers/haproxy-peers/control/steer"
+	"github.com/haproxy-peers/haproxy-peers/control/vote"
 )
 
-// metrics are what the daemon exports of itself. The cluster and the probe
-// register their own.
+// metrics are what the loops count. The cluster and the probe register their own.
 type metrics struct {
-	turns         *prometheus.CounterVec
-	actions       *prometheus.CounterVec
-	runtimeErrors prometheus.Counter
-	restarts      prometheus.Counter
-	proposals     *prometheus.CounterVec
-	twoWriterMS   prometheus.Counter
-	lookSeconds   prometheus.Histogram
-	badViews      prometheus.Counter
-	cut           prometheus.Counter
+	vote  vote.Metrics
+	steer steer.Metrics
 }
 
-func newMetrics(r prometheus.Registerer) *metrics {
+func newMetrics(r prometheus.Registerer) metrics {
 	f := promauto.With(r)
 	counter := func(name, help string) prometheus.Counter {
 		return f.NewCounter(prometheus.CounterOpts{Namespace: "haproxyd", Name: name, Help: help})
@@ -27,43 +23,49 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return f.NewCounterVec(prometheus.CounterOpts{Namespace: "haproxyd", Name: name, Help: help}, labels)
 	}
-	return &metrics{
-		turns:         counters("turns_total", "Turns of the daemon's loops.", "loop"),
-		actions:       counters("actions_total", "Runtime API commands that put this HAProxy right.", "op"),
-		runtimeErrors: counter("runtime_errors_total", "Runtime API exchanges that failed."),
-		restarts:      counter("haproxy_restarts_total", "Restarts and reloads of this HAProxy that were noticed."),
-		proposals:     counters("proposals_total", "Changes of the record that this member proposed, by kind and result.", "kind", "result"),
-		twoWriterMS:   counter("two_writer_milliseconds_total", "Time in which two or more nodes took commits through the proxies, from the nodes' wsrep_replicated and all proxies' sessions; the same figure on every member."),
-		lookSeconds: f.NewHistogram(prometheus.HistogramOpts{Namespace: "haproxyd", Name: "look_seconds",
-			Help: "Duration of one look at this HAProxy.", Buckets: prometheus.ExponentialBuckets(0.0001, 4, 8)}),
-		badViews: counter("views_bad_total", "Views of other members that could not be understood."),
-		cut:      counter("departures_cut_total", "Nodes that ended, or whose time was over, while sessions were in a transaction on them."),
+	turns := counters("turns_total", "Turns of the daemon's loops.", "loop")
+	return metrics{
+		vote: vote.Metrics{
+			Turns:       turns.WithLabelValues("vote"),
+			Proposals:   counters("proposals_total", "Changes of the record that this member proposed, by kind and result.", "kind", "result"),
+			TwoWriterMS: counter("two_writer_milliseconds_total", "Time in which two or more nodes took commits through the proxies, from the nodes' wsrep_replicated and all proxies' sessions; the same figure on every member."),
+			BadViews:    counter("views_bad_total", "Views of other members that could not be understood."),
+			Cut:         counter("departures_cut_total", "Nodes that ended, or whose time was over, while sessions were in a transaction on them."),
+		},
+		steer: steer.Metrics{
+			Turns:         turns.WithLabelValues("proxy"),
+			Actions:       counters("actions_total", "Runtime API commands that put this HAProxy right.", "op"),
+			RuntimeErrors: counter("runtime_errors_total", "Runtime API exchanges that failed."),
+			Restarts:      counter("haproxy_restarts_total", "Restarts and reloads of this HAProxy that were noticed."),
+			LookSeconds: f.NewHistogram(prometheus.HistogramOpts{Namespace: "haproxyd", Name: "look_seconds",
+				Help: "Duration of one look at this HAProxy.", Buckets: prometheus.ExponentialBuckets(0.0001, 4, 8)}),
+		},
 	}
 }
 
 // figures are the gauges of one scrape: all of one moment, as the answers to questions.
 type figures struct {
-	asked func() *answer
+	moment func() published.Moment
 }
 
 // unlabelled are the gauges that have no label.
 var unlabelled = []struct {
 	desc *prometheus.Desc
-	of   func(*answer) float64
+	of   func(published.Moment) float64
 }{
-	{described("epoch", "Number of the present decision."), func(a *answer) float64 { return float64(a.Agreement.Record.Epoch) }},
-	{described("agreed", "1 while a majority of the voters is heard."), func(a *answer) float64 { return gauge(a.Agreement.Fresh && a.Unread == nil) }},
-	{described("frozen", "1 while automatic changes are frozen."), func(a *answer) float64 { return gauge(a.Record != nil && a.Record.Frozen) }},
-	{described("move", "1 while a planned move is under way, by the record that this member knows."), func(a *answer) float64 { return gauge(a.Record != nil && a.Record.Move != nil) }},
-	{described("alert", "1 while there is something that an operator must see."), func(a *answer) float64 { return gauge(a.Alert != "") }},
-	{described("record_lowest_version", "The version whose formats may be written: what every voter reads."), func(a *answer) float64 { return float64(a.Lowest()) }},
-	{described("steering", "1 while this daemon steers its HAProxy."), func(a *answer) float64 { return gauge(a.look.Steering) }},
-	{described("converged", "1 while every key of this HAProxy routes to the active."), func(a *answer) float64 { return gauge(a.look.Want.Known && a.look.Result.Converged) }},
-	{described("beacon", "1 while /beacon answers 200."), func(a *answer) float64 { return gauge(a.look.Beacon) }},
-	{described("haproxy_reachable", "1 while this HAProxy's Runtime API answers."), func(a *answer) float64 { return gauge(a.look.Reachable) }},
-	{described("fenced", "1 while this proxy must serve nobody and refuses new connections."), func(a *answer) float64 { return gauge(a.look.Result.Fenced) }},
-	{described("held", "1 while new connections wait for the end of a planned move."), func(a *answer) float64 { return gauge(a.look.Move != nil && a.look.Move.Held) }},
-	{described("sessions_elsewhere", "Open sessions of this HAProxy in sticky backends to nodes that are not the active."), func(a *answer) float64 { return float64(a.look.Result.Elsewhere) }},
+	{described("epoch", "Number of the present decision."), func(m published.Moment) float64 { return float64(m.Agreement.Record.Epoch) }},
+	{described("agreed", "1 while a majority of the voters is heard."), func(m published.Moment) float64 { return gauge(m.Agreement.Fresh && m.Unread == nil) }},
+	{described("frozen", "1 while automatic changes are frozen."), func(m published.Moment) float64 { return gauge(m.Record != nil && m.Record.Frozen) }},
+	{described("move", "1 while a planned move is under way, by the record that this member knows."), func(m published.Moment) float64 { return gauge(m.Record != nil && m.Record.Move != nil) }},
+	{described("alert", "1 while there is something that an operator must see."), func(m published.Moment) float64 { return gauge(m.Alert != "") }},
+	{described("record_lowest_version", "The version whose formats may be written: what every voter reads."), func(m published.Moment) float64 { return float64(m.Lowest()) }},
+	{described("steering", "1 while this daemon steers its HAProxy."), func(m published.Moment) float64 { return gauge(m.Look.Steering) }},
+	{described("converged", "1 while every key of this HAProxy routes to the active."), func(m published.Moment) float64 { return gauge(m.Look.Want.Known && m.Look.Result.Converged) }},
+	{described("beacon", "1 while /beacon answers 200."), func(m published.Moment) float64 { return gauge(m.Look.Beacon) }},
+	{described("haproxy_reachable", "1 while this HAProxy's Runtime API answers."), func(m published.Moment) float64 { return gauge(m.Look.Reachable) }},
+	{described("fenced", "1 while this proxy must serve nobody and refuses new connections."), func(m published.Moment) float64 { return gauge(m.Look.Result.Fenced) }},
+	{described("held", "1 while new connections wait for the end of a planned move."), func(m published.Moment) float64 { return gauge(m.Look.Move != nil && m.Look.Move.Held) }},
+	{described("sessions_elsewhere", "Open sessions of this HAProxy in sticky backends to nodes that are not the active."), func(m published.Moment) float64 { return float64(m.Look.Result.Elsewhere) }},
 }
 
 func described(name, help string, labels ...string) *prometheus.Desc {
@@ -88,23 +90,23 @@ func (f figures) Describe(out chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (f figures) Collect(out chan<- prometheus.Metric) {
-	a := f.asked()
+	m := f.moment()
 	send := func(desc *prometheus.Desc, value float64, node ...string) {
 		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, node...)
 	}
 	for _, x := range unlabelled {
-		send(x.desc, x.of(a))
+		send(x.desc, x.of(m))
 	}
-	if a.Record != nil {
-		send(activeDesc, 1, a.Record.Active)
+	if m.Record != nil {
+		send(activeDesc, 1, m.Record.Active)
 	}
-	if a.Own != nil {
-		for i := range a.Own.Nodes {
-			send(goingDesc, gauge(a.Own.Nodes[i].Going != nil), a.Own.Nodes[i].Name)
+	if m.Own != nil {
+		for i := range m.Own.Nodes {
+			send(goingDesc, gauge(m.Own.Nodes[i].Going != nil), m.Own.Nodes[i].Name)
 		}
 	}
-	if a.look.Reachable {
-		for name, n := range a.look.Nodes {
+	if m.Look.Reachable {
+		for name, n := range m.Look.Nodes {
 			send(sessionsDesc, float64(n.Sessions), name)
 		}
 	}

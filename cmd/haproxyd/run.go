@@ -20,6 +20,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/cluster/safefile"
 	"github.com/haproxy-peers/haproxy-peers/configs"
 	"github.com/haproxy-peers/haproxy-peers/control"
+	"github.com/haproxy-peers/haproxy-peers/control/drain"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
 	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
 	"github.com/haproxy-peers/haproxy-peers/control/galera/sessions"
@@ -27,6 +28,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/kube"
 	"github.com/haproxy-peers/haproxy-peers/control/lograte"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
+	"github.com/haproxy-peers/haproxy-peers/control/steer"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
 )
 
@@ -70,7 +72,7 @@ func run(ctx context.Context, s *settings) error {
 	parts := &parts{settings: s, name: name, folder: folder, log: log, reg: reg, done: ctx.Done()}
 	deps := control.Deps{
 		Cluster: parts.cluster,
-		HAProxy: func(socket string) (control.HAProxy, error) {
+		HAProxy: func(socket string) (steer.HAProxy, error) {
 			return runtimeapi.New(runtimeapi.Config{Socket: socket, Timeout: time.Second})
 		},
 	}
@@ -208,7 +210,7 @@ func (p *parts) initialVoters(peers []configs.Peer) ([]string, error) {
 	return voters, nil
 }
 
-func (p *parts) prober(t *configs.Topology, expect func() string) (control.RunningProber, error) {
+func (p *parts) prober(t *configs.Topology, expect func() string) (control.Prober, error) {
 	var canary *galera.CanaryConfig
 	if p.Canary {
 		canary = &galera.CanaryConfig{Schema: p.CanarySchema, Interval: p.CanaryInterval, Deadline: p.CanaryDeadline, Member: p.name}
@@ -219,7 +221,7 @@ func (p *parts) prober(t *configs.Topology, expect func() string) (control.Runni
 	})
 }
 
-func (p *parts) inspector(node galera.Target) (control.Inspector, error) {
+func (p *parts) inspector(node galera.Target) (drain.NodeInspector, error) {
 	return sessions.New(sessions.Config{
 		Address: node.Address, Account: p.account(), SSL: p.ProbeSSL, Logger: p.log.With("node", node.Name),
 		Explain: func(err error) string { return galera.JudgeError(err, p.account()).Reason },

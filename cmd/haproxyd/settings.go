@@ -17,6 +17,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control"
 	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
 	"github.com/haproxy-peers/haproxy-peers/control/kube"
+	"github.com/haproxy-peers/haproxy-peers/control/steer"
 )
 
 // settings are the daemon's flags. Every flag is also an environment variable
@@ -73,14 +74,14 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.DurationVar(&s.ProbeDeadline, "probe-deadline", time.Second, "`TIME` after which a node that does not answer counts as hanging")
 	f.IntVar(&s.Policy.MaxAutoMoves, "max-auto-moves", 6, "`N` automatic moves within an hour are made, one more freezes (0: no limit); those before a node's announced end do not count")
 	f.BoolVar(&s.Policy.LastResort, "last-resort", false, "choose a donor, desynced or read-only node when nothing else is left")
-	f.StringVar(&s.OnBlind, "on-blind", control.BlindFence, "what a proxy does that cannot reach the active: `fence|follow|serve`: it serves nobody; the same, and the cluster moves to a node that everybody reaches; it goes elsewhere alone (two writers)")
+	f.StringVar(&s.OnBlind, "on-blind", steer.BlindFence, "what a proxy does that cannot reach the active: `fence|follow|serve`: it serves nobody; the same, and the cluster moves to a node that everybody reaches; it goes elsewhere alone (two writers)")
 	f.StringVar(&s.OnNoMajority, "on-no-majority", control.NoMajorityNative, "what a proxy does without a majority: `native|fence`: HAProxy's own checks rule; after --fence-after it serves nobody, and a failover waits for that")
 	f.DurationVar(&s.FenceAfter, "fence-after", 3*time.Second, "`TIME` without a majority after which --on-no-majority fence fences")
 	f.StringSliceVar(&s.Policy.Leave, "leave", []string{"maintenance"}, "leave a serving active by a planned move when it is one of `maintenance,donor,read-only` (empty: never)")
 	f.DurationVar(&s.Policy.LeaveTimeout, "leave-timeout", 10*time.Second, "`TIME` that such a move gives transactions to end; a pod that is being deleted gives them its own time")
 	f.DurationVar(&s.Policy.MinStay, "min-stay", 30*time.Second, "`TIME` after a decision in which a serving active is not left automatically; a dead one, and one that is about to end, is left at once")
 	f.Int64Var(&s.Policy.MaxLag, "max-lag", 1000, "a node that is more than `N` write sets behind is not chosen while another would do (0: no limit)")
-	f.StringVar(&s.Readers, "readers", control.ReadersAll, "what reader backends do with the active: `all|exclude-active`: nothing; it drains there and the former one comes back")
+	f.StringVar(&s.Readers, "readers", steer.ReadersAll, "what reader backends do with the active: `all|exclude-active`: nothing; it drains there and the former one comes back")
 	f.BoolVar(&s.Canary, "canary", false, "commit a row of its own on every node, to tell a node whose commits hang from a slow cluster")
 	f.StringVar(&s.CanarySchema, "canary-schema", "haproxyd", "`SCHEMA` of the canary's table")
 	f.DurationVar(&s.CanaryInterval, "canary-interval", 500*time.Millisecond, "`TIME` between two of its commits")

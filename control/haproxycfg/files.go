@@ -267,6 +267,14 @@ func Targets(t *configs.Topology) []galera.Target {
 	return out
 }
 
+// Targets are the nodes of the files in force, none before they could be read.
+func (f *Files) Targets() []galera.Target {
+	if t := f.Topology(); t != nil {
+		return Targets(t)
+	}
+	return nil
+}
+
 // Rewrite puts the active first in the files that haproxyctl rendered: a
 // HAProxy that starts again sends its first clients right even before any
 // daemon has spoken to it (measured: 2 to 4 connections go wrong otherwise).

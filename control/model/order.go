@@ -44,6 +44,18 @@ func (o *Order) Words() string {
 	return o.Kind + " " + o.What
 }
 
+// Said is who and why, for the end of a sentence.
+func (o *Order) Said() string {
+	s := ""
+	if o.OrderedBy != "" {
+		s = ", ordered by " + o.OrderedBy
+	}
+	if o.Reason != "" {
+		s += ": " + o.Reason
+	}
+	return s
+}
+
 // WithOrder returns a copy in which o is the newest order; one of version 1, which
 // keeps none, is as it was.
 func (r *Record) WithOrder(o Order) *Record {

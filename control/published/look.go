@@ -8,6 +8,9 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/plan"
 )
 
+// LookWithin is how old a look may be to say something of the present.
+const LookWithin = time.Second
+
 // Look is what this member's HAProxy does, as one turn of the proxy loop found and left it.
 type Look struct {
 	// At is when the turn began.
@@ -31,10 +34,12 @@ type Look struct {
 	Nodes map[string]Node
 	// Effective is the node to which every key leads, "" for none.
 	Effective string
-	// Native: HAProxy does by itself what it does. WentDown are the nodes that were seen
-	// down since it was last steered.
-	Native   bool
-	WentDown []string
+	// Native: HAProxy does by itself what it does. LastSteered is when this daemon last
+	// wrote what is agreed, or found it there, zero for never; WentDown are the nodes that
+	// HAProxy has called down since.
+	Native      bool
+	LastSteered time.Time
+	WentDown    []string
 	// Fenced is why this proxy serves nobody, "" while it serves.
 	Fenced string
 	// CanHold and CanWait are model.ProxyView's.
@@ -56,4 +61,25 @@ type Node struct {
 	// Refused: it is up, and the last check has failed. Used: there is a session, or there
 	// was one lately.
 	Refused, Used bool
+}
+
+// AsOf is the look for the other members at now. One that is too old, because this
+// process was stopped or a turn hangs, says nothing of the present: above all not that
+// this HAProxy was steered all the time, on which a new leader would build.
+func (l *Look) AsOf(now time.Time) *Look {
+	if !l.Reachable || now.Sub(l.At) <= LookWithin {
+		return l
+	}
+	old := *l
+	old.Reachable, old.Native, old.Beacon, old.Steering, old.Result.Converged = false, true, false, false, false
+	old.Fenced, old.Move = "", nil
+	old.Problem = "HAProxy was not looked at lately: this daemon did not run, or the socket hangs"
+	return &old
+}
+
+// Moment is one of each, from which one question is answered.
+type Moment struct {
+	*Situation
+	// Look is empty before the first, and on a witness.
+	Look *Look
 }

@@ -211,3 +211,9 @@ func (s *Situation) Raise() (*model.Record, string) {
 	}
 	return decide.Raise(s.Record, VoterNames(&s.Agreement), Readers(s.Members), age)
 }
+
+// Noted is next with the order, as of the revision that it is proposed as.
+func Noted(next *model.Record, o model.Order, ag *cluster.Agreement) *model.Record {
+	o.Recovery, o.Revision = ag.Record.Recovery, ag.Record.Revision+1
+	return next.WithOrder(o)
+}

@@ -1,0 +1,324 @@
+package admin
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/control/api"
+	"github.com/haproxy-peers/haproxy-peers/control/decide"
+	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
+	"github.com/haproxy-peers/haproxy-peers/control/model"
+	"github.com/haproxy-peers/haproxy-peers/control/published"
+)
+
+func join(s []string) string { return strings.Join(s, ", ") }
+
+// unknown is why nothing can be said of the agreement, "" if something can.
+func (a *answer) unknown() string {
+	switch {
+	case !a.Started:
+		return cmp.Or(a.FileProblem, "the daemon has not started yet")
+	case a.Unread != nil:
+		return a.Unread.Error()
+	}
+	return ""
+}
+
+// active is the agreement and how far it is carried out.
+func (a *answer) active() api.Active {
+	if why := a.unknown(); why != "" {
+		return api.Active{Reason: why}
+	}
+	ag, rec := &a.Agreement, a.Record
+	out := api.Active{Agreed: ag.Fresh && rec != nil, Recovery: ag.Record.Recovery, Epoch: ag.Record.Epoch, Revision: ag.Record.Revision}
+	for _, m := range a.Members {
+		if m.State != cluster.MemberGone {
+			out.Members++
+		}
+	}
+	if rec != nil {
+		last := rec.Last()
+		out.Active, out.Frozen, out.Excluded = rec.Active, rec.Frozen, rec.Excluded
+		out.Reason, out.By, out.Since, out.OrderedBy = last.Reason, last.By, last.At, last.OrderedBy
+	}
+	if !ag.Fresh {
+		out.Reason = "no majority: " + ag.Reason
+	} else if rec == nil {
+		out.Reason = a.Turn
+	}
+	for _, v := range a.Voices() {
+		p := v.View.Proxy
+		if p == nil {
+			continue
+		}
+		out.Proxies++
+		if p.Fenced != "" {
+			out.Fenced = append(out.Fenced, v.Member+": "+p.Fenced)
+		}
+		if p.Steering {
+			out.Steering++
+		}
+		switch {
+		case p.Converged && v.View.At() == out.At():
+			out.Converged++
+		default:
+			out.NotConverged = append(out.NotConverged, v.Member+": "+cmp.Or(p.Problem, "not yet at this epoch"))
+		}
+	}
+	slices.Sort(out.NotConverged)
+	slices.Sort(out.Fenced)
+	if out.LocalOnly = a.Want.Local; out.LocalOnly != "" {
+		out.Reason = fmt.Sprintf("%s was forced on this proxy alone (--local-only); %s", out.LocalOnly, out.Reason)
+	}
+	if rec != nil && rec.Move != nil {
+		m := a.Move
+		m.WaitingFor = a.Turn
+		out.Move = &m
+	}
+	return out
+}
+
+func (a *answer) history(events []api.Event) api.History {
+	h := api.History{Decisions: []api.Decision{}, Events: events}
+	if rec := a.Record; rec != nil {
+		for _, x := range rec.History {
+			h.Decisions = append(h.Decisions, decisionOf(&x))
+		}
+		h.Orders = ordersOf(rec.Orders)
+	}
+	return h
+}
+
+// nodes joins all members' views of every node.
+func (a *answer) nodes() []api.Node {
+	out := []api.Node{}
+	if !a.Started || a.Topology == nil {
+		return out
+	}
+	in, rec := a.Input(), a.Record
+	ages := map[string]time.Duration{a.Member: a.OwnAge}
+	for _, h := range a.Heard {
+		ages[h.Member] = h.Age
+	}
+	addresses := map[string]string{}
+	for _, t := range haproxycfg.Targets(a.Topology) {
+		addresses[t.Name] = t.Address
+	}
+	for _, name := range in.Order {
+		t := decide.Count(in, name)
+		n := api.Node{
+			Name: name, Address: addresses[name], Healthy: t.Healthy, Down: t.Down, Unknown: t.Quiet,
+			Eligible: t.Eligible >= in.Majority(), Opinions: []api.Opinion{},
+		}
+		if rec != nil {
+			n.Active, n.Excluded = rec.Active == name, rec.IsExcluded(name)
+		}
+		for _, v := range in.Voices {
+			w := v.View.Node(name)
+			n.Sessions += w.Sessions
+			n.Opinions = append(n.Opinions, api.Opinion{
+				Member: v.Member, Verdict: string(w.Verdict), Eligible: w.Eligible, Avoid: w.Avoid, Reason: w.Reason,
+				HAProxy: string(w.Server), Sessions: w.Sessions, AgeMS: ages[v.Member].Milliseconds(), Voter: slices.Contains(in.Voters, v.Member),
+				Stuck: w.Stuck, Paused: w.Paused, Seqno: w.Seqno, Lacks: w.Lacks, Going: w.Going.Words(), Refused: w.Refused,
+			})
+			n.Going = cmp.Or(n.Going, w.Going.Words())
+		}
+		slices.SortFunc(n.Opinions, func(a, b api.Opinion) int { return cmp.Compare(a.Member, b.Member) })
+		out = append(out, n)
+	}
+	return out
+}
+
+func (a *answer) members() []api.Member {
+	out := []api.Member{}
+	views := map[string]*model.View{}
+	for _, v := range a.Voices() {
+		views[v.Member] = v.View
+	}
+	for _, m := range a.Members {
+		x := api.Member{
+			Name: m.Name, Address: m.Address, Version: m.Version, Self: m.Self, Voter: m.Voter,
+			Witness: m.Witness, Leader: m.Name == a.Agreement.Leader, Disk: fmt.Sprintf("%016x", m.Disk), State: m.State,
+		}
+		if v := views[m.Name]; v != nil {
+			x.Observe = v.Observe
+			if p := v.Proxy; p != nil {
+				x.Proxy = &api.Proxy{
+					Reachable: p.Reachable, Version: p.Version, Pid: p.Pid, UptimeS: p.UptimeS, Layout: p.Layout,
+					Beacon: p.Beacon, Steering: p.Steering, Effective: p.Effective, Converged: p.Converged,
+					Epoch: v.Epoch, Elsewhere: p.Elsewhere, Problem: p.Problem,
+					Fenced: p.Fenced, LocalOnly: p.LocalOnly, Held: p.Move != nil && p.Move.Held, Sessions: map[string]int{},
+				}
+				for _, n := range v.Nodes {
+					if n.Sessions > 0 {
+						x.Proxy.Sessions[n.Name] = n.Sessions
+					}
+				}
+			}
+		}
+		out = append(out, x)
+	}
+	slices.SortFunc(out, func(a, b api.Member) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}
+
+func (a *answer) register() api.Register {
+	if !a.Started {
+		return api.Register{State: "waiting", Reason: cmp.Or(a.FileProblem, "haproxy.cfg is not read yet")}
+	}
+	ag, st := &a.Agreement, &a.Register
+	r := api.Register{
+		State: ag.State, Cluster: ag.Cluster, Disk: fmt.Sprintf("%016x", st.Disk), Recovery: ag.Record.Recovery,
+		Epoch: ag.Record.Epoch, Revision: ag.Record.Revision, Term: ag.Term, Leader: ag.Leader, Agreed: ag.Fresh,
+		Reason: ag.Reason, Membership: st.Membership, File: a.cfg.DataDir, Voters: []api.Voter{},
+		Notes: append(registerNotes(st), a.versionNotes()...), Lowest: a.Lowest(), Reads: model.Protocol,
+	}
+	r.Initial = slices.Clone(a.cfg.InitialVoters)
+	if a.Topology != nil && len(r.Initial) == 0 {
+		r.Initial = haproxycfg.PeerNames(haproxycfg.InitialPeers(a.Topology))
+	}
+	for _, v := range ag.Voters {
+		x := api.Voter{Name: v.Name, Disk: fmt.Sprintf("%016x", v.Disk), Live: v.Live, HeardMS: -1}
+		if v.Heard >= 0 {
+			x.HeardMS = v.Heard.Milliseconds()
+		}
+		r.Voters = append(r.Voters, x)
+	}
+	return r
+}
+
+// differingPeers says where haproxy.cfg and the membership differ. The record's
+// own configuration counts; nothing is done about it. A file whose peers section
+// does not name the others cannot differ.
+func (a *answer) differingPeers() []string {
+	if a.Topology == nil || len(a.cfg.InitialVoters) > 0 {
+		return nil
+	}
+	var out []string
+	peers := haproxycfg.PeerNames(haproxycfg.InitialPeers(a.Topology))
+	live := map[string]bool{}
+	for _, m := range a.Members {
+		if m.State == cluster.MemberGone {
+			continue
+		}
+		live[m.Name] = true
+		if !m.Witness && len(peers) > 0 && !slices.Contains(peers, m.Name) {
+			out = append(out, m.Name+" is a member and no peer in haproxy.cfg")
+		}
+	}
+	for _, p := range peers {
+		if !live[p] {
+			out = append(out, p+" is a peer in haproxy.cfg and no member now")
+		}
+	}
+	return out
+}
+
+// registerNotes are sentences on what the register noticed.
+func registerNotes(st *cluster.RegisterStatus) []string {
+	var out []string
+	if st.LastConflict != "" {
+		out = append(out, "refused a message: "+st.LastConflict)
+	}
+	if n := st.Counters.LostDisks; n > 0 {
+		out = append(out, "the disk of this member was lost (a state file missing, cut or restored): it votes under a new id")
+	}
+	return out
+}
+
+// status is everything, with what an operator must see first.
+func (a *answer) status() api.Status {
+	st := api.Status{
+		Member: a.Member, Version: a.cfg.Version, Mode: "steer", Active: a.active(), Nodes: a.nodes(),
+		Members: a.members(), Register: a.register(), Problems: []string{}, Turn: a.Turn,
+		Warnings: slices.Clone(a.cfg.Warnings),
+	}
+	switch {
+	case a.cfg.Observe:
+		st.Mode = "observe"
+	case a.cfg.Witness:
+		st.Mode = "witness"
+	}
+	add := func(problems ...string) {
+		for _, s := range problems {
+			if s != "" && !slices.Contains(st.Problems, s) {
+				st.Problems = append(st.Problems, s)
+			}
+		}
+	}
+	add(a.FileProblem, a.PodsProblem)
+	if !st.Active.Agreed {
+		add("not agreed: " + st.Active.Reason)
+	}
+	add(a.Alert)
+	if st.Active.LocalOnly != "" {
+		add(st.Active.LocalOnly + " was forced on this proxy alone, without a majority")
+	}
+	add(st.Active.NotConverged...)
+	add(a.Look.Lost)
+	if st.Active.Frozen {
+		add("frozen: no automatic change happens")
+	}
+	if !a.Started {
+		return st
+	}
+	add(a.ProbeProblem)
+	heard := map[string]bool{}
+	for _, v := range a.Voices() {
+		heard[v.Member] = true
+	}
+	for _, v := range a.Agreement.Voters {
+		if !heard[v.Name] {
+			add(v.Name + " is not heard")
+		}
+	}
+	add(a.differingPeers()...)
+	add(registerNotes(&a.Register)...)
+	if rec := a.Record; rec != nil {
+		add(decide.Unread(rec, published.Readers(a.Members))...)
+		st.Warnings = append(st.Warnings, a.trustWarnings()...)
+	}
+	return st
+}
+
+// handleCheck is this member's word on one address, for an external check.
+func (s *Server) handleCheck(w http.ResponseWriter, r *http.Request) {
+	address := r.URL.Query().Get("address")
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		writeError(w, &api.Error{Code: api.CodeBadRequest, Message: fmt.Sprintf("address %q: give ADDR:PORT", address)})
+		return
+	}
+	c, err := s.asked().check(address)
+	if err != nil {
+		writeError(w, &api.Error{Code: api.CodeNotFound, Message: err.Error()})
+		return
+	}
+	writeJSON(w, http.StatusOK, c)
+}
+
+func (a *answer) check(address string) (api.Check, error) {
+	if a.Own == nil || a.Topology == nil {
+		return api.Check{}, errors.New("the daemon has not looked yet")
+	}
+	for _, b := range a.Topology.Backends {
+		for _, s := range b.Servers {
+			if s.Address() != address {
+				continue
+			}
+			if !a.Probing {
+				// The votes are HAProxy's own checks then, and this is asked by one of them.
+				return api.Check{Node: s.Name, Verdict: string(model.Unknown), Reason: "this daemon does not probe (--probe-user)"}, nil
+			}
+			n := a.Own.Node(s.Name)
+			return api.Check{Node: s.Name, Usable: n.Verdict == model.Healthy, Verdict: string(n.Verdict), Reason: n.Reason}, nil
+		}
+	}
+	return api.Check{}, fmt.Errorf("no server of haproxy.cfg has the address %s", address)
+}

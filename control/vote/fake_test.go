@@ -1,0 +1,54 @@
+package vote
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/haproxy-peers/haproxy-peers/control/clustertest"
+	"github.com/haproxy-peers/haproxy-peers/control/drain"
+	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
+	"github.com/haproxy-peers/haproxy-peers/control/journal"
+	"github.com/haproxy-peers/haproxy-peers/control/mandate"
+)
+
+// newTestLoop is px0's, a witness, in a cluster of three; the test turns it.
+func newTestLoop(t *testing.T, change ...func(*Config)) (*Loop, *clustertest.Cluster) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "haproxy.cfg")
+	if err := os.WriteFile(file, []byte(clustertest.Config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	files := &haproxycfg.Files{Paths: []string{file}, Local: "px0", Log: log}
+	if err := files.Refresh(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	counter := func() prometheus.Counter { return prometheus.NewCounter(prometheus.CounterOpts{Name: "a"}) }
+	cfg := Config{
+		Name: "px0", Files: files, Inspectors: &drain.Inspectors{Nodes: files.Targets}, Wake: func() {}, UUID: func(string) {},
+		Now: time.Now, Events: journal.New(200), Log: log,
+		Metrics: Metrics{
+			Turns: counter(), BadViews: counter(), Cut: counter(), TwoWriterMS: counter(),
+			Proposals: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "a"}, []string{"kind", "result"}),
+		},
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	f := clustertest.New()
+	v := New(cfg)
+	v.own = clustertest.HealthyView()
+	v.Join(f, nil)
+	return v, f
+}
+
+// hear reads the agreement, as the loops do.
+func hear(v *Loop) mandate.Want {
+	_, want := v.Hear(mandate.Facts{})
+	return want
+}

@@ -1,0 +1,83 @@
+package vote
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/control/model"
+	"github.com/haproxy-peers/haproxy-peers/control/published"
+)
+
+// logBuffer is a log that another goroutine may read.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) has(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.b.String(), text)
+}
+
+// The other daemons tell of an order when it comes with the record, once, and not of
+// those that were there when they started.
+func TestEveryDaemonTells(t *testing.T) {
+	log := &logBuffer{}
+	d, f := newTestLoop(t, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(log, nil)) })
+	add := func(reason string) {
+		f.Set(func(ag *cluster.Agreement) {
+			r, err := model.DecodeRecord(ag.Record.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Lowest = 2
+			ag.Record.Value = published.Noted(r, model.Order{Kind: model.OrderFreeze, Reason: reason, OrderedBy: "ana (uid 1000)", By: "px1"}, ag).Encode()
+			ag.Record.Revision++
+		})
+		for range 2 {
+			d.Turn(t.Context(), time.Now())
+		}
+	}
+	add("the first")
+	if log.has("the first") {
+		t.Errorf("told at the start: %s", log.b.String())
+	}
+	add("the second")
+	if n := strings.Count(log.b.String(), "the second"); n != 1 || log.has("the first") {
+		t.Errorf("told %d times: %s", n, log.b.String())
+	}
+	if e := d.cfg.Events.NewestFirst(); len(e) == 0 || !strings.Contains(e[0].Message, "freeze through px1, ordered by ana (uid 1000): the second") {
+		t.Errorf("the events: %+v", e)
+	}
+}
+
+// A daemon that cannot read the record, because a later version wrote it, says so and
+// is not ended as one that hangs: its next life could not read it either.
+func TestUnreadableRecordIsNoHang(t *testing.T) {
+	d, f := newTestLoop(t)
+	f.Set(func(ag *cluster.Agreement) {
+		ag.Record.Value = fmt.Appendf(nil, `{"active":"pxc-0","lowest":%d}`, model.Protocol+1)
+		ag.Record.Revision++
+	})
+	now := time.Now()
+	d.Turn(t.Context(), now)
+	if !d.TurnedWithin(time.Minute) {
+		t.Error("it counts as hanging")
+	}
+	if s := d.Situation().Turn; !strings.Contains(s, "upgrade it") {
+		t.Errorf("it says %q", s)
+	}
+}

@@ -1,0 +1,53 @@
+package vote
+
+import (
+	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/control/model"
+)
+
+// untroubled counts for how long nobody has said anything against the present active
+// (decide.Untroubled). Every member counts for itself, by its own clock, so that who
+// leads next knows it as well. Loop.mu guards it.
+type untroubled struct {
+	epoch model.Epoch
+	// since is when the time began that lasts, zero while somebody says something; for
+	// is how long it, or the last one, has lasted.
+	since time.Time
+	lasts time.Duration
+}
+
+// lasted is what look said last of an epoch.
+func (u *untroubled) lasted(epoch model.Epoch) time.Duration {
+	if u.epoch != epoch {
+		return 0
+	}
+	return u.lasts
+}
+
+// look takes what is so now, and returns how long nobody has said anything in this
+// epoch, until now or until the words of now began; 0 for never.
+func (u *untroubled) look(epoch model.Epoch, now bool, at time.Time) time.Duration {
+	if u.epoch != epoch {
+		u.epoch, u.since, u.lasts = epoch, time.Time{}, 0
+	}
+	switch {
+	case !now:
+		u.since = time.Time{}
+	case u.since.IsZero():
+		u.since, u.lasts = at, 1 // it counts from the first moment
+	default:
+		u.lasts = max(u.lasts, at.Sub(u.since))
+	}
+	return u.lasts
+}
+
+// forgetNewer takes out of a view what older daemons would not keep.
+func forgetNewer(view *model.View) {
+	for i := range view.Nodes {
+		view.Nodes[i].Refused = false
+	}
+	if view.Proxy != nil {
+		view.Proxy.CanWait = false
+	}
+}
