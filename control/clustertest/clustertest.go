@@ -16,7 +16,7 @@ import (
 // Cluster is a cluster whose every word the test sets. Its register is a
 // compare-and-set like the real one.
 type Cluster struct {
-	mu sync.Mutex
+	mu sync.Mutex // guards what follows, once loops run
 	// Ag is what is agreed: Set changes it.
 	Ag        cluster.Agreement
 	Heard     []cluster.View // of the others

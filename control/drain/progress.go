@@ -41,10 +41,10 @@ type Seen struct {
 	Problem string
 }
 
-// Look takes one look into account. start begins the drainer of a move whose
+// Note takes one look into account. start begins the drainer of a move whose
 // sessions are closed between transactions; it is called once a move, when new
 // connections go elsewhere.
-func (g *Progress) Look(now time.Time, seen *Seen, start func() (context.CancelFunc, error)) {
+func (g *Progress) Note(now time.Time, seen *Seen, start func() (context.CancelFunc, error)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	want := &seen.Want

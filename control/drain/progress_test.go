@@ -31,7 +31,7 @@ func newDraining() *draining {
 // look says that n sessions to the old node are open.
 func (d *draining) look(n int, converged, held bool) *model.MoveView {
 	d.now = d.now.Add(20 * time.Millisecond)
-	d.g.Look(d.now, &Seen{Want: d.want, Left: n, Converged: converged, Held: held}, func() (context.CancelFunc, error) {
+	d.g.Note(d.now, &Seen{Want: d.want, Left: n, Converged: converged, Held: held}, func() (context.CancelFunc, error) {
 		if d.refuse != nil {
 			return nil, d.refuse
 		}

@@ -68,7 +68,7 @@ type Prober struct {
 	// dialer makes a node's dialer; tests give their own names to addresses.
 	dialer func(address string) (*conn.Dialer, error)
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards what follows
 	running bool
 	records []*record // in the order of the nodes
 	status  map[Target]*record

@@ -15,10 +15,10 @@ type beacon struct {
 	verified  time.Time // last look at which the private table was right
 }
 
-// step takes one look: may is whether this member may steer at all (a fresh
+// note takes one look: may is whether this member may steer at all (a fresh
 // majority, a known record, nothing to wait for), private and native whether
 // the tables are right.
-func (b *beacon) step(now time.Time, may, private, native bool) {
+func (b *beacon) note(now time.Time, may, private, native bool) {
 	// A pause of the process is a gap between looks: start over.
 	if !b.verified.IsZero() && now.Sub(b.verified) >= b.within {
 		b.on, b.goodSince = false, time.Time{}

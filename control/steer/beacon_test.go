@@ -51,7 +51,7 @@ func TestBeacon(t *testing.T) {
 			b := beacon{after: 2 * time.Second, within: time.Second}
 			for i, s := range tt.steps {
 				now := start.Add(s.at)
-				b.step(now, s.may, s.private, s.native)
+				b.note(now, s.may, s.private, s.native)
 				if got := b.answer(now, s.may); got != s.want {
 					t.Fatalf("step %d at %v: %v, want %v", i, s.at, got, s.want)
 				}
@@ -63,7 +63,7 @@ func TestBeacon(t *testing.T) {
 func TestBeaconIsOffWithoutATurn(t *testing.T) {
 	b := beacon{after: 0, within: time.Second}
 	now := time.Unix(1000, 0)
-	b.step(now, true, true, true)
+	b.note(now, true, true, true)
 	if !b.answer(now.Add(999*time.Millisecond), true) {
 		t.Error("off although verified 999 ms ago")
 	}
@@ -89,7 +89,7 @@ func TestBeaconProperty(t *testing.T) {
 			may := rapid.IntRange(0, 9).Draw(t, "may") > 0
 			private := rapid.IntRange(0, 9).Draw(t, "private") > 0
 			native := rapid.IntRange(0, 9).Draw(t, "native") > 0
-			b.step(now, may, private, native)
+			b.note(now, may, private, native)
 			if may && private {
 				lastGood = now
 			}

@@ -70,15 +70,7 @@ func (f *fence) actions(now time.Time, why string, backends []plan.Backend, r *p
 	}
 	f.left--
 	f.next = now.Add(sweepEvery)
-	var out []plan.Action
-	for i := range backends {
-		for _, s := range backends[i].Servers {
-			if !closes(r.Actions, backends[i].Name, s.Name) {
-				out = append(out, plan.Action{Op: plan.OpClose, Backend: backends[i].Name, Server: s.Name, Why: "this proxy is fenced"})
-			}
-		}
-	}
-	return out
+	return closing(backends, r, "this proxy is fenced", "")
 }
 
 // fenceOnly keeps what a proxy without a majority may do: put up or take away

@@ -80,17 +80,17 @@ func TestGoldenSeen(t *testing.T) {
 		}
 		// The process goes on, and somebody has set the clock since.
 		running := process{Pid: 7, Started: proc.Started.Add(time.Hour), Start: "1795378508"}
-		m.look(running, map[string]published.Node{"pxc-1": {State: model.ServerUp, Downs: 3}})
+		m.note(running, map[string]published.Node{"pxc-1": {State: model.ServerUp, Downs: 3}})
 		if down := wentDown(m); len(down) != 0 {
 			t.Errorf("%s: %v went down by the clock", golden, down)
 		}
-		m.look(running, map[string]published.Node{"pxc-1": {State: model.ServerUp, Downs: 4}})
+		m.note(running, map[string]published.Node{"pxc-1": {State: model.ServerUp, Downs: 4}})
 		if down := wentDown(m); len(down) != 1 {
 			t.Errorf("%s: it went down while the daemon was away: %v", golden, down)
 		}
 		// Another process with the same pid counts from zero.
 		again := newMemory(path, log)
-		again.look(process{Pid: 7, Start: "1795379999"}, map[string]published.Node{"pxc-1": {State: model.ServerUp, Downs: 1}})
+		again.note(process{Pid: 7, Start: "1795379999"}, map[string]published.Node{"pxc-1": {State: model.ServerUp, Downs: 1}})
 		if down := wentDown(again); len(down) != 1 {
 			t.Errorf("%s: another process: %v", golden, down)
 		}
@@ -118,7 +118,7 @@ func TestFilesKeepWhatIsUnknown(t *testing.T) {
 	}
 	path, _ = laid(t, "seen-2.json", add)
 	m := newMemory(path, slog.New(slog.DiscardHandler))
-	m.look(process{Pid: 7, Start: "1795378508"}, map[string]published.Node{"pxc-1": {Downs: 9}})
+	m.note(process{Pid: 7, Start: "1795378508"}, map[string]published.Node{"pxc-1": {Downs: 9}})
 	m.steered(time.Now())
 	m.save()
 	got, err = os.ReadFile(path)

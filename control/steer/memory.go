@@ -58,8 +58,8 @@ func newMemory(path string, log *slog.Logger) *memory {
 	return m
 }
 
-// look takes what HAProxy says now.
-func (m *memory) look(proc process, nodes map[string]published.Node) {
+// note takes what HAProxy says now.
+func (m *memory) note(proc process, nodes map[string]published.Node) {
 	m.proc = proc
 	m.now = make(map[string]int, len(nodes))
 	// The counters of another process started from zero after we last looked.

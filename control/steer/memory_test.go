@@ -28,13 +28,13 @@ func TestMemory(t *testing.T) {
 	}
 
 	m := newMemory(path, log)
-	m.look(proc, nodes(0, 3, model.ServerUp))
+	m.note(proc, nodes(0, 3, model.ServerUp))
 	want(m) // old counts prove nothing to a daemon that never steered this process
 	m.steered(time.Now())
 	m.save()
-	m.look(proc, nodes(0, 3, model.ServerUp))
+	m.note(proc, nodes(0, 3, model.ServerUp))
 	want(m)
-	m.look(proc, nodes(0, 4, model.ServerUp)) // it went down and came back between two looks
+	m.note(proc, nodes(0, 4, model.ServerUp)) // it went down and came back between two looks
 	want(m, "pxc-1")
 	m.steered(time.Now())
 	m.save()
@@ -42,25 +42,25 @@ func TestMemory(t *testing.T) {
 
 	// The daemon is gone while pxc-1 goes down and comes back.
 	m = newMemory(path, log)
-	m.look(proc, nodes(0, 5, model.ServerUp))
+	m.note(proc, nodes(0, 5, model.ServerUp))
 	want(m, "pxc-1")
 
 	// HAProxy was restarted meanwhile, so its counts begin at zero.
 	m = newMemory(path, log)
 	again := process{Pid: 11, Started: started.Add(time.Hour)}
-	m.look(again, nodes(0, 0, model.ServerUp))
+	m.note(again, nodes(0, 0, model.ServerUp))
 	want(m)
-	m.look(again, nodes(0, 1, model.ServerUp))
+	m.note(again, nodes(0, 1, model.ServerUp))
 	want(m, "pxc-1")
 
 	m = newMemory(path, log)
-	m.look(proc, nodes(0, 4, model.ServerDown)) // down now
+	m.note(proc, nodes(0, 4, model.ServerDown)) // down now
 	want(m, "pxc-1")
 
 	if err := os.WriteFile(path, []byte(`{"process":{"pi`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	m = newMemory(path, log) // cut in half: as if there were none
-	m.look(proc, nodes(0, 9, model.ServerUp))
+	m.note(proc, nodes(0, 9, model.ServerUp))
 	want(m)
 }

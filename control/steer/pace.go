@@ -21,9 +21,9 @@ type pace struct {
 	last    time.Time // the last correction
 }
 
-// look takes one comparison. Entries that are right for less than the urgent
+// note takes one comparison. Entries that are right for less than the urgent
 // time do not end a duel; a new decision does.
-func (p *pace) look(now time.Time, version cluster.Version, right bool) {
+func (p *pace) note(now time.Time, version cluster.Version, right bool) {
 	if version != p.version {
 		p.version, p.wrong, p.right = version, time.Time{}, time.Time{}
 	}

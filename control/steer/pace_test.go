@@ -16,10 +16,10 @@ func TestPace(t *testing.T) {
 	for at := time.Duration(0); at < 10*time.Second; at += 20 * time.Millisecond {
 		now := start.Add(at)
 		if !p.due(now) {
-			p.look(now, v, false)
+			p.note(now, v, false)
 			continue
 		}
-		p.look(now, v, false)
+		p.note(now, v, false)
 		p.last = now
 		corrections[at < 2*time.Second]++
 	}
@@ -31,14 +31,14 @@ func TestPace(t *testing.T) {
 	}
 	// Right for a moment is no end of the duel; a new decision is urgent again.
 	now := start.Add(10 * time.Second)
-	p.look(now, v, true)
+	p.note(now, v, true)
 	p.last = now
-	p.look(now.Add(20*time.Millisecond), v, false)
+	p.note(now.Add(20*time.Millisecond), v, false)
 	if p.due(now.Add(20 * time.Millisecond)) {
 		t.Error("urgent again after one right look")
 	}
 	v.Epoch = 2
-	p.look(now.Add(40*time.Millisecond), v, false)
+	p.note(now.Add(40*time.Millisecond), v, false)
 	if !p.due(now.Add(40 * time.Millisecond)) {
 		t.Error("a new decision is not urgent")
 	}

@@ -69,7 +69,7 @@ func TestStepsOfTheClockRestartNothing(t *testing.T) {
 				nodes := map[string]published.Node{"pxc-0": {State: model.ServerUp, Downs: 3}}
 				look := func(pid int, uptime time.Duration, start string) {
 					p.sameProcess(clock.Now(), info(t, pid, uptime, start))
-					p.memory.look(p.proc, nodes)
+					p.memory.note(p.proc, nodes)
 				}
 				look(7, time.Hour, start)
 				p.memory.steered(clock.Now())

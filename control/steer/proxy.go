@@ -170,9 +170,9 @@ func (p *Proxy) Turn(ctx context.Context) time.Duration {
 	if err := p.connect(); err != nil {
 		return p.fail(now, err.Error(), 10*lookInterval)
 	}
-	t, again := p.look(ctx, now, !p.settled(now) || p.hold.busy() || now.Sub(p.lastFull) >= fullEvery)
+	t, again := p.see(ctx, now, !p.verified(now) || p.hold.busy() || now.Sub(p.lastFull) >= fullEvery)
 	if t != nil && !p.weigh(ctx, t) {
-		if t, again = p.look(ctx, now, true); t != nil {
+		if t, again = p.see(ctx, now, true); t != nil {
 			p.weigh(ctx, t)
 		}
 	}
@@ -182,13 +182,13 @@ func (p *Proxy) Turn(ctx context.Context) time.Duration {
 	return p.settle(ctx, t)
 }
 
-// settled tells whether this HAProxy does what was agreed, as the last looks saw.
-func (p *Proxy) settled(now time.Time) bool {
+// verified tells whether this HAProxy does what was agreed, as the last looks saw.
+func (p *Proxy) verified(now time.Time) bool {
 	return p.rightRuns >= verifyRuns && now.Sub(p.restarted) >= watchFor
 }
 
-// look takes one look. Where it saw nothing it returns no turn, but when to look again.
-func (p *Proxy) look(ctx context.Context, now time.Time, full bool) (*turn, time.Duration) {
+// see takes one see. Where it saw nothing it returns no turn, but when to see again.
+func (p *Proxy) see(ctx context.Context, now time.Time, full bool) (*turn, time.Duration) {
 	q := p.files.Query
 	q.Info, q.Stats = full, full
 	sctx, cancel := context.WithTimeout(ctx, time.Second)
@@ -250,7 +250,7 @@ func (p *Proxy) fail(now time.Time, problem string, again time.Duration) time.Du
 	// The beacon stays on for as long as the last verification counts: a HAProxy
 	// that is back by then is steered from the first write on, and neither stores
 	// nor teaches the others what it does before that.
-	p.beacon.step(now, want.MayWrite, false, false)
+	p.beacon.note(now, want.MayWrite, false, false)
 	p.last = l
 	p.mu.Unlock()
 	if prev == nil || prev.Problem != problem {

@@ -45,14 +45,17 @@ func (s *sweep) actions(now time.Time, want mandate.Want, backends []plan.Backen
 	}
 	s.left--
 	s.next = now.Add(sweepEvery)
+	return closing(backends, r, "the decision has left "+want.Left, want.Left)
+}
+
+// closing are the commands that close everything that is at a server, or at any for "", or on
+// its way there, besides what is to be closed already.
+func closing(backends []plan.Backend, r *plan.Result, why, server string) []plan.Action {
 	var out []plan.Action
 	for i := range backends {
-		for _, server := range backends[i].Servers {
-			if server.Name == want.Left && !closes(r.Actions, backends[i].Name, server.Name) {
-				out = append(out, plan.Action{
-					Op: plan.OpClose, Backend: backends[i].Name, Server: server.Name,
-					Why: "the decision has left " + want.Left,
-				})
+		for _, s := range backends[i].Servers {
+			if (server == "" || s.Name == server) && !closes(r.Actions, backends[i].Name, s.Name) {
+				out = append(out, plan.Action{Op: plan.OpClose, Backend: backends[i].Name, Server: s.Name, Why: why})
 			}
 		}
 	}

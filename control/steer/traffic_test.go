@@ -14,7 +14,7 @@ func TestTraffic(t *testing.T) {
 	used := func(after time.Duration, proc process, n published.Node) bool {
 		t.Helper()
 		nodes := map[string]published.Node{"pxc-0": n}
-		tr.look(start.Add(after), proc, nodes)
+		tr.note(start.Add(after), proc, nodes)
 		return nodes["pxc-0"].Used
 	}
 	for _, step := range []struct {

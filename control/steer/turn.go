@@ -40,7 +40,7 @@ type turn struct {
 // table means another server in another process's configuration.
 func (p *Proxy) weigh(ctx context.Context, t *turn) (enough bool) {
 	obs, nodes := observe(p.files, t.snap)
-	p.traffic.look(t.now, p.proc, nodes)
+	p.traffic.note(t.now, p.proc, nodes)
 	t.obs = obs
 	l := &published.Look{
 		At: t.now, Reachable: true, Version: t.snap.Info.Version, Pid: t.snap.Info.Pid, Uptime: t.snap.Info.Uptime,
@@ -60,7 +60,7 @@ func (p *Proxy) weigh(ctx context.Context, t *turn) (enough bool) {
 	}
 	t.stands = func() bool { return p.stands(t.now, t.want) }
 	l.Want, l.Native = t.want, !t.enforced()
-	p.memory.look(p.proc, nodes)
+	p.memory.note(p.proc, nodes)
 	if t.enforced() {
 		p.memory.steered(t.now)
 	}
@@ -99,7 +99,7 @@ func (p *Proxy) settle(ctx context.Context, t *turn) time.Duration {
 	if want.Move != nil {
 		seen.Left = sessionsOn(t.layout, &t.obs, want.Move.From)
 	}
-	p.progress.Look(t.now, &seen, func() (context.CancelFunc, error) { return p.startDrainer(ctx, want) })
+	p.progress.Note(t.now, &seen, func() (context.CancelFunc, error) { return p.startDrainer(ctx, want) })
 	l.Move = p.progress.Report()
 	l.CanHold, l.CanWait = canHold(t.layout) && p.files.HoldReverts(l.Version), canWait(t.layout)
 	p.store(t)
@@ -182,7 +182,7 @@ func (p *Proxy) act(ctx context.Context, t *turn) int {
 	if l.Fenced == "" && want.Draining() == "" {
 		l.Result.Actions = append(l.Result.Actions, p.sweep.actions(t.now, t.want, backends, &l.Result)...)
 	}
-	p.pace.look(t.now, want.Version, l.Result.NativeRight)
+	p.pace.note(t.now, want.Version, l.Result.NativeRight)
 	return p.carryOut(ctx, t, t.stands)
 }
 
@@ -191,7 +191,7 @@ func (p *Proxy) store(t *turn) {
 	l, want := t.look, &t.want
 	p.mu.Lock()
 	prev := p.last
-	p.beacon.step(t.now, want.MayWrite, l.Result.PrivateRight, l.Result.NativeRight)
+	p.beacon.note(t.now, want.MayWrite, l.Result.PrivateRight, l.Result.NativeRight)
 	l.Beacon = p.beacon.on && p.files.Layout.Steer != nil
 	if p.files.Layout.Steer != nil {
 		// A beacon that HAProxy does not see steers nothing.

@@ -23,8 +23,8 @@ type seenMove struct {
 	seen time.Time // when this leader first saw it
 }
 
-// look takes what the record says now, if this member leads, and forgets all if not.
-func (a *autoMoves) look(ag *cluster.Agreement, recorded []time.Time, now time.Time) {
+// note takes what the record says now, if this member leads, and forgets all if not.
+func (a *autoMoves) note(ag *cluster.Agreement, recorded []time.Time, now time.Time) {
 	if !ag.IsLeader {
 		a.term, a.moves = 0, nil
 		return

@@ -156,7 +156,7 @@ func TestAutoMovesOfAnHour(t *testing.T) {
 	ag := &cluster.Agreement{IsLeader: true, Term: 3}
 	var a autoMoves
 	old := func(ag *cluster.Agreement, moves []time.Time, now time.Time) int {
-		a.look(ag, moves, now)
+		a.note(ag, moves, now)
 		return a.old(ag, moves, now)
 	}
 	if old(ag, moves, now.Now()) != 0 {

@@ -38,8 +38,8 @@ type endingTurn struct {
 	gone string
 }
 
-// look takes a turn. It returns a sentence, once a move at most, if transactions were cut.
-func (e *ending) look(now time.Time, t *endingTurn) string {
+// note takes a turn. It returns a sentence, once a move at most, if transactions were cut.
+func (e *ending) note(now time.Time, t *endingTurn) string {
 	m := t.move
 	if t.pending && t.departure && e.epoch != t.epoch {
 		*e = ending{epoch: t.epoch, node: m.From}
@@ -96,7 +96,7 @@ func endOf(n model.NodeView) string {
 func (v *Loop) watchEnding(sit *published.Situation, in *decide.Input) {
 	m := published.Summed(v.lastMove(), in)
 	rec := sit.Record
-	text := v.ending.look(sit.At, &endingTurn{
+	text := v.ending.note(sit.At, &endingTurn{
 		epoch: sit.Epoch(), move: &m, departure: rec.Last().Kind == model.KindDeparture, pending: rec.Move != nil,
 		closing: rec.Move != nil && rec.Move.Phase == model.PhaseClose, gone: endOf(sit.Own.Node(m.From)),
 	})

@@ -136,7 +136,7 @@ func TestEnding(t *testing.T) {
 			var said []string
 			for _, turn := range c.turns {
 				m := api.Move{Epoch: 5, From: "db1", InTransaction: turn.inTrx, Drained: turn.drained, Left: turn.left}
-				if s := e.look(start.Add(turn.after), &endingTurn{epoch, &m, !turn.none, turn.pending, turn.closing, map[bool]string{true: "has ended"}[turn.down]}); s != "" {
+				if s := e.note(start.Add(turn.after), &endingTurn{epoch, &m, !turn.none, turn.pending, turn.closing, map[bool]string{true: "has ended"}[turn.down]}); s != "" {
 					said = append(said, s)
 				}
 			}

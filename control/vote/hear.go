@@ -83,7 +83,7 @@ func (v *Loop) report(e mandate.Event) {
 func (v *Loop) Paused(now time.Time) {
 	v.mu.Lock()
 	v.forgetLocked()
-	v.settled = now.Add(reviewWait)
+	v.viewsFrom = now.Add(reviewWait)
 	v.mu.Unlock()
 	v.Hear(mandate.Facts{Paused: true})
 }

@@ -270,8 +270,8 @@ func TestClosingTakesTheLeadersWordBack(t *testing.T) {
 	s.may(true, "")
 	s.leaderTerm = 3
 	s.Paused(s.clock.Now())
-	if s.reviewedTerm != 0 || s.leaderTerm != 0 || !s.settled.Equal(s.clock.Now().Add(reviewWait)) {
-		t.Errorf("after a pause: %d %d %v", s.reviewedTerm, s.leaderTerm, s.settled)
+	if s.reviewedTerm != 0 || s.leaderTerm != 0 || !s.viewsFrom.Equal(s.clock.Now().Add(reviewWait)) {
+		t.Errorf("after a pause: %d %d %v", s.reviewedTerm, s.leaderTerm, s.viewsFrom)
 	}
 	s.may(false, waits)
 	s.reviewedTerm = 3

@@ -49,9 +49,9 @@ type Loop struct {
 	turned       time.Time // when the last turn began
 	proposing    bool
 	reviewedTerm uint64 // the term in which this leader has looked at rule 4
-	// settled is when views count again after a pause of this process: what
+	// viewsFrom is when views count again after a pause of this process: what
 	// waited in its sockets meanwhile is old and looks new.
-	settled     time.Time
+	viewsFrom   time.Time
 	leaderSince time.Time
 	leaderTerm  uint64
 	versions    versions
@@ -194,7 +194,7 @@ func (v *Loop) Turn(ctx context.Context, now time.Time) {
 	v.mu.Lock()
 	v.own, v.turned = view, now
 	if rec != nil {
-		v.autoMoves.look(&ag, rec.AutoMoves, now)
+		v.autoMoves.note(&ag, rec.AutoMoves, now)
 	}
 	v.mu.Unlock()
 	v.publish(s, view, ag.Voting, now)
@@ -202,9 +202,9 @@ func (v *Loop) Turn(ctx context.Context, now time.Time) {
 	sit := v.gather(s, &heard, now)
 	in := sit.Input()
 	v.mu.Lock()
-	in.Untroubled = v.calm.look(sit.Epoch(), decide.Untroubled(in), now)
+	in.Untroubled = v.calm.note(sit.Epoch(), decide.Untroubled(in), now)
 	if rec != nil {
-		v.moves.look(in)
+		v.moves.note(in)
 	}
 	v.mu.Unlock()
 	if rec != nil {
@@ -315,7 +315,7 @@ func (v *Loop) review(ag *cluster.Agreement, now time.Time) {
 func (v *Loop) readyToReview(in *decide.Input, now time.Time) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return !now.Before(v.settled) && decide.MayReview(in, now.Sub(v.leaderSince), reviewWait)
+	return !now.Before(v.viewsFrom) && decide.MayReview(in, now.Sub(v.leaderSince), reviewWait)
 }
 
 // say makes it the situation's sentence and alert.

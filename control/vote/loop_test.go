@@ -243,7 +243,7 @@ func TestDownsSinceSteered(t *testing.T) {
 		{published.Look{LastSteered: at}, view(true, ""), []string{"b"}},
 		{published.Look{LastSteered: at.Add(1)}, view(true, ""), nil}, // steered in between
 	} {
-		if got := d.look(&c.look, c.view); !slices.Equal(got, c.want) {
+		if got := d.note(&c.look, c.view); !slices.Equal(got, c.want) {
 			t.Errorf("%d: %v, want %v", i, got, c.want)
 		}
 	}

@@ -15,8 +15,8 @@ type moveLog struct {
 	last api.Move
 }
 
-// look takes what the record and the proxies say, unless it knows of a later moment.
-func (l *moveLog) look(in *decide.Input) {
+// note takes what the record and the proxies say, unless it knows of a later moment.
+func (l *moveLog) note(in *decide.Input) {
 	if in.Now.Before(l.at) {
 		return
 	}

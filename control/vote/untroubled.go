@@ -25,9 +25,9 @@ func (u *untroubled) lasted(epoch model.Epoch) time.Duration {
 	return u.lasts
 }
 
-// look takes what is so now, and returns how long nobody has said anything in this
+// note takes what is so now, and returns how long nobody has said anything in this
 // epoch, until now or until the words of now began; 0 for never.
-func (u *untroubled) look(epoch model.Epoch, now bool, at time.Time) time.Duration {
+func (u *untroubled) note(epoch model.Epoch, now bool, at time.Time) time.Duration {
 	if u.epoch != epoch {
 		u.epoch, u.since, u.lasts = epoch, time.Time{}, 0
 	}

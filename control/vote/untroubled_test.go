@@ -30,7 +30,7 @@ func TestUntroubled(t *testing.T) {
 		{two, false, 101 * time.Second, 0}, // another decision
 		{two, false, 300 * time.Second, 0},
 	} {
-		if got := u.look(turn.epoch, turn.quiet, at.Add(turn.after)); got != turn.want {
+		if got := u.note(turn.epoch, turn.quiet, at.Add(turn.after)); got != turn.want {
 			t.Errorf("turn %d: %v, want %v", i, got, turn.want)
 		}
 		if got := u.lasted(turn.epoch); got != turn.want {

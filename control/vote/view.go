@@ -45,7 +45,7 @@ func (v *Loop) buildView(s *joined, ag *cluster.Agreement) *model.View {
 		v.addGoing(view, topo, probes, v.cfg.Now())
 	}
 	if view.Proxy != nil {
-		view.Proxy.WentDown = v.downs.look(l, view)
+		view.Proxy.WentDown = v.downs.note(l, view)
 	}
 	return view
 }
@@ -65,8 +65,8 @@ type downs struct {
 	nodes   map[string]bool
 }
 
-// look takes a view, and returns these and the nodes that HAProxy itself has called down.
-func (d *downs) look(l *published.Look, view *model.View) []string {
+// note takes a view, and returns these and the nodes that HAProxy itself has called down.
+func (d *downs) note(l *published.Look, view *model.View) []string {
 	if d.nodes == nil || !l.LastSteered.Equal(d.steered) {
 		d.steered, d.nodes = l.LastSteered, map[string]bool{}
 	}

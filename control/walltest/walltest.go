@@ -39,7 +39,7 @@ func Step(t time.Time, d time.Duration) time.Time {
 
 // Clock is a machine's clock in a test: it goes on by Pass alone, and is set by Set.
 type Clock struct {
-	mu     sync.Mutex
+	mu     sync.Mutex // guards what follows
 	now    time.Time
 	offset time.Duration
 }

@@ -20,7 +20,7 @@ type Network struct {
 	// packet and must be safe for concurrent use. A negative result loses the packet.
 	Delay func(from, to string) time.Duration
 
-	mu    sync.Mutex
+	mu    sync.Mutex // guards what follows
 	nodes map[string]*Transport
 	cut   func(from, to string) bool
 }

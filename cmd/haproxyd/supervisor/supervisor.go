@@ -61,7 +61,7 @@ type supervisor struct {
 	// established: the daemon has been healthy once.
 	established bool
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards what follows
 	turned time.Time // the loop's last turn
 	state  string    // for people
 }
