@@ -59,7 +59,7 @@ func TestSealedVotersStayFresh(t *testing.T) {
 				t.Errorf("%s reads %d", m.Name, m.Reads)
 			}
 		}
-		if sec := all[0].Security(); !sec.ReplayProtected || !sec.Encrypted {
+		if sec := all[0].Security(); !sec.ReplayProtected || sec.Mode != gossip.EncryptRequire {
 			t.Errorf("%+v", sec)
 		}
 		leader := 0

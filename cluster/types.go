@@ -27,7 +27,6 @@ type (
 // Errors of the register; see there.
 var (
 	ErrNoMajority = register.ErrNoMajority
-	ErrLastVoter  = register.ErrLastVoter
 	ErrAlive      = register.ErrAlive
 )
 

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -22,11 +21,11 @@ func (g *Gossip) newGuard() *guard {
 
 // admission bounds the processes that this member takes for members. A process
 // costs some kilobytes here and is probed, and memberlist keeps a dead one for
-// minutes, so both their number and the rate of new ones are bounded.
+// minutes, so both their number and the rate of new ones are bounded. Only
+// NotifyAlive uses it, under memberlist's lock.
 type admission struct {
 	fresh    bucket
 	news     bucket
-	mu       sync.Mutex // guards reserved
 	reserved map[netip.Addr]*bucket
 }
 
@@ -64,7 +63,7 @@ func (d *delegate) NotifyAlive(n *memberlist.Node) error {
 		ip, _ := netip.AddrFromSlice(n.Addr)
 		ip = ip.Unmap()
 		if !d.sources.reserved(ip) || !a.expected(ip, now) {
-			ok = count < d.cfg.MaxMembers && a.fresh.take(now, rate{newPerSecond, float64(d.cfg.MaxMembers)})
+			ok = count < d.cfg.maxMembers && a.fresh.take(now, rate{newPerSecond, float64(d.cfg.maxMembers)})
 		}
 	}
 	if !ok {
@@ -77,11 +76,9 @@ func (d *delegate) NotifyAlive(n *memberlist.Node) error {
 // expected reports whether a new process at an address of the configuration has
 // a place that is kept for it, however many strangers there are.
 func (a *admission) expected(ip netip.Addr, now time.Time) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	b := a.reserved[ip]
 	if b == nil {
-		if a.reserved == nil || len(a.reserved) >= defaultMaxMembers {
+		if a.reserved == nil || len(a.reserved) >= maxMembers {
 			a.reserved = map[netip.Addr]*bucket{} // names that resolve to ever new addresses
 		}
 		b = &bucket{}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"hash/maphash"
 	"slices"
-	"sync"
 	"time"
 )
 
@@ -147,9 +146,9 @@ func (g *Gossip) takeEarlyLocked(process string) []byte {
 func (o Order) sane() bool { return o[0] <= maxCounter && o[1] <= maxCounter && o[2] <= maxCounter }
 
 // recordGate keeps the records that were offered to the owner from being offered
-// again at once: with a thousand members the same one comes from many.
+// again at once: with a thousand members the same one comes from many. Only loop
+// uses it.
 type recordGate struct {
-	mu    sync.Mutex // guards all fields
 	seed  maphash.Seed
 	seen  [offers]offer
 	next  int
@@ -169,11 +168,6 @@ var rateOffers = rate{100, 50}
 
 // admit reports whether a record's message is to be offered now.
 func (r *recordGate) admit(message []byte, now time.Time) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.next == 0 && r.seen[0].at.IsZero() {
-		r.seed = maphash.MakeSeed()
-	}
 	hash := maphash.Bytes(r.seed, message)
 	for _, o := range r.seen {
 		if o.hash == hash && now.Sub(o.at) < offerAgain {

@@ -180,7 +180,7 @@ func TestForgedDataGivesWayToTheProcess(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if v := s.list("")[0]; string(v.Data) != "true" || v.Behind {
+	if v := s.list("")[0]; string(v.Data) != "true" || behind(s, v) {
 		t.Fatalf("%+v", v)
 	}
 }
@@ -215,7 +215,7 @@ func TestRecordsOfOthersAreOffered(t *testing.T) {
 	if n := len(offered); n > int(rateOffers.atOnce)+5 {
 		t.Errorf("%d records were offered at once", n)
 	}
-	g = newQuiet(t, nil)
+	g = newQuiet(t, func(c *Config) { c.Offered = func(r Record) { g.PublishRecord(r) } })
 	g.takeIn(t, Record{Cluster: 7, Order: Order{0, 1, 1<<64 - 1}, Data: g.packer.pack([]byte("end"))}.encode())
 	if _, ok := g.Record(); ok {
 		t.Error("an order at the end of its range was believed")
@@ -225,7 +225,7 @@ func TestRecordsOfOthersAreOffered(t *testing.T) {
 // TestMembersAreBounded: beyond the bound only those are taken that the
 // configuration expects, and of those so many.
 func TestMembersAreBounded(t *testing.T) {
-	g := newQuiet(t, func(c *Config) { c.MaxMembers = 20 })
+	g := newQuiet(t, func(c *Config) { c.maxMembers = 20 })
 	d := (*delegate)(g)
 	try := func(n *memberlist.Node) bool {
 		if d.NotifyAlive(n) != nil {

@@ -73,12 +73,11 @@ type Config struct {
 	// goroutines, and must not block. Required.
 	Status func() Status
 
-	// Offered receives the records that other members spread. If it is set,
-	// nothing but PublishRecord changes the record that this member keeps and
-	// spreads: a record is one sender's word, and the largest order would keep
-	// every true one from spreading. It is called from one goroutine, each record
-	// at most once a second, must not block, and Data must not be modified.
-	// nil: records of others are believed (tests).
+	// Offered receives the records that other members spread. Nothing but
+	// PublishRecord changes the record that this member keeps and spreads: a
+	// record is one sender's word, and the largest order would keep every true
+	// one from spreading. It is called from one goroutine, each record at most
+	// once a second, must not block, and Data must not be modified.
 	Offered func(Record)
 
 	// Confirm is asked whether another live process of this member's name, on
@@ -86,10 +85,6 @@ type Config struct {
 	// for it once it is settled itself only if that is so. It must not block.
 	// nil: it never is.
 	Confirm func(rival Member) bool
-
-	// MaxMembers bounds the members that are taken, this one among them. Those
-	// beyond it are refused, except at addresses of Join. Default 1,500.
-	MaxMembers int
 
 	// Logger receives what happens; nil discards it.
 	Logger *slog.Logger
@@ -100,8 +95,10 @@ type Config struct {
 	// Transport replaces the sockets (tests); nil opens them on Bind.
 	Transport memberlist.NodeAwareTransport
 
-	// times are in a test's hurry; zero values are the defaults.
-	times times
+	// times are in a test's hurry, and maxMembers the crowd that it can make; zero
+	// values are the defaults.
+	times      times
+	maxMembers int
 }
 
 // times are how often what is repeated is done.
@@ -172,9 +169,6 @@ func (c Config) Validate() error {
 			fail("join address %q: the port is 0", j)
 		}
 	}
-	if c.MaxMembers < 0 {
-		fail("MaxMembers is negative (%d)", c.MaxMembers)
-	}
 	return errors.Join(errs...)
 }
 
@@ -184,7 +178,7 @@ func (c Config) withDefaults() Config {
 	c.times.resolve = cmp.Or(c.times.resolve, 15*time.Second)
 	c.times.keys = cmp.Or(c.times.keys, 2*time.Second)
 	c.times.beat = cmp.Or(c.times.beat, 500*time.Millisecond)
-	c.MaxMembers = cmp.Or(c.MaxMembers, defaultMaxMembers)
+	c.maxMembers = cmp.Or(c.maxMembers, maxMembers)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -196,6 +190,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Changed == nil {
 		c.Changed = func() {}
+	}
+	if c.Offered == nil {
+		c.Offered = func(Record) {}
 	}
 	return c
 }

@@ -27,8 +27,11 @@ func (v *stream) check(s *source) error {
 		return err
 	}
 	if t != typeEncrypt {
-		if g.seal != nil && g.seal.mode == EncryptRequire {
-			return errKey
+		if g.seal != nil {
+			if g.seal.mode == EncryptRequire {
+				return errKey
+			}
+			g.seal.metrics.plain.Inc()
 		}
 		s.off = start
 		return v.content(s)
@@ -47,7 +50,11 @@ func (v *stream) check(s *source) error {
 		return err
 	}
 	beside := append(slices.Clone(s.b[start:start+5]), g.label...)
-	plain, ok := g.decrypt(nil, s.b[start+5:s.off], beside)
+	body := s.b[start+5 : s.off]
+	if len(body) > 0 && body[0] != mlVersion {
+		return errShape
+	}
+	plain, ok := g.seal.decrypt(nil, body, beside)
 	if !ok {
 		return errKey
 	}
@@ -61,27 +68,11 @@ func (v *stream) check(s *source) error {
 	return nil
 }
 
-// content checks what memberlist would decode.
+// content checks what memberlist would decode. What is compressed is refused; see guard.packet.
 func (v *stream) content(s *source) error {
 	t, err := s.byte()
 	if err != nil {
 		return err
-	}
-	if t == typeCompress {
-		return v.guard.inflater.inflate(s, v.pool.size, func(b []byte) error {
-			// memberlist unpacks it too, and holds that beside what is held here.
-			extra := max(len(b)-freeBytes, 0)
-			if !v.pool.charge(extra) {
-				return errRate
-			}
-			v.charged += extra
-			inner := source{b: b}
-			if t, err := inner.byte(); err != nil || t == typeCompress {
-				return errShape
-			}
-			inner.off = 0
-			return v.content(&inner)
-		})
 	}
 	ignore := func(fieldName, field) error { return nil }
 	switch {

@@ -80,9 +80,6 @@ func (s *sockets) prefer(addresses []netip.AddrPort) {
 			s.log.Debug("a member has no socket of its own", "address", a, "error", err)
 			continue
 		}
-		if s.direct == nil {
-			s.direct = map[netip.AddrPort]*net.UDPConn{}
-		}
 		udp := conn.(*net.UDPConn)
 		if err := udp.SetReadBuffer(udpBuffer / 4); err != nil {
 			s.log.Debug("the UDP receive buffer stays as it is", "error", err)

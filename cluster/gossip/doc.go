@@ -118,8 +118,8 @@
 // lengths in a message, sees it. The figures are in limits.go.
 //
 //   - Datagrams: at most 2 KiB, of the right label, opened by a key where there is
-//     one, and in the shape that memberlist writes: flat, with no length that the
-//     bytes do not bear out. Each member's address may send 1,000 a second, all
+//     one, and in the shape that memberlist writes: flat, not compressed, with no
+//     length that the bytes do not bear out. Each member's address may send 1,000 a second, all
 //     others together 1,000; with a key only what a key opens counts. The 32 members
 //     that count most, voters first, have sockets of their own, so that a flood of
 //     others finds another buffer full; the common socket's receiver pauses when it
@@ -128,10 +128,10 @@
 //     of them. One that stops in the middle makes room for a new one after 100 ms
 //     and ends after 2 s. Each is read whole, into memory that grows with
 //     what has come and not with what was announced (3 MiB, 1 MiB of strangers, at
-//     most 4 and 1 MiB together), decrypted, unpacked and checked to the end, and
+//     most 4 and 1 MiB together), decrypted and checked to the end, and
 //     only then shown to memberlist. So are answers on streams that we open. Two
 //     push/pulls are answered at a time for members, two for others.
-//   - Members: MaxMembers, new ones beyond a first MaxMembers at two a second, 500
+//   - Members: maxMembers, new ones beyond a first maxMembers at two a second, 500
 //     changes a second in the long run. Addresses to join have a reserve.
 //   - Views: 32 KiB each and 4 MiB together; beyond it the data of those members
 //     give way that came last. 64 views wait for their member, each in a packet.

@@ -87,10 +87,8 @@ type Security struct {
 	Keyed bool
 	// Mode is what is sent and taken where there is one.
 	Mode Encrypt
-	// Encrypted says that all that is sent is encrypted and nothing else is taken.
-	Encrypted bool
 	// ReplayProtected says that packets and streams that were recorded are
-	// refused when they come again: it needs Encrypted, and the word that all
+	// refused when they come again: it needs EncryptRequire, and the word that all
 	// members speak the sealed format (SetStrict).
 	ReplayProtected bool
 	// Plain names the live members, and the addresses (ADDR:PORT) of senders that
@@ -104,16 +102,8 @@ func (g *Gossip) Security() Security {
 	if g.seal == nil {
 		return Security{}
 	}
-	out := Security{
-		Keyed: true, Mode: g.seal.mode,
-		Encrypted: g.seal.mode == EncryptRequire, ReplayProtected: g.seal.refusesOld(),
-	}
-	names := map[string]string{}
-	for _, m := range g.Members() {
-		if m.Live {
-			names[m.Address] = m.Name
-		}
-	}
+	out := Security{Keyed: true, Mode: g.seal.mode, ReplayProtected: g.seal.refusesOld()}
+	names := g.liveNames()
 	for _, address := range g.seal.plain.lately(time.Now()) {
 		if name := names[address]; name != "" {
 			address = name

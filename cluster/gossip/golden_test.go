@@ -31,7 +31,7 @@ func formats() []golden.Format {
 	}
 	full := encodeView(header, []byte("view"), true, 1500*time.Millisecond)
 	meta := Meta{
-		Name: "px0", Disk: 1, Cluster: 2, Generation: 3, Initial: 4, Order: Order{1, 2, 300}, Version: "1.2.3", Protocol: 1,
+		Name: "px0", Disk: 1, Cluster: 2, Generation: 3, Initial: 4, Order: Order{1, 2, 300}, Version: "1.2.3",
 		Voter: true, Willing: true, Witness: true, Observer: true, Settled: true, Leaving: true,
 	}
 	return []golden.Format{

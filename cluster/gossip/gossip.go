@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log"
 	"log/slog"
 	"sync"
@@ -66,7 +67,6 @@ type Gossip struct {
 	ended   bool
 	ml      *memberlist.Memberlist
 	out     sender // ml, except in the simulation
-	ready   chan struct{}
 	settled chan struct{}
 	sending sync.WaitGroup
 
@@ -106,13 +106,13 @@ func New(cfg Config) (*Gossip, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gossip metrics: %w", err)
 	}
-	cfg.Meta.Protocol, cfg.Meta.Settled = Protocol, false
+	cfg.Meta.Settled = false
 	g := &Gossip{
 		cfg: cfg, process: newProcess(cfg.Meta.Name), log: cfg.Logger, metrics: m,
 		inbound: make(chan []byte, inboundSize),
 		publish: make(chan struct{}, 1), renew: make(chan struct{}, 1), lifted: make(chan struct{}, 1),
-		slots: make(chan struct{}, streams), sources: newSources(),
-		ready: make(chan struct{}), settled: make(chan struct{}),
+		slots: make(chan struct{}, streams), settled: make(chan struct{}),
+		sources: newSources(), records: recordGate{seed: maphash.MakeSeed()},
 		meta: cfg.Meta, members: map[string]*memberState{}, gone: map[string]*memberState{}, views: viewStore{}, early: map[string]early{},
 	}
 	if cfg.KeyFile != "" {
@@ -149,7 +149,6 @@ func (g *Gossip) Run(ctx context.Context) error {
 	if err := g.start(ctx); err != nil {
 		return err
 	}
-	close(g.ready)
 	attempted := make(chan struct{})
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return g.loop(ctx, attempted) })
@@ -241,18 +240,13 @@ func (g *Gossip) transport(host string, port int) (memberlist.Transport, error) 
 // Leave tells the others that this process stops, and waits until at least one
 // was told or ctx is done. Run still has to be ended after it.
 func (g *Gossip) Leave(ctx context.Context) error {
-	select {
-	case <-g.ready:
-	default:
-		return ErrNotRunning
-	}
 	timeout := 2 * time.Second
 	if t, ok := ctx.Deadline(); ok {
 		timeout = min(timeout, time.Until(t))
 	}
 	g.life.RLock()
 	defer g.life.RUnlock()
-	if g.ended {
+	if g.ended || g.ml == nil {
 		return ErrNotRunning
 	}
 	return g.ml.Leave(max(timeout, time.Millisecond))

@@ -44,8 +44,6 @@ type guard struct {
 	counters counters
 
 	strangers, members, attempts, indirect bucket
-
-	inflater inflater
 }
 
 // Errors of a message that is dropped; reasonOf says how it is counted.
@@ -64,13 +62,17 @@ func (g *guard) datagram(b, plain []byte, from netip.AddrPort, now time.Time) bo
 }
 
 func (g *guard) verdict(err error) bool {
-	if err == nil {
-		return true
+	if err != nil {
+		g.refuse("a datagram", err)
 	}
+	return err == nil
+}
+
+// refuse counts, and logs within limits, what memberlist does not see.
+func (g *guard) refuse(what string, err error) {
 	reason := reasonOf(err)
 	g.drop(reason)
-	g.warn(reason, "a datagram", err)
-	return false
+	g.warn(reason, what, err)
 }
 
 func (g *guard) checkDatagram(b, plain []byte, from netip.AddrPort, now time.Time) error {
@@ -90,40 +92,51 @@ func (g *guard) checkDatagram(b, plain []byte, from netip.AddrPort, now time.Tim
 	if sealed {
 		return nil // what it opens to comes back to opened
 	}
-	return g.checkOpened(b, plain, member, now)
+	encrypted, err := g.checkOpened(b, plain, member, now)
+	if err == nil && g.seal != nil && !encrypted {
+		g.seal.tookPlain(from.String(), now)
+	}
+	return err
 }
 
 // opened reports whether memberlist may see what a sealed datagram held.
 func (g *guard) opened(b []byte, from netip.AddrPort, now time.Time) bool {
-	return g.verdict(g.checkOpened(b, nil, g.sources.datagram(from), now))
+	_, err := g.checkOpened(b, nil, g.sources.datagram(from), now)
+	return g.verdict(err)
 }
 
 // checkOpened counts a datagram only after a key has opened it: a stranger who
-// forges a member's address takes nothing from that member.
-func (g *guard) checkOpened(b, plain []byte, member *neighbour, now time.Time) error {
+// forges a member's address takes nothing from that member. encrypted says that a
+// key did.
+func (g *guard) checkOpened(b, plain []byte, member *neighbour, now time.Time) (encrypted bool, err error) {
 	b, ours := unlabel(b, g.label)
 	if !ours || len(b) == 0 {
-		return errLabel
+		return false, errLabel
 	}
 	if g.seal != nil {
-		plain, ok := g.decrypt(plain[:0], b, g.beside)
-		if ok {
-			b = plain
-		} else if g.seal.mode == EncryptRequire {
-			return errKey
+		plain, ok := g.seal.decrypt(plain[:0], b, g.beside)
+		switch {
+		case ok && b[0] == mlVersion:
+			b, encrypted = plain, true
+		case g.seal.mode == EncryptRequire:
+			return false, errKey
+		case ok:
+			return false, errShape // memberlist would open it too
 		}
 	}
 	if member == nil {
 		if !g.strangers.take(now, rateStranger) {
-			return errRate
+			return false, errRate
 		}
 	} else if !member.take(now, rateMember) || !g.members.take(now, rateAll) {
-		return errRate
+		return false, errRate
 	}
-	return g.packet(b, now)
+	return encrypted, g.packet(b, now)
 }
 
-// packet checks the content of a datagram.
+// packet checks the content of a datagram: a message or a compound of them. One
+// that is compressed is refused: no version of this program lets memberlist do
+// that, and memberlist would unpack 40 MB from a datagram.
 func (g *guard) packet(b []byte, now time.Time) error {
 	if len(b) > 5 && b[0] == typeCRC {
 		if crc32.ChecksumIEEE(b[5:]) != binary.BigEndian.Uint32(b[1:]) {
@@ -134,15 +147,6 @@ func (g *guard) packet(b []byte, now time.Time) error {
 	if len(b) < 2 {
 		return errShape
 	}
-	if b[0] == typeCompress {
-		s := source{b: b[1:]}
-		return g.inflater.inflate(&s, inflateDatagram, func(b []byte) error { return g.plainPacket(b, now) })
-	}
-	return g.plainPacket(b, now)
-}
-
-// plainPacket checks a message or a compound of them.
-func (g *guard) plainPacket(b []byte, now time.Time) error {
 	if b[0] != typeCompound {
 		return g.message(b, now)
 	}
@@ -252,37 +256,32 @@ func (c *counters) check(name []byte, count uint64, known bool) error {
 	return nil
 }
 
-const nonceSize, tagSize = 12, 16
+const (
+	nonceSize, tagSize = 12, 16
+	// mlVersion is the encryption version that all daemons write. Version 0 pads,
+	// and memberlist panics on a padding that is wrong.
+	mlVersion = 1
+)
 
-// decrypt opens what memberlist's version 1 wrote (security.go of v0.7.0): a byte of
-// version, a nonce and the sealed text. beside is authenticated with it. The result
-// is appended to dst.
-func (g *guard) decrypt(dst, b, beside []byte) ([]byte, bool) {
-	if len(b) == 0 || b[0] != mlVersion {
-		return dst, false
+// decrypt opens with one of our keys what memberlist wrote (security.go of v0.7.0):
+// a byte of version, which the caller judges, a nonce and the sealed text. beside is
+// authenticated with it. The result is appended to dst.
+func (s *seal) decrypt(dst, b, beside []byte) ([]byte, bool) {
+	if len(b) < 1+nonceSize+tagSize || b[0] > mlVersion {
+		return nil, false
 	}
-	return g.seal.decrypt(dst, b, beside)
+	for _, k := range *s.keys.Load() {
+		if plain, err := k.aead.Open(dst, b[1:1+nonceSize], b[1+nonceSize:], beside); err == nil {
+			return plain, true
+		}
+	}
+	return nil, false
 }
 
-// cipherOf is the cipher of a key that a keyring holds; nil, which opens nothing, for
-// any other.
+// cipherOf is memberlist's cipher of a key.
 func cipherOf(key []byte) cipher.AEAD {
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil
-	}
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		return nil
-	}
+	// parseKeys has checked the key's length, so there is no error.
+	block, _ := aes.NewCipher(key)
+	aead, _ := cipher.NewGCM(block)
 	return aead
-}
-
-// opens decrypts what follows the byte of the version.
-func opens(aead cipher.AEAD, dst, b, beside []byte) ([]byte, bool) {
-	if aead == nil || len(b) < 1+nonceSize+tagSize {
-		return dst, false
-	}
-	plain, err := aead.Open(dst, b[1:1+nonceSize], b[1+nonceSize:], beside)
-	return plain, err == nil
 }

@@ -3,6 +3,8 @@ package gossip
 import (
 	"bytes"
 	"compress/lzw"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -68,7 +70,7 @@ func TestGuardKnowsWhatMemberlistWrites(t *testing.T) {
 		{"alive", alive, nil},
 		{"user", append([]byte{typeUser}, "anything"...), nil},
 		{"compound", compound(ping, alive), nil},
-		{"compressed", packed(t, compound(ping, alive)), nil},
+		{"compressed", packed(t, compound(ping, alive)), errShape}, // no version writes it
 		{"compound in a compound", compound(compound(ping)), errShape},
 		{"compressed in a compressed", packed(t, packed(t, ping)), errShape},
 		{"compressed in a compound", compound(packed(t, ping)), errShape},
@@ -81,7 +83,7 @@ func TestGuardKnowsWhatMemberlistWrites(t *testing.T) {
 		{"a list of 4 billion", []byte("\x04\x81\xa3Vsn\xdd\xff\xff\xff\xff"), errShape},
 		{"a map in a map", []byte("\x00\x81\xa4Node\x81\xa1x\x00"), errShape},
 		{"a map of 65,535", []byte("\x00\xde\xff\xff"), errShape},
-		{"a bomb", packed(t, make([]byte, inflateDatagram+1)), errSize},
+		{"a bomb", packed(t, make([]byte, 8*maxDatagram+1)), errShape},
 		{"wrong checksum", append([]byte{typeCRC, 1, 2, 3, 4}, ping...), errShape},
 	} {
 		g, _ := newTestGuard()
@@ -160,18 +162,44 @@ func TestIndirectPingsAreBounded(t *testing.T) {
 	}
 }
 
-// TestBombIsNotUnpacked further than to see that it is one.
+// TestBombIsNotUnpacked: what is compressed is refused as it is.
 func TestBombIsNotUnpacked(t *testing.T) {
 	g, _ := newTestGuard()
 	b := packed(t, make([]byte, 16<<20))
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	if err := g.packet(b, time.Now()); !errors.Is(err, errSize) {
+	if err := g.packet(b, time.Now()); !errors.Is(err, errShape) {
 		t.Errorf("%v", err)
 	}
 	runtime.ReadMemStats(&after)
 	if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
 		t.Errorf("%d bytes of %d cost %d", len(b), 16<<20, n)
+	}
+}
+
+// TestVersionZeroIsNoPing: to memberlist a packet that a key opens is encrypted,
+// whatever else it could be, and by version 0 it panics on a wrong padding.
+func TestVersionZeroIsNoPing(t *testing.T) {
+	block, err := aes.NewCipher(key(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gcm, err := cipher.NewGCM(block)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nonce := []byte("\x81\xa4Node\xc4\x24xxxx") // begins a ping that ends with the packet
+	b := labelled(gcm.Seal(append([]byte{0}, nonce...), nonce, bytes.Repeat([]byte{255}, 16), []byte("test")))
+	from, now := netip.MustParseAddrPort("192.0.2.1:9"), time.Now()
+	if g, _ := newTestGuard(); !g.datagram(b, nil, from, now) {
+		t.Fatal("it is no ping without a key")
+	}
+	for mode, reason := range map[Encrypt]string{EncryptAccept: ReasonGarbage, EncryptSend: ReasonGarbage, EncryptRequire: ReasonKey} {
+		g, dropped := newTestGuard(key(2), key(1))
+		g.seal.mode = mode
+		if g.datagram(b, nil, from, now) || dropped[reason] != 1 {
+			t.Errorf("%s: dropped %v", mode, dropped)
+		}
 	}
 }
 

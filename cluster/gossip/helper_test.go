@@ -81,6 +81,7 @@ func (w *world) start(name, bind string, change func(*Config), join ...string) *
 			nudge.Send(w.wake)
 		},
 		Changed: func() { nudge.Send(w.wake) },
+		Offered: func(r Record) { m.PublishRecord(r) }, // this owner believes everything
 		Status: func() Status {
 			m.mu.Lock()
 			defer m.mu.Unlock()
@@ -181,8 +182,12 @@ func (w *world) eventually(within time.Duration, what string, ok func() bool) ti
 // Process returns this process's unique name.
 func (g *Gossip) Process() string { return g.process }
 
-// Ready is closed once the sockets are open.
-func (g *Gossip) Ready() <-chan struct{} { return g.ready }
+// waitReady returns once the sockets are open.
+func (g *Gossip) waitReady() {
+	for g.address() == "" {
+		time.Sleep(time.Millisecond)
+	}
+}
 
 // Send sends data to one process: as a packet if it fits, else as a stream.
 func (g *Gossip) Send(process string, channel byte, data []byte) {

@@ -34,6 +34,10 @@ type joiner struct {
 	failed   map[string]bool     // hosts whose last resolution failed, to log transitions only
 }
 
+func newJoiner(c Config) *joiner {
+	return &joiner{hosts: c.Join, resolver: c.Resolver, last: map[string][]string{}, failed: map[string]bool{}}
+}
+
 // addresses resolves all hosts, at once. A host that cannot be resolved now
 // keeps its last addresses; errs says which and why, for those that resolved before.
 func (j *joiner) addresses(ctx context.Context) (all []string, errs []error) {
@@ -89,22 +93,13 @@ func resolve(ctx context.Context, r Resolver, hostPort string) ([]string, error)
 // run resolves and joins until ctx is done. attempted is closed once the first
 // round has either reached a member or tried them all.
 func (g *Gossip) runJoiner(ctx context.Context, attempted chan<- struct{}) {
-	j := &joiner{hosts: g.cfg.Join, resolver: g.cfg.Resolver, last: map[string][]string{}, failed: map[string]bool{}}
+	j := newJoiner(g.cfg)
 	once := sync.OnceFunc(func() { close(attempted) })
 	defer once()
+	defer time.AfterFunc(joinFirst, once).Stop()
 	start := time.Now()
 	for {
-		round := make(chan struct{})
-		go func() {
-			defer close(round)
-			g.joinRound(ctx, j, once)
-		}()
-		select {
-		case <-round:
-		case <-time.After(joinFirst):
-			once()
-			<-round
-		}
+		g.joinRound(ctx, j, once)
 		once()
 		pause := g.cfg.times.resolve
 		if !g.hasOthers() {
@@ -131,10 +126,10 @@ func (g *Gossip) joinRound(ctx context.Context, j *joiner, joined func()) {
 		}
 	}
 	g.sources.expect(addresses)
-	known := g.liveAddresses()
+	known := g.liveNames()
 	var wg sync.WaitGroup
 	for _, address := range addresses {
-		if known[address] || ctx.Err() != nil {
+		if known[address] != "" || ctx.Err() != nil {
 			continue
 		}
 		wg.Go(func() {
@@ -169,8 +164,7 @@ func advertise(ctx context.Context, cfg Config) (string, int, error) {
 	}
 	// memberlist would take any private address of this machine, which with
 	// several interfaces may be one that the others do not reach.
-	j := &joiner{hosts: cfg.Join, resolver: cfg.Resolver, last: map[string][]string{}, failed: map[string]bool{}}
-	addresses, _ := j.addresses(ctx)
+	addresses, _ := newJoiner(cfg).addresses(ctx)
 	for _, address := range addresses {
 		// Connecting a UDP socket sends nothing; the kernel only picks a route.
 		conn, err := (&net.Dialer{}).DialContext(ctx, "udp", address)

@@ -18,7 +18,7 @@ type liar struct {
 }
 
 func (d *liar) NodeMeta(int) []byte {
-	return Meta{Name: d.name, Protocol: Protocol, Settled: true, Disk: 1}.encode()
+	return Meta{Name: d.name, Settled: true, Disk: 1}.encode()
 }
 
 func (d *liar) NotifyMsg(b []byte) {
@@ -49,7 +49,8 @@ func (*liar) MergeRemoteState([]byte, bool)   {}
 func startLiar(t *testing.T, name, bind, join string) *liar {
 	t.Helper()
 	d := &liar{name: name}
-	c := memberlist.DefaultLANConfig() // compresses, as strangers may
+	c := memberlist.DefaultLANConfig()
+	c.EnableCompression = false // or the guard refuses it at once
 	c.Name, c.Label, c.Delegate = name+"-00000000", "test", d
 	c.ProbeInterval = 500 * time.Millisecond
 	c.LogOutput = floodLog{&atomic.Int64{}}

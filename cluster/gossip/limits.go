@@ -32,7 +32,7 @@ const (
 	// register's snapshot takes some kilobytes.
 	userLimit = 1 << 20
 	// stateNodes bounds the members in one state: the dead of a minute are in it.
-	stateNodes = 2 * defaultMaxMembers
+	stateNodes = 2 * maxMembers
 	// streamsMembers and streamsStrangers bound the streams that are open at the
 	// same time, and the others those of one address: a member sends at most
 	// streams at once.
@@ -44,9 +44,10 @@ const (
 	// exchangesEach bounds the push/pulls that are answered at the same time,
 	// for members and for others: each answer holds this member's whole state.
 	exchangesEach = 2
-	// defaultMaxMembers bounds the members.
-	defaultMaxMembers = 1500
-	// newPerSecond bounds the new processes, after a first MaxMembers of them.
+	// maxMembers bounds the members that are taken, this one among them. Those
+	// beyond it are refused, except at addresses of Config.Join.
+	maxMembers = 1500
+	// newPerSecond bounds the new processes, after a first maxMembers of them.
 	newPerSecond = 2
 	// maxCounter bounds the sequences and versions in messages. None that counts
 	// in steps of one reaches it; one that leaps to the end of its range would
@@ -69,7 +70,7 @@ var (
 	rateAll      = rate{10000, 5000} // of all members together
 	rateAttempts = rate{30000, 5000} // strangers' datagrams that are tried with the keys
 	rateIndirect = rate{500, 500}    // indirect pings: memberlist starts a goroutine for each
-	rateNews     = rate{500, 4 * defaultMaxMembers}
+	rateNews     = rate{500, 4 * maxMembers}
 	rateReserved = rate{0.5, 8} // new processes at one address to join
 )
 

@@ -136,7 +136,7 @@ func TestSilentRivalsDoNotKeepAMemberFromSettling(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error, 1)
 		go func() { done <- g.Run(ctx) }()
-		<-g.Ready()
+		g.waitReady()
 		start := time.Now()
 		for i := 0; ; i++ {
 			process := fmt.Sprintf("px0-%08x", i)

@@ -114,12 +114,12 @@ var droppedTexts = []struct{ text, reason string }{
 // Write takes one line; log.Logger writes a line at a time.
 func (l *logBridge) Write(line []byte) (int, error) {
 	text := string(bytes.TrimSpace(line))
-	level, text := splitLevel(text)
-	text = strings.TrimPrefix(text, "memberlist: ")
-	if strings.Contains(text, errUnfit.Error()) {
-		return len(line), nil // counted where it was refused
+	debug := strings.HasPrefix(text, "[DEBUG] ")
+	if _, rest, ok := strings.Cut(text, "] "); ok && text[0] == '[' {
+		text = rest
 	}
-	if level <= slog.LevelDebug {
+	text = strings.TrimPrefix(text, "memberlist: ")
+	if debug {
 		l.logger.Debug("memberlist", "text", text)
 		return len(line), nil
 	}
@@ -144,16 +144,3 @@ func (l *logBridge) Write(line []byte) (int, error) {
 
 // maxLine bounds a line of memberlist's: names and metadata stand in some, twice.
 const maxLine = 512
-
-// levels are memberlist's.
-var levels = map[string]slog.Level{
-	"[DEBUG]": slog.LevelDebug, "[INFO]": slog.LevelInfo, "[WARN]": slog.LevelWarn, "[ERR]": slog.LevelError, "[ERROR]": slog.LevelError,
-}
-
-func splitLevel(text string) (slog.Level, string) {
-	tag, rest, ok := strings.Cut(text, " ")
-	if level, known := levels[tag]; ok && known {
-		return level, rest
-	}
-	return slog.LevelInfo, text
-}

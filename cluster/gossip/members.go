@@ -54,17 +54,15 @@ func (d *delegate) NodeMeta(int) []byte {
 
 // NotifyMsg queues a message for loop. The slice is memberlist's.
 func (d *delegate) NotifyMsg(b []byte) {
-	if d.waiting.Add(int64(len(b))) > inboundBytes {
-		d.waiting.Add(-int64(len(b)))
-		d.metrics.drop(ReasonFull)
-		return
+	if d.waiting.Add(int64(len(b))) <= inboundBytes {
+		select {
+		case d.inbound <- slices.Clone(b):
+			return
+		default:
+		}
 	}
-	select {
-	case d.inbound <- slices.Clone(b):
-	default:
-		d.waiting.Add(-int64(len(b)))
-		d.metrics.drop(ReasonFull)
-	}
+	d.waiting.Add(-int64(len(b)))
+	d.metrics.drop(ReasonFull)
 }
 
 // GetBroadcasts returns what goes along with memberlist's own packets.
@@ -151,7 +149,7 @@ func (d *delegate) NotifyLeave(n *memberlist.Node) {
 		left := *s
 		left.Live, left.Since = false, time.Now()
 		delete(d.members, n.Name)
-		if len(d.gone) < d.cfg.MaxMembers {
+		if len(d.gone) < d.cfg.maxMembers {
 			d.gone[n.Name] = &left
 		}
 		if e := d.views[n.Name]; e != nil {
@@ -201,13 +199,13 @@ func (g *Gossip) Members() []Member {
 	return out
 }
 
-// SetMeta changes this member's metadata and tells the others. The name and the
-// protocol cannot be changed.
+// SetMeta changes this member's metadata and tells the others. The name cannot
+// be changed.
 func (g *Gossip) SetMeta(change func(*Meta)) {
 	g.mu.Lock()
 	before := g.meta
 	change(&g.meta)
-	g.meta.Name, g.meta.Protocol = before.Name, before.Protocol
+	g.meta.Name = before.Name
 	changed := g.meta != before
 	g.mu.Unlock()
 	if changed {
@@ -241,12 +239,13 @@ func (g *Gossip) hasOthers() bool {
 	return len(g.members) > 1
 }
 
-func (g *Gossip) liveAddresses() map[string]bool {
+// liveNames returns the stable names of the live members, by address.
+func (g *Gossip) liveNames() map[string]string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	out := make(map[string]bool, len(g.members))
+	out := make(map[string]string, len(g.members))
 	for _, m := range g.members {
-		out[m.Address] = true
+		out[m.Address] = m.Name
 	}
 	return out
 }

@@ -1,8 +1,6 @@
 package gossip
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,9 +8,8 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// Protocol is the newest format of messages that this build reads and writes.
-// It is spread in the metadata, so that a later build can keep to what the
-// oldest member understands while the members are replaced one by one.
+// Protocol is the newest format of messages that this build reads and writes. It
+// is spread in the metadata; what a member reads beyond it is in the constant Reads.
 const Protocol = 1
 
 // Reads is the newest protocol that this build reads: 1 is that of the versions
@@ -48,8 +45,6 @@ type Meta struct {
 	Order Order
 	// Version is the daemon's version, for people.
 	Version string
-	// Protocol is the newest message format that this member reads.
-	Protocol uint8
 	// Voter says that this member believes to be a voter.
 	Voter bool
 	// Willing says that this member may be made a voter.
@@ -81,7 +76,7 @@ func (m Meta) encode() []byte {
 	}
 	w := writer{}
 	w.byte(metaFormat)
-	w.byte(m.Protocol)
+	w.byte(Protocol)
 	w.byte(flags)
 	w.fixed(m.Disk)
 	w.fixed(m.Cluster)
@@ -105,7 +100,8 @@ func decodeMeta(b []byte) (Meta, error) {
 		}
 		return Meta{}, errField
 	}
-	m := Meta{Protocol: r.byte()}
+	r.byte() // its Protocol; nobody acts on it since Reads is announced
+	var m Meta
 	flags := r.byte()
 	for bit, on := range m.flags() {
 		*on = flags>>bit&1 != 0
@@ -139,10 +135,7 @@ func cut(s string, n int) string {
 // newProcess returns a memberlist name that no other process has: the stable
 // name, a dash and eight random hex digits.
 func newProcess(name string) string {
-	var b [4]byte
-	// crypto/rand.Read never fails since Go 1.24; it ends the program instead.
-	_, _ = rand.Read(b[:])
-	return name + "-" + hex.EncodeToString(b[:])
+	return fmt.Sprintf("%s-%08x", name, uint32(token()))
 }
 
 // belongs reports whether process can be a process of the stable name.

@@ -21,8 +21,6 @@ type source struct {
 	b    []byte
 	off  int
 	more func(n int) error // makes b hold off+n bytes; nil: there are no more
-	// limit is the longest byte string, in bytes; 0: maxField.
-	limit int
 }
 
 // take returns the next n bytes.
@@ -73,7 +71,6 @@ const (
 type field struct {
 	number uint64 // of numbers and booleans
 	bytes  []byte // of byte strings, valid until the next read
-	list   bool   // it was a list: of numbers, which are not kept
 }
 
 // fieldName is a name that matters here.
@@ -86,13 +83,11 @@ const (
 	fieldNodes
 	fieldUserStateLen
 	fieldUserMsgLen
-	fieldAlgo
-	fieldBuf
 )
 
 var fieldNames = map[string]fieldName{
 	"Node": fieldNode, "Name": fieldNode, "Incarnation": fieldIncarnation, "Nodes": fieldNodes,
-	"UserStateLen": fieldUserStateLen, "UserMsgLen": fieldUserMsgLen, "Algo": fieldAlgo, "Buf": fieldBuf,
+	"UserStateLen": fieldUserStateLen, "UserMsgLen": fieldUserMsgLen,
 }
 
 // flat reads a map and calls each for every field.
@@ -166,7 +161,7 @@ func (s *source) value(list bool) (field, error) {
 		if err != nil {
 			return field{}, err
 		}
-		if n > uint64(max(s.limit, maxField)) {
+		if n > maxField {
 			return field{}, errShape
 		}
 		return s.text(int(n))
@@ -186,13 +181,10 @@ func (s *source) value(list bool) (field, error) {
 
 func (s *source) text(n int) (field, error) {
 	v, err := s.take(n)
-	if v == nil {
-		v = []byte{}
-	}
 	return field{bytes: v}, err
 }
 
-// list reads a list of n numbers.
+// list reads a list of n numbers, which are not kept.
 func (s *source) list(n uint64) (field, error) {
 	if n > maxList {
 		return field{}, errShape
@@ -204,5 +196,5 @@ func (s *source) list(n uint64) (field, error) {
 			return field{}, errShape
 		}
 	}
-	return field{list: true}, nil
+	return field{}, nil
 }

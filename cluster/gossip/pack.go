@@ -54,13 +54,8 @@ func (p *packer) pack(data []byte) []byte {
 	return append([]byte{packPlain}, data...)
 }
 
-// unpack returns a new slice with the data, nil if it is empty.
-func (p *packer) unpack(packed []byte) ([]byte, error) { return p.unpackUpTo(packed, unpackLimit) }
-
-// unpackView is unpack for the data of a view.
-func (p *packer) unpackView(packed []byte) ([]byte, error) { return p.unpackUpTo(packed, viewLimit) }
-
-func (p *packer) unpackUpTo(packed []byte, limit int) ([]byte, error) {
+// unpack returns a new slice with the data, nil if it is empty, of at most limit bytes.
+func (p *packer) unpack(packed []byte, limit int) ([]byte, error) {
 	if len(packed) == 0 {
 		return nil, errTruncated
 	}

@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"bytes"
+	"maps"
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
@@ -33,20 +34,14 @@ func (g *Gossip) Publish(data []byte) {
 		g.lines.warn(g.log, "view", "the view is too large for the others to take", "bytes", len(data), "limit", viewLimit)
 	}
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	e := g.ownLocked()
-	same := e.held > 0 && bytes.Equal(e.data, data)
-	if !same {
-		g.mu.Unlock()
-		packed := g.packer.pack(data)
-		g.mu.Lock()
-		e = g.ownLocked()
-		g.seq++
-		e.packed, e.data, e.held = packed, data, g.seq
+	if e.held > 0 && bytes.Equal(e.data, data) {
+		return
 	}
-	g.mu.Unlock()
-	if !same {
-		nudge.Send(g.publish)
-	}
+	g.seq++
+	e.packed, e.data, e.held = g.packer.pack(data), data, g.seq
+	nudge.Send(g.publish)
 }
 
 // ownLocked returns this process's view.
@@ -64,20 +59,14 @@ func (g *Gossip) ownLocked() *viewEntry {
 func (g *Gossip) PublishRecord(r Record) {
 	packed := r
 	packed.Data = g.packer.pack(r.Data)
-	if g.storeRecord(r, packed.encode()) {
-		nudge.Send(g.publish)
-	}
-}
-
-// storeRecord keeps r if it is newer, and reports whether it was.
-func (g *Gossip) storeRecord(r Record, message []byte) bool {
+	message := packed.encode()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.record != nil && g.record.Cluster == r.Cluster && r.Order.Compare(g.record.Order) <= 0 {
-		return false
+		return
 	}
 	g.record = &storedRecord{Record: r, message: message}
-	return true
+	nudge.Send(g.publish)
 }
 
 // Record returns the newest record known here; ok is false if there is none.
@@ -149,11 +138,11 @@ func (g *Gossip) sendView(full bool) {
 	}
 	e.heard = time.Now()
 	e.published = e.heard
-	message := encodeView(e.header, e.packed, e.held > 0, 0)
-	if !full && len(message) > g.packetLimit() {
-		message = encodeView(e.header, nil, false, 0)
-	}
 	item := g.relayedLocked(e, e.held > 0)
+	message := item.message
+	if full {
+		message = encodeView(e.header, e.packed, e.held > 0, 0)
+	}
 	g.mu.Unlock()
 	for _, node := range g.audience() {
 		g.send(node, message)
@@ -178,14 +167,6 @@ func (g *Gossip) forget(now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.views.forget(now.Add(-forgetAfter))
-	for p, v := range g.early {
-		if now.Sub(v.at) > earlyFor {
-			delete(g.early, p)
-		}
-	}
-	for p, m := range g.gone {
-		if now.Sub(m.Since) > forgetAfter {
-			delete(g.gone, p)
-		}
-	}
+	maps.DeleteFunc(g.early, func(_ string, v early) bool { return now.Sub(v.at) > earlyFor })
+	maps.DeleteFunc(g.gone, func(_ string, m *memberState) bool { return now.Sub(m.Since) > forgetAfter })
 }

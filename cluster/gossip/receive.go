@@ -1,10 +1,6 @@
 package gossip
 
-import (
-	"time"
-
-	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
-)
+import "time"
 
 // handle takes one received message. Its error ends Run.
 func (g *Gossip) handle(rivals *rivals, b []byte) error {
@@ -27,8 +23,10 @@ func (g *Gossip) handle(rivals *rivals, b []byte) error {
 			}
 		case kindAnswer:
 			var a answer
-			if a, err = decodeAnswer(r); err == nil && rivals.answered(a) && g.givesWay(rivals, a.From) {
-				return g.nameTaken(a.From)
+			if a, err = decodeAnswer(r); err == nil && rivals.answered(a) {
+				if taken := g.givesWay(rivals, a.From); taken != nil {
+					return taken
+				}
 			}
 		case kindState:
 			var messages [][]byte
@@ -55,38 +53,28 @@ func (g *Gossip) dropped(err error) {
 	g.log.Debug("dropped a gossip message", "error", err)
 }
 
-// givesWay reports whether this process stops for a live process of its name that
-// says so. Before it has settled that is a start that fails. A settled one stops
+// givesWay returns an error if this process stops for a live process of its name
+// that says so. Before it has settled that is a start that fails. A settled one stops
 // only for a settled member that has been there and answered for a while, and
 // that its owner finds to have the better right; else both stay, and it shows.
-func (g *Gossip) givesWay(rivals *rivals, process string) bool {
+func (g *Gossip) givesWay(rivals *rivals, process string) error {
 	settled := g.isSettled()
 	insists := rivals.insists(time.Now(), process, settled)
 	g.mu.Lock()
 	m := g.members[process]
 	g.mu.Unlock()
 	if m == nil || m.Name != g.cfg.Meta.Name {
-		return false
+		return nil
+	}
+	if insists && (!settled || m.Settled && g.cfg.Confirm != nil && g.cfg.Confirm(m.Member)) {
+		return &NameTakenError{Name: m.Name, Process: process, Address: m.Address}
 	}
 	if !settled {
-		return insists
-	}
-	if insists && m.Settled && g.cfg.Confirm != nil && g.cfg.Confirm(m.Member) {
-		return true
+		return nil
 	}
 	g.lines.warn(g.log, "name", "another live daemon has this one's name and says that this one has to stop; stop one of them or rename it",
 		"name", m.Name, "process", process, "address", m.Address)
-	return false
-}
-
-func (g *Gossip) nameTaken(process string) error {
-	e := &NameTakenError{Name: g.cfg.Meta.Name, Process: process}
-	g.mu.Lock()
-	if m := g.members[process]; m != nil {
-		e.Address = m.Address
-	}
-	g.mu.Unlock()
-	return e
+	return nil
 }
 
 // handleView takes in a view of a process that is a member or was one within the
@@ -117,7 +105,8 @@ func (g *Gossip) handleView(k kind, r reader, b []byte) error {
 		g.metrics.drop(ReasonHeld)
 		return nil
 	}
-	news, err := g.views.merge(now, h, packed, k == kindView, age, g.packer.unpackView)
+	unpack := func(b []byte) ([]byte, error) { return g.packer.unpack(b, viewLimit) }
+	news, err := g.views.merge(now, h, packed, k == kindView, age, unpack)
 	var item queued
 	if news {
 		e := g.views[h.Process]
@@ -161,21 +150,15 @@ func (g *Gossip) handleRecord(r reader, message []byte) error {
 			return nil
 		}
 	}
-	if g.cfg.Offered != nil && !g.records.admit(message, time.Now()) {
+	if !g.records.admit(message, time.Now()) {
 		return nil
 	}
-	if v.Data, err = g.packer.unpack(v.Data); err != nil {
+	if v.Data, err = g.packer.unpack(v.Data, unpackLimit); err != nil {
 		return err
 	}
-	if g.cfg.Offered != nil {
-		// What it is worth is not for the gossip to say. If it is true, the
-		// owner publishes it, and that spreads it further.
-		g.cfg.Offered(v)
-		return nil
-	}
-	if g.storeRecord(v, message) {
-		nudge.Send(g.publish) // spread it further, and tell the owner
-	}
+	// What it is worth is not for the gossip to say. If it is true, the owner
+	// publishes it, and that spreads it further.
+	g.cfg.Offered(v)
 	return nil
 }
 

@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"fmt"
+	"maps"
 	"time"
 )
 
@@ -67,11 +68,10 @@ func rankWins(aSettled bool, a string, bSettled bool, b string) bool {
 // sync takes the live processes of the same name: address is theirs, own ours.
 // A rival at our own address is dead, since we hold the address.
 func (r *rivals) sync(now time.Time, live map[string]string, own string, settled bool) {
-	for p := range r.known {
-		if _, ok := live[p]; !ok {
-			delete(r.known, p)
-		}
-	}
+	maps.DeleteFunc(r.known, func(p string, _ *rival) bool {
+		_, ok := live[p]
+		return !ok
+	})
 	for p, address := range live {
 		if r.known[p] == nil && len(r.known) >= maxRivals {
 			continue
@@ -103,12 +103,12 @@ func (r *rivals) tick(now time.Time, nonce func() uint64) map[string]challenge {
 		if v.beaten || now.Before(v.next) {
 			continue
 		}
-		if v.asked >= askTimes && !v.silent {
-			v.silent, v.asked, v.nonce, v.next = true, 0, 0, now.Add(askAgain)
-			continue
-		}
-		if v.silent && v.asked >= askTimes {
+		if v.asked >= askTimes {
 			v.asked = 0
+			if !v.silent {
+				v.silent, v.nonce, v.next = true, 0, now.Add(askAgain)
+				continue
+			}
 		}
 		if v.nonce == 0 {
 			v.nonce = nonce()

@@ -75,9 +75,11 @@ func newScale(t *testing.T, members, voters int, loss float64) *scale {
 	states := map[string]*memberState{}
 	for i := range members {
 		meta := Meta{Name: fmt.Sprintf("px%d", i), Voter: i < voters, Settled: true, Cluster: 1}
+		var g *Gossip
 		g, err := New(Config{
 			Meta: meta, Label: "scale", Bind: "127.0.0.1:0", Deliver: func(Message) {},
-			Status: func() Status { return Status{Cluster: 1, Voter: meta.Voter, Quorum: true} },
+			Offered: func(r Record) { g.PublishRecord(r) }, // this owner believes everything
+			Status:  func() Status { return Status{Cluster: 1, Voter: meta.Voter, Quorum: true} },
 		})
 		if err != nil {
 			t.Fatal(err)

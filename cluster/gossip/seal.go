@@ -159,9 +159,7 @@ func (s *seal) WriteToAddress(b []byte, to memberlist.Address) (time.Time, error
 		s.waitLocked(p, b, now)
 	}
 	if p.token == 0 || age >= askAfter {
-		if hello := s.askLocked(p, now); hello != nil {
-			out = append(out, hello)
-		}
+		out = append(out, s.askLocked(p, now)...)
 	}
 	s.mu.Unlock()
 	return s.write(out, to.Addr)
@@ -242,8 +240,8 @@ func (s *seal) dropLocked(p *peer, now time.Time) {
 	}
 }
 
-// askLocked returns the question for a peer's token, nil if it was asked a moment ago.
-func (s *seal) askLocked(p *peer, now time.Time) []byte {
+// askLocked returns the question for a peer's token, none if it was asked a moment ago.
+func (s *seal) askLocked(p *peer, now time.Time) [][]byte {
 	if !p.asked.IsZero() && now.Sub(p.asked) < askInterval {
 		return nil
 	}
@@ -252,9 +250,8 @@ func (s *seal) askLocked(p *peer, now time.Time) []byte {
 		p.nonce = token()
 		s.asking[p.nonce] = p
 	}
-	return frame{
-		kind: sealHello, nonce: p.nonce, token: s.inbox.current(now), to: p.address, from: s.own,
-	}.encode(s.primary())
+	hello := frame{kind: sealHello, nonce: p.nonce, token: s.inbox.current(now), to: p.address, from: s.own}
+	return [][]byte{hello.encode(s.primary())}
 }
 
 // FinalAdvertiseAddr is the inner transport's; the answer is what others send to.

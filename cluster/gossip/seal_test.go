@@ -46,7 +46,7 @@ func TestFramesAreWhatTheyWere(t *testing.T) {
 			t.Errorf("kind %d:\n%s, want\n%s", f.kind, got, goldenFrames[i])
 		}
 		again, k, err := openFrame(b, keys)
-		if err != nil || !bytes.Equal(k.ring, key(1)) {
+		if err != nil || !bytes.Equal(k.mac, keys[0].mac) {
 			t.Fatal(err)
 		}
 		if d := cmp.Diff(f, again, cmp.AllowUnexported(frame{})); d != "" {
@@ -120,46 +120,46 @@ func TestWindowTakesEachNumberOnce(t *testing.T) {
 func TestInboxForgetsOnlyWithTheToken(t *testing.T) {
 	now := time.Now()
 	i := newInbox(now)
-	expect := func(what string, token, session, counter uint64, want verdict, wantAsk bool) {
+	expect := func(what string, token, session, counter uint64, want string, wantAsk bool) {
 		t.Helper()
 		if v, ask := i.take(now, token, session, counter); v != want || ask != wantAsk {
-			t.Errorf("%s: %d, ask %v; want %d, %v", what, v, ask, want, wantAsk)
+			t.Errorf("%s: %q, ask %v; want %q, %v", what, v, ask, want, wantAsk)
 		}
 	}
 	first := i.current(now)
-	expect("the first", first, 1, 1, packetFresh, false)
-	expect("the same", first, 1, 1, packetReplayed, false)
-	expect("token 0", 0, 1, 2, packetStale, true)
-	expect("another token", first+1, 1, 2, packetStale, true)
+	expect("the first", first, 1, 1, "", false)
+	expect("the same", first, 1, 1, ReasonReplayed, false)
+	expect("token 0", 0, 1, 2, ReasonStale, true)
+	expect("another token", first+1, 1, 2, ReasonStale, true)
 	now = now.Add(tokenFor - 1)
-	expect("before the time is up", first, 1, 2, packetFresh, false)
+	expect("before the time is up", first, 1, 2, "", false)
 	now = now.Add(1)
 	if i.current(now) == first {
 		t.Error("the token is still given out")
 	}
-	expect("the token before", first, 1, 3, packetFresh, true)
-	expect("again under the token before", first, 1, 2, packetReplayed, false)
-	expect("another sender that asked in time", first, 2, 1, packetFresh, true)
+	expect("the token before", first, 1, 3, "", true)
+	expect("again under the token before", first, 1, 2, ReasonReplayed, false)
+	expect("another sender that asked in time", first, 2, 1, "", true)
 	now = now.Add(tokenFor)
-	expect("one that was held back", first, 1, 4, packetStale, true)
+	expect("one that was held back", first, 1, 4, ReasonStale, true)
 	second := i.current(now)
 	now = now.Add(time.Hour)
-	expect("after a long silence", second, 1, 1, packetStale, true)
+	expect("after a long silence", second, 1, 1, ReasonStale, true)
 
 	// Nobody fills the memory, and filling it lets nothing in again.
 	full := i.current(now)
 	for s := range uint64(maxSessions) {
-		expect("a session", full, s+1, 1, packetFresh, false)
+		expect("a session", full, s+1, 1, "", false)
 	}
-	expect("one session too many", full, maxSessions+1, 1, packetStale, true)
-	expect("an old one, again", full, 1, 1, packetReplayed, false)
+	expect("one session too many", full, maxSessions+1, 1, ReasonStale, true)
+	expect("an old one, again", full, 1, 1, ReasonReplayed, false)
 	for range 3 * maxSessions {
 		i.take(now, i.now.token, rand.Uint64(), 1)
 	}
 	if n := len(i.now.sessions) + len(i.before.sessions); n > 2*maxSessions {
 		t.Errorf("%d sessions are kept", n)
 	}
-	expect("an old one, after that", full, 1, 1, packetStale, true)
+	expect("an old one, after that", full, 1, 1, ReasonStale, true)
 }
 
 // The records of a stream as they are on the wire, and that each has its place.
@@ -232,7 +232,7 @@ func TestWhyAStreamWithoutASealIsRefused(t *testing.T) {
 		"GET / HTTP/1.0\r\n":         ReasonLabel,
 		"\xf4\x04te":                 ReasonGarbage,
 	} {
-		if got := s.unsealed(stream[0], strings.NewReader(stream[1:])); got != want {
+		if got := s.unsealed(strings.NewReader(stream)); got != want {
 			t.Errorf("%q is counted as %s, want %s", stream, got, want)
 		}
 	}

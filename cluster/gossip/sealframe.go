@@ -134,7 +134,6 @@ func openFrame(b []byte, keys []sealKey) (frame, sealKey, error) {
 
 // sealKey is what is derived from one key of the key file.
 type sealKey struct {
-	ring []byte      // as it stands in the file
 	aead cipher.AEAD // memberlist's own encryption by it
 	mac  []byte
 }
@@ -145,7 +144,7 @@ type sealKey struct {
 func sealKeys(label string, ring [][]byte) []sealKey {
 	out := make([]sealKey, 0, len(ring))
 	for _, k := range ring {
-		out = append(out, sealKey{ring: k, aead: cipherOf(k), mac: sealSum(k, []byte("haproxyd gossip seal 1\x00"), []byte(label))})
+		out = append(out, sealKey{aead: cipherOf(k), mac: sealSum(k, []byte("haproxyd gossip seal 1\x00"), []byte(label))})
 	}
 	return out
 }

@@ -33,7 +33,7 @@ func (s *seal) open(p *memberlist.Packet) bool {
 			s.metrics.drop(ReasonOld)
 			return false
 		}
-		return s.inspect(p.Buf, s.sender(p))
+		return true
 	}
 	f, _, err := openFrame(p.Buf, *s.keys.Load())
 	if err != nil {
@@ -53,26 +53,12 @@ func (s *seal) open(p *memberlist.Packet) bool {
 			return false
 		}
 		p.Buf = f.payload
-		if from, ok := p.From.(*net.UDPAddr); ok && s.guard != nil && !s.guard.opened(p.Buf, from.AddrPort(), now) {
-			return false
-		}
-		return s.inspect(p.Buf, "")
+		from, ok := p.From.(*net.UDPAddr)
+		return !ok || s.guard == nil || s.guard.opened(p.Buf, from.AddrPort(), now)
 	default:
 		s.metrics.drop(ReasonGarbage)
 	}
 	return false
-}
-
-// sender returns where a packet came from, "" if from this process: it may send
-// to the process before it, that is a member still and had its address.
-func (s *seal) sender(p *memberlist.Packet) string {
-	from := p.From.String()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if from == s.own {
-		return ""
-	}
-	return from
 }
 
 // answer tells a process our token. A question may be an old one, played again:
@@ -90,9 +76,7 @@ func (s *seal) answer(f frame, now time.Time) {
 	if p := s.peers[f.from]; p != nil && p.token != 0 && p.token != f.token {
 		// It has started again or changed its token, or it is an old question:
 		// asking tells.
-		if hello := s.askLocked(p, now); hello != nil {
-			out = append(out, hello)
-		}
+		out = append(out, s.askLocked(p, now)...)
 	}
 	s.mu.Unlock()
 	if _, err := s.write(out, f.from); err != nil {
@@ -136,10 +120,7 @@ func (s *seal) stale(f frame, now time.Time) {
 	var out [][]byte
 	address := ""
 	if p := s.sessions[f.session]; p != nil {
-		address = p.address
-		if hello := s.askLocked(p, now); hello != nil {
-			out = append(out, hello)
-		}
+		address, out = p.address, s.askLocked(p, now)
 	}
 	s.mu.Unlock()
 	if _, err := s.write(out, address); err != nil {
@@ -150,7 +131,7 @@ func (s *seal) stale(f frame, now time.Time) {
 // accept judges a packet, and tells its sender when it has to ask again.
 func (s *seal) accept(f frame, from net.Addr, now time.Time) bool {
 	s.mu.Lock()
-	v, ask := s.inbox.take(now, f.token, f.session, f.counter)
+	reason, ask := s.inbox.take(now, f.token, f.session, f.counter)
 	s.mu.Unlock()
 	if ask {
 		notice := frame{kind: sealStale, session: f.session}.encode(s.primary())
@@ -158,12 +139,8 @@ func (s *seal) accept(f frame, from net.Addr, now time.Time) bool {
 			s.log.Debug("cannot tell a sender to ask again", "address", from, "error", err)
 		}
 	}
-	switch v {
-	case packetReplayed:
-		s.metrics.drop(ReasonReplayed)
-	case packetStale:
-		s.metrics.drop(ReasonStale)
-	default:
+	if reason != "" {
+		s.metrics.drop(reason)
 	}
-	return v == packetFresh
+	return reason == ""
 }

@@ -35,6 +35,9 @@ const (
 // up on it: a daemon without the seal, or one that has none of our keys.
 var errNotSealed = errors.New("the other side does not open a sealed stream: an older daemon, or one with another gossip key")
 
+// errUnfit is what a stream ends with that is refused, and counted, here.
+var errUnfit = errors.New("the seal refused this gossip stream")
+
 // errRecord ends a stream in which a record is not what its writer wrote.
 var errRecord = errors.New("a record of this gossip stream is not genuine")
 
@@ -119,18 +122,14 @@ func preface(f []byte) []byte {
 	return append(binary.BigEndian.AppendUint16([]byte{sealMagic}, uint16(len(f))), f...)
 }
 
-// readPreface reads what preface wrote, after its first byte if that is read already.
-func readPreface(r io.Reader, first bool) ([]byte, error) {
-	head := make([]byte, 3)
-	if !first {
-		head[0] = sealMagic
-		head = head[1:]
-	}
-	if _, err := io.ReadFull(r, head); err != nil {
+// readPreface reads what preface wrote.
+func readPreface(r io.Reader) ([]byte, error) {
+	var head [3]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return nil, err
 	}
-	n := int(binary.BigEndian.Uint16(head[len(head)-2:]))
-	if (first && head[0] != sealMagic) || n > maxPreface {
+	n := int(binary.BigEndian.Uint16(head[1:]))
+	if head[0] != sealMagic || n > maxPreface {
 		return nil, errGarbage
 	}
 	f := make([]byte, n)
@@ -156,7 +155,7 @@ func (s *seal) dialSealed(conn net.Conn, address string, named bool, deadline ti
 	_, err := conn.Write(preface(hello))
 	var answer []byte
 	if err == nil {
-		answer, err = readPreface(conn, true)
+		answer, err = readPreface(conn)
 	}
 	if err != nil {
 		if n, ok := errors.AsType[net.Error](err); ok && n.Timeout() {
@@ -186,17 +185,15 @@ func (s *seal) DialAddressTimeout(to memberlist.Address, timeout time.Duration) 
 	if yes, known := s.seals(to.Addr); yes || !known {
 		sealed, err := s.dialSealed(conn, to.Addr, to.Name != "", deadline)
 		if err == nil {
-			return s.guarded(sealed, sealed, false), nil
+			return sealed, nil
 		}
 		_ = conn.Close()
 		if !errors.Is(err, errNotSealed) || s.refusesOld() {
 			return nil, err
 		}
-		if conn, err = s.inner.DialAddressTimeout(to, time.Until(deadline)); err != nil {
-			return nil, err
-		}
+		return s.inner.DialAddressTimeout(to, time.Until(deadline))
 	}
-	return s.guarded(conn, conn, false), nil
+	return conn, nil
 }
 
 // DialTimeout opens a stream.
@@ -230,7 +227,7 @@ func (s *seal) acceptStreams() {
 type acceptedConn struct {
 	net.Conn
 	seal *seal
-	as   net.Conn
+	as   io.ReadWriter
 	err  error
 }
 
@@ -254,19 +251,23 @@ func (c *acceptedConn) Write(b []byte) (int, error) {
 }
 
 // acceptSealed reads a stream's first byte and, of a sealed one, the first frame.
-func (s *seal) acceptSealed(conn net.Conn) (net.Conn, error) {
+func (s *seal) acceptSealed(conn net.Conn) (io.ReadWriter, error) {
 	first := make([]byte, 1)
 	if _, err := io.ReadFull(conn, first); err != nil {
 		return nil, err
 	}
+	whole := io.MultiReader(bytes.NewReader(first), conn)
 	if first[0] != sealMagic {
 		if s.refusesOld() {
-			s.metrics.drop(s.unsealed(first[0], conn))
+			s.metrics.drop(s.unsealed(whole))
 			return nil, errUnfit
 		}
-		return s.guarded(conn, io.MultiReader(bytes.NewReader(first), conn), true), nil
+		return struct {
+			io.Reader
+			io.Writer
+		}{whole, conn}, nil
 	}
-	hello, err := readPreface(conn, false)
+	hello, err := readPreface(whole)
 	if err != nil {
 		s.metrics.drop(ReasonGarbage)
 		return nil, errUnfit
@@ -297,15 +298,14 @@ func (s *seal) acceptSealed(conn net.Conn) (net.Conn, error) {
 		return nil, errUnfit
 	}
 	s.met(f.from)
-	return s.guarded(c, c, true), nil
+	return c, nil
 }
 
 // unsealed says why a stream without a seal is refused once all members seal: it is
 // another installation's, nobody's who has a key, or an older daemon's.
-func (s *seal) unsealed(first byte, conn io.Reader) string {
+func (s *seal) unsealed(r io.Reader) string {
 	head := make([]byte, 2+len(s.label)+1)
-	head[0] = first
-	if _, err := io.ReadFull(conn, head[1:]); err != nil {
+	if _, err := io.ReadFull(r, head); err != nil {
 		return ReasonGarbage
 	}
 	switch body, ours := unlabel(head, s.label); {

@@ -58,7 +58,7 @@ func listen(host string, port int, log *slog.Logger) (*sockets, error) {
 			log.Debug("the UDP receive buffer stays as it is", "error", err)
 		}
 		s := &sockets{
-			log: log, udp: udp, tcp: tcp,
+			log: log, udp: udp, tcp: tcp, direct: map[netip.AddrPort]*net.UDPConn{},
 			packets: make(chan *memberlist.Packet), streams: make(chan net.Conn), closed: make(chan struct{}),
 		}
 		return s, nil

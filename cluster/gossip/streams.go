@@ -81,8 +81,7 @@ func (s *streamGuard) admit(conn net.Conn) *stream {
 	}
 	if !v.pool.admit(v, now) {
 		_ = conn.Close()
-		s.guard.drop(ReasonFull)
-		s.guard.warn(ReasonFull, "a stream", errRate)
+		s.guard.refuse("a stream", errRate)
 		return nil
 	}
 	return v
@@ -104,9 +103,7 @@ func (s *streamGuard) accepted(v *stream, out chan<- net.Conn, closed <-chan str
 		if errors.Is(err, io.EOF) && len(v.b) == 0 || errors.Is(err, errUnfit) {
 			return // a port scan or a health check; what the seal has refused and counted
 		}
-		reason := reasonOf(err)
-		s.guard.drop(reason)
-		s.guard.warn(reason, "a stream", err)
+		s.guard.refuse("a stream", err)
 		return
 	}
 	select {
@@ -143,31 +140,20 @@ func (s *streamGuard) close() {
 func (p *pool) admit(v *stream, now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	each, oldest, oldestThere := 0, -1, -1
-	for i, o := range p.open {
-		evictable := !o.whole && now.Sub(o.since) >= streamGrace
-		if evictable && oldest < 0 {
-			oldest = i
-		}
+	each := 0
+	for _, o := range p.open {
 		if o.from == v.from {
 			each++
-			if evictable && oldestThere < 0 {
-				oldestThere = i
-			}
 		}
 	}
-	victim := -1
-	switch {
-	case each >= p.each:
-		if victim = oldestThere; victim < 0 {
+	if each >= p.each || len(p.open) >= p.streams {
+		victim := slices.IndexFunc(p.open, func(o *stream) bool {
+			stopped := !o.whole && now.Sub(o.since) >= streamGrace
+			return stopped && (each < p.each || o.from == v.from)
+		})
+		if victim < 0 {
 			return false
 		}
-	case len(p.open) >= p.streams:
-		if victim = oldest; victim < 0 {
-			return false
-		}
-	}
-	if victim >= 0 {
 		// Its reader fails, and gives back what it held.
 		_ = p.open[victim].Conn.Close()
 		p.open = slices.Delete(p.open, victim, victim+1)

@@ -101,4 +101,8 @@ func TestLengthsAreNotBelieved(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+	s := source{b: packed(t, []byte("\x06\x83\xa5Nodes\x00\xacUserStateLen\x00\xa4Join\xc2"))}
+	if err := v.content(&s); !errors.Is(err, errShape) {
+		t.Errorf("a compressed one: %v", err)
+	}
 }

@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 )
@@ -9,11 +10,9 @@ import (
 // View is what this member knows of one process's view.
 type View struct {
 	Header
-	// Data is the newest data received, nil if only headers came so far. It
-	// belongs to DataSeq unless Behind is set.
+	// Data is the newest data received, nil if only headers came so far. A header
+	// may have announced newer ones.
 	Data []byte
-	// Behind says that a header announced newer data than Data.
-	Behind bool
 	// Self marks this process's own view.
 	Self bool
 	// Live says that the process is a live member, as far as the gossip knows.
@@ -73,11 +72,7 @@ func (s viewStore) merge(now time.Time, h Header, packed []byte, full bool, age 
 
 // forget drops the views of processes that stopped being members before t.
 func (s viewStore) forget(t time.Time) {
-	for p, e := range s {
-		if !e.gone.IsZero() && e.gone.Before(t) {
-			delete(s, p)
-		}
-	}
+	maps.DeleteFunc(s, func(_ string, e *viewEntry) bool { return !e.gone.IsZero() && e.gone.Before(t) })
 }
 
 // list returns all views, ordered by name and process.
@@ -88,8 +83,7 @@ func (s viewStore) list(self string) []View {
 			continue // own, not published yet
 		}
 		out = append(out, View{
-			Header: e.header, Data: e.data, Behind: e.held < e.header.DataSeq,
-			Self: p == self, Live: e.gone.IsZero(), Published: e.published,
+			Header: e.header, Data: e.data, Self: p == self, Live: e.gone.IsZero(), Published: e.published,
 		})
 	}
 	slices.SortFunc(out, func(a, b View) int {

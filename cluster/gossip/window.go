@@ -45,18 +45,6 @@ const (
 	maxSessions = 1024
 )
 
-// verdict is what becomes of a packet.
-type verdict byte
-
-const (
-	packetFresh verdict = iota
-	// packetReplayed has come before, or is too old to tell.
-	packetReplayed
-	// packetStale was made for another life of this process, for another
-	// process, or for a token that is not taken any more.
-	packetStale
-)
-
 // inbox is a process's memory of what it has received. Nothing in it is forgotten
 // while it could be sent again: a packet is good for one token, each life of each
 // process has tokens of its own, and what came under a token is forgotten only
@@ -94,9 +82,12 @@ func (i *inbox) current(now time.Time) uint64 {
 	return i.now.token
 }
 
-// take judges a packet whose tag is good. ask says that its sender should ask
-// for the token again.
-func (i *inbox) take(now time.Time, token, session, counter uint64) (v verdict, ask bool) {
+// take judges a packet whose tag is good, and returns the reason for which it is
+// dropped, "" for none. It is ReasonReplayed for one that has come before or is too
+// old to tell, ReasonStale for one that was made for another life of this process,
+// for another process, or for a token that is not taken any more. ask says that its
+// sender should ask for the token again.
+func (i *inbox) take(now time.Time, token, session, counter uint64) (reason string, ask bool) {
 	i.current(now)
 	var in life
 	switch token {
@@ -108,19 +99,19 @@ func (i *inbox) take(now time.Time, token, session, counter uint64) (v verdict, 
 	w := in.sessions[session]
 	if w == nil {
 		if in.sessions == nil {
-			return packetStale, true
+			return ReasonStale, true
 		}
 		if len(in.sessions) >= maxSessions {
 			if !ask {
 				i.renew(now)
 			}
-			return packetStale, true
+			return ReasonStale, true
 		}
 		w = &window{}
 		in.sessions[session] = w
 	}
 	if !w.take(counter) {
-		return packetReplayed, false
+		return ReasonReplayed, false
 	}
-	return packetFresh, ask
+	return "", ask
 }

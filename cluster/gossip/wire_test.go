@@ -34,7 +34,7 @@ func anyMeta(t *rapid.T) Meta {
 		Name: rapid.StringN(1, 32, MaxName).Draw(t, "name"), Version: rapid.StringN(0, 16, maxVersion).Draw(t, "version"),
 		Disk: rapid.Uint64().Draw(t, "disk"), Cluster: rapid.Uint64().Draw(t, "cluster"),
 		Generation: rapid.Uint64().Draw(t, "generation"), Initial: rapid.Uint64().Draw(t, "initial"),
-		Order: anyOrder(t), Protocol: rapid.Byte().Draw(t, "protocol"),
+		Order: anyOrder(t),
 		Voter: b.Draw(t, "voter"), Willing: b.Draw(t, "willing"), Witness: b.Draw(t, "witness"),
 		Observer: b.Draw(t, "observer"), Settled: b.Draw(t, "settled"), Leaving: b.Draw(t, "leaving"),
 	}
@@ -187,11 +187,11 @@ func FuzzMessages(f *testing.F) {
 				if err != nil || again != h || a != age || !cmp.Equal(d, data) {
 					t.Fatalf("%+v became %+v, %v", h, again, err)
 				}
-				_, _ = p.unpack(data)
+				_, _ = p.unpack(data, unpackLimit)
 			}
 		case kindRecord:
 			if v, err := decodeRecord(r); err == nil {
-				_, _ = p.unpack(v.Data)
+				_, _ = p.unpack(v.Data, unpackLimit)
 			}
 		case kindChallenge:
 			_, _ = decodeChallenge(r)
@@ -215,12 +215,12 @@ func TestPack(t *testing.T) {
 		if len(packed) > len(data)+1 {
 			t.Fatalf("%d bytes became %d", len(data), len(packed))
 		}
-		got, err := p.unpack(packed)
+		got, err := p.unpack(packed, unpackLimit)
 		if err != nil || string(got) != string(data) {
 			t.Fatalf("%d bytes became %d, %v", len(data), len(got), err)
 		}
 	})
-	if _, err := p.unpack(p.pack(make([]byte, unpackLimit+1))); err == nil {
+	if _, err := p.unpack(p.pack(make([]byte, unpackLimit+1)), unpackLimit); err == nil {
 		t.Error("a bomb was unpacked")
 	}
 }

@@ -137,7 +137,7 @@ func leaveLink(dataDir, name string) error {
 	if err := ignoreMissing(os.Remove(second)); err != nil {
 		return err
 	}
-	if err := os.Symlink(filepath.Join(FolderName, name), second); err != nil {
+	if err := os.Symlink(filepath.Join(folderName, name), second); err != nil {
 		return err
 	}
 	return os.Rename(second, path)

@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FolderName is the daemon's own folder in its data directory. The directory is often a volume's root, which Kubernetes
+// folderName is the daemon's own folder in its data directory. The directory is often a volume's root, which Kubernetes
 // makes with mode 0777 or gives to fsGroup: files in it may be replaced by anybody, whatever their own mode is.
-const FolderName = "haproxyd"
+const folderName = "haproxyd"
 
 // Folder makes sure that the folder of the daemon's own files is in dataDir, with mode 0700, and gives its path. Files
 // that an older version keeps in dataDir itself are moved in (adopt). The warnings are for people.
@@ -27,23 +27,8 @@ const FolderName = "haproxyd"
 // setgid). That happens before any container of the pod runs, and the group's members are its containers. So where a
 // folder is setgid for one of this process's groups, what that group may write is taken back (chmod) instead of refused.
 func Folder(dataDir string) (folder string, warnings []string, err error) {
-	if err := os.MkdirAll(dataDir, 0o700); err != nil {
-		return "", nil, fmt.Errorf("data directory: %w", err)
-	}
-	folder = filepath.Join(dataDir, FolderName)
-	if err := os.Mkdir(folder, 0o700); err == nil {
-		err = syncDir(dataDir)
-		if err != nil {
-			return "", nil, fmt.Errorf("data directory: %w", err)
-		}
-	} else if !errors.Is(err, fs.ErrExist) {
-		return "", nil, fmt.Errorf("data directory: %w", err)
-	}
-	root, err := os.Stat(dataDir)
-	if err != nil {
-		return "", nil, fmt.Errorf("data directory: %w", err)
-	}
-	own, err := os.Lstat(folder)
+	folder = filepath.Join(dataDir, folderName)
+	root, own, err := makeFolder(dataDir, folder)
 	if err != nil {
 		return "", nil, fmt.Errorf("data directory: %w", err)
 	}
@@ -63,16 +48,37 @@ func Folder(dataDir string) (folder string, warnings []string, err error) {
 	return folder, warnings, err
 }
 
-// opened tells whether a folder looks as the kubelet leaves it for fsGroup, and that group is one of ours.
-func opened(st fs.FileInfo) bool {
-	groups, err := os.Getgroups()
-	return err == nil && st.Mode()&fs.ModeSetgid != 0 && slices.Contains(append(groups, os.Getegid()), group(st))
+// makeFolder makes the data directory and the folder in it where they are not there yet, and tells what is there now.
+func makeFolder(dataDir, folder string) (root, own fs.FileInfo, err error) {
+	if err := os.MkdirAll(dataDir, 0o700); err != nil {
+		return nil, nil, err
+	}
+	err = os.Mkdir(folder, 0o700)
+	if err == nil {
+		err = syncDir(dataDir)
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, nil, err
+	}
+	if root, err = os.Stat(dataDir); err != nil {
+		return nil, nil, err
+	}
+	own, err = os.Lstat(folder)
+	return root, own, err
 }
+
+// opened tells whether a folder looks as the kubelet leaves it for fsGroup, and that group is one of ours.
+func opened(st fs.FileInfo) bool { return st.Mode()&fs.ModeSetgid != 0 && ofOurGroups(st) }
 
 // taken tells whether the right to write a file is the one that the kubelet gives, to be taken back.
 func taken(st fs.FileInfo, kubelet bool) bool {
+	return kubelet && st.Mode().Perm()&0o002 == 0 && ofOurGroups(st)
+}
+
+// ofOurGroups tells whether a file belongs to one of this process's groups.
+func ofOurGroups(st fs.FileInfo) bool {
 	groups, err := os.Getgroups()
-	return err == nil && kubelet && st.Mode().Perm()&0o002 == 0 && slices.Contains(append(groups, os.Getegid()), group(st))
+	return err == nil && slices.Contains(append(groups, os.Getegid()), group(st))
 }
 
 // judgeFolder refuses a folder that is none, that somebody else may write, or that somebody else has put there.

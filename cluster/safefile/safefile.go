@@ -89,17 +89,7 @@ func Read(path string) (text []byte, warning string, err error) {
 }
 
 // owner is the user that a file belongs to.
-func owner(st fs.FileInfo) int {
-	if s, ok := st.Sys().(*syscall.Stat_t); ok {
-		return int(s.Uid)
-	}
-	return os.Geteuid()
-}
+func owner(st fs.FileInfo) int { return int(st.Sys().(*syscall.Stat_t).Uid) }
 
 // group is the group that a file belongs to.
-func group(st fs.FileInfo) int {
-	if s, ok := st.Sys().(*syscall.Stat_t); ok {
-		return int(s.Gid)
-	}
-	return -1
-}
+func group(st fs.FileInfo) int { return int(st.Sys().(*syscall.Stat_t).Gid) }

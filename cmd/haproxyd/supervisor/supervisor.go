@@ -62,8 +62,8 @@ type supervisor struct {
 	established bool
 
 	mu     sync.Mutex // guards what follows
-	turned time.Time // the loop's last turn
-	state  string    // for people
+	turned time.Time  // the loop's last turn
+	state  string     // for people
 }
 
 // Run starts the daemon and keeps it running until the context ends; then it is told to end (SIGTERM) and waited for,
