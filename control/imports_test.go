@@ -43,7 +43,7 @@ control/mandate: cluster control/decide control/galera control/model
 # What is looked at.
 control/galera/conn: cluster/safefile
 control/galera/sessions: control/galera/conn
-control/galera: cluster/nudge control/galera/conn
+control/galera: cluster/nudge control/clock control/galera/conn
 control/clustertest: cluster control/galera control/model
 control/kube: cluster/nudge
 control/api: control/keep control/model

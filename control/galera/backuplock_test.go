@@ -13,7 +13,7 @@ import (
 // whose statements take long by themselves does not.
 func TestStuckByWhatWaits(t *testing.T) {
 	ctx, l, targets := startLab(t)
-	p := startProbers(t, targets, nil)
+	p := startProbers(t, targets, nil, t.Output())
 	db := l.DB[2]
 	writes := func(statement string) (stop func()) {
 		wctx, cancel := context.WithCancel(ctx)

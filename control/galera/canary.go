@@ -31,7 +31,7 @@ const (
 //
 // It is the only thing that this package writes to a database. Schema and table
 // are made when they are missing and the account may do so; otherwise
-// NodeStatus.Lacks has the statements. It needs
+// the log has the statements. It needs
 //
 //	GRANT CREATE, SELECT, INSERT, UPDATE ON `haproxyd`.* TO 'haproxyd'@'%';
 //

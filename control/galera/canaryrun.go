@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"github.com/haproxy-peers/haproxy-peers/control/clock"
 	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
 )
 
@@ -33,7 +34,7 @@ type hang struct {
 
 // canary commits on one node; its goroutine alone uses it.
 type canary struct {
-	target  Target
+	node    string
 	cfg     *CanaryConfig
 	probe   *Config
 	dialer  *conn.Dialer
@@ -48,22 +49,13 @@ type canary struct {
 	connected time.Time // the last attempt
 	hang      hang
 	waited    time.Duration // by the commits since hang.since, while this process was running
-	lacks     string
+	lacks     string        // why it cannot commit: the node is not stuck then, but unknown
 }
 
 // run commits until ctx is done, and leaves no connection behind.
 func (c *canary) run(ctx context.Context) {
-	defer func() { c.drop(true) }()
-	for ctx.Err() == nil {
-		pause := c.turn(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
-		}
-	}
+	defer c.drop(true)
+	clock.Loop(ctx, func() time.Duration { return c.turn(ctx) })
 }
 
 // turn makes one commit, if the node is one that should take it, and returns the time
@@ -102,7 +94,7 @@ func (c *canary) commit(ctx context.Context, began time.Time) error {
 		}
 	}
 	s, before := c.session, c.waited
-	return c.patiently(c.cfg.commit(c.target.Name), func() {
+	return c.patiently(c.cfg.commit(c.node), func() {
 		c.waited = before + canaryPatience - s.Left
 		c.overdue(began)
 		if c.verdict() == Down {
@@ -221,7 +213,7 @@ func (c *canary) conclude(h hang, lacks string) {
 		return
 	}
 	c.hang, c.lacks = h, lacks
-	c.publish(func(r *record) { r.hang, r.Lacks = h, lacks })
+	c.publish(func(r *record) { r.hang = h })
 }
 
 // drop closes the connection that is there: with a word, or without where the node
@@ -240,16 +232,15 @@ func (c *canary) drop(politely bool) {
 
 // lacks words what an administrator must do so that the canary can commit.
 func lacks(cfg *CanaryConfig, account string, e *mysql.MySQLError) string {
-	said := fmt.Sprintf("(error %d: %s)", e.Number, conn.PlainText(e.Message, 200))
 	switch e.Number {
 	case conn.ErDBAccessDenied, conn.ErTableAccessDenied, conn.ErColumnDenied, conn.ErSpecificAccess:
-		return "the canary lacks a privilege: run " + cfg.grant(account) + " " + said
+		return "the canary lacks a privilege: run " + cfg.grant(account) + " (" + inItsWords(e) + ")"
 	}
-	return "the canary cannot commit " + said
+	return "the canary cannot commit (" + inItsWords(e) + ")"
 }
 
 // lacksTable is lacks for a table that is missing and cannot be made.
 func lacksTable(cfg *CanaryConfig, account string, e *mysql.MySQLError) string {
-	return fmt.Sprintf("the canary's table is missing and could not be made: run %s; %s; or %s (error %d: %s)",
-		cfg.createSchema(), cfg.createTable(), cfg.grant(account), e.Number, conn.PlainText(e.Message, 200))
+	return fmt.Sprintf("the canary's table is missing and could not be made: run %s; %s; or %s (%s)",
+		cfg.createSchema(), cfg.createTable(), cfg.grant(account), inItsWords(e))
 }

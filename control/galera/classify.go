@@ -52,12 +52,10 @@ const (
 func JudgeError(err error, who conn.Account) Outcome {
 	var failed *conn.TLSError
 	var server *mysql.MySQLError
-	var name *conn.NameError
-	var credentials *conn.CredentialsError
 	switch {
-	case errors.As(err, &name):
+	case errors.Is(err, conn.ErrName):
 		return unknown(ClassName, "the node's name cannot be resolved: "+err.Error())
-	case errors.As(err, &credentials):
+	case errors.Is(err, conn.ErrCredentials):
 		return unknown(ClassCredentials, err.Error())
 	case errors.As(err, &failed) && !conn.IsTimeout(err) && (!errors.As(err, &server) || server.Number == conn.ErTLSRequired):
 		return unknown(ClassTLS, failed.Advice())
@@ -99,7 +97,7 @@ func judgeNetworkError(err error) Outcome {
 }
 
 func judgeServerError(e *mysql.MySQLError, who conn.Account) Outcome {
-	said := fmt.Sprintf("error %d: %s", e.Number, conn.PlainText(e.Message, 200))
+	said := inItsWords(e)
 	switch e.Number {
 	case erUnknownCom:
 		return down(ClassNotReady, "the node is not ready for queries ("+said+")")
@@ -129,6 +127,11 @@ func judgeServerError(e *mysql.MySQLError, who conn.Account) Outcome {
 		return unknown(ClassNotGalera, "the server lacks a wsrep variable: is it a Galera node? ("+said+")")
 	}
 	return unknown(ClassOther, "the node answers the probe with "+said)
+}
+
+// inItsWords is a server's error as it says it.
+func inItsWords(e *mysql.MySQLError) string {
+	return fmt.Sprintf("error %d: %s", e.Number, conn.PlainText(e.Message, 200))
 }
 
 // missingGrant words the statement that gives what the server's message says is

@@ -2,12 +2,16 @@ package galera
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,12 +44,45 @@ func startLab(t *testing.T) (context.Context, *lab.Lab, []Target) {
 	return ctx, l, targets
 }
 
+// lackBook is a test's log that remembers what the canary was last said to lack on each node.
+type lackBook struct {
+	log io.Writer
+
+	mu   sync.Mutex
+	said map[string]string
+}
+
+func newLackBook(t *testing.T) *lackBook {
+	return &lackBook{log: t.Output(), said: map[string]string{}}
+}
+
+// Write takes a line.
+func (b *lackBook) Write(line []byte) (int, error) {
+	var l struct{ Msg, Node, Reason string }
+	if err := json.Unmarshal(line, &l); err != nil {
+		return 0, err
+	}
+	if l.Msg == "the canary cannot commit" {
+		b.mu.Lock()
+		b.said[l.Node] = l.Reason
+		b.mu.Unlock()
+	}
+	return b.log.Write(line)
+}
+
+// of is what is lacking on a node, "" for nothing.
+func (b *lackBook) of(node string) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.said[node]
+}
+
 // startProbers runs a prober of the lab's nodes until the test ends.
-func startProbers(t *testing.T, targets []Target, canary *CanaryConfig) *Prober {
+func startProbers(t *testing.T, targets []Target, canary *CanaryConfig, log io.Writer) *Prober {
 	t.Helper()
 	p, err := New(Config{
 		Account: conn.Account{User: lab.ProbeUser, PasswordFile: dbtest.PasswordFile(t, lab.Password)}, Nodes: targets, Canary: canary,
-		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Logger: slog.New(slog.NewJSONHandler(log, nil)),
 	})
 	dbtest.Must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -78,15 +115,27 @@ func awaitAll(t *testing.T, p *Prober, bound time.Duration, what string, so func
 
 func told(all []NodeStatus) (text string) {
 	for _, s := range all {
-		text += fmt.Sprintf("\n%s: %s, commits %t, stuck %q alone %t, paused %t, lacks %q, replicated %d",
-			s.Node, s.Reason, s.Commits, s.Stuck, s.StuckAlone, s.FlowPaused, s.Lacks, s.Replicated)
+		text += fmt.Sprintf("\n%s: %s, commits %t, stuck %q alone %t, paused %t, replicated %d",
+			s.Node, s.Reason, commits(s), s.Stuck, s.StuckAlone, s.FlowPaused, s.Replicated)
 	}
 	return text
 }
 
+// commits tells whether the canary has just committed on a node and does not hang now.
+func commits(s NodeStatus) bool {
+	return s.Verdict == Healthy && s.Stuck == "" && time.Since(s.CanaryAt) <= CanaryConfig{}.withDefaults().fresh()
+}
+
+// hangsSince is when the first commit on the first node began that did not come back.
+func hangsSince(p *Prober) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.records[0].hang.since
+}
+
 func allCommit(all []NodeStatus) bool {
 	return !slices.ContainsFunc(all, func(s NodeStatus) bool {
-		return !s.Commits || s.Stuck != "" || s.StuckAlone || !s.StuckSince.IsZero() || s.Lacks != "" || s.FlowPaused
+		return !commits(s) || s.StuckAlone || s.FlowPaused
 	})
 }
 
@@ -95,7 +144,7 @@ func onlyStuck(node string) func([]NodeStatus) bool {
 	return func(all []NodeStatus) bool {
 		return !slices.ContainsFunc(all, func(s NodeStatus) bool {
 			return (s.Stuck != "") != (s.Node == node) || s.StuckAlone != (s.Node == node) ||
-				s.Node != node && !s.Commits
+				s.Node != node && !commits(s)
 		})
 	}
 }
@@ -104,20 +153,21 @@ func onlyStuck(node string) func([]NodeStatus) bool {
 // that is paused.
 func TestCanary(t *testing.T) {
 	ctx, l, targets := startLab(t)
-	p := startProbers(t, targets, &CanaryConfig{Member: "px0"})
-	startProbers(t, targets, &CanaryConfig{Member: "px1"}) // beside it: they must not disturb each other
+	book := newLackBook(t)
+	p := startProbers(t, targets, &CanaryConfig{Member: "px0"}, book)
+	startProbers(t, targets, &CanaryConfig{Member: "px1"}, t.Output()) // beside it: they must not disturb each other
 
 	t.Run("privileges", func(t *testing.T) {
 		awaitAll(t, p, dbtest.Soon, "without privileges", func(all []NodeStatus) bool {
-			return !slices.ContainsFunc(all, func(s NodeStatus) bool { return s.Lacks == "" })
+			return !slices.ContainsFunc(all, func(s NodeStatus) bool { return book.of(s.Node) == "" })
 		})
-		s := p.Status()[0]
-		t.Log(s.Lacks)
-		if s.Stuck != "" || s.Commits || !healthy(s) {
+		s, lacks := p.Status()[0], book.of("db0")
+		t.Log(lacks)
+		if s.Stuck != "" || commits(s) || !healthy(s) {
 			t.Error(told(p.Status()))
 		}
 		// What it asks for helps.
-		grant := regexp.MustCompile("GRANT .* TO '[^']*'@'[^']*'").FindString(s.Lacks)
+		grant := regexp.MustCompile("GRANT .* TO '[^']*'@'[^']*'").FindString(lacks)
 		dbtest.Must(t, l.DB[0].Exec(ctx, grant))
 		took := awaitAll(t, p, dbtest.Soon, "committing", allCommit)
 		t.Logf("committing after %v", took)
@@ -167,8 +217,8 @@ func TestCanary(t *testing.T) {
 			dbtest.Must(t, err)
 			took := awaitAll(t, p, 4*time.Second, "stuck", onlyStuck("db0"))
 			t.Logf("stuck after %v: %s", took, told(p.Status()[:1]))
-			if s := p.Status()[0]; s.Verdict != Healthy || time.Since(s.StuckSince) < DefaultCanaryDeadline {
-				t.Errorf("stuck since %v: %+v", time.Since(s.StuckSince), s.State)
+			if s, since := p.Status()[0], hangsSince(p); s.Verdict != Healthy || time.Since(since) < DefaultCanaryDeadline {
+				t.Errorf("stuck since %v: %+v", time.Since(since), s.State)
 			}
 			// It stays so, and no more than one commit of each member waits there.
 			since := time.Now()
@@ -211,7 +261,7 @@ func TestCanary(t *testing.T) {
 		t.Logf("all stuck after %v: %s", took, told(p.Status()))
 		began := time.Now()
 		awaitAll(t, p, dbtest.Soon, "all stuck for long", func(all []NodeStatus) bool {
-			if alone(all) || slices.ContainsFunc(all, func(s NodeStatus) bool { return s.Stuck == "" || s.Commits }) {
+			if alone(all) || slices.ContainsFunc(all, func(s NodeStatus) bool { return s.Stuck == "" }) {
 				t.Fatalf("no longer all: %s", told(all))
 			}
 			return time.Since(began) > 2500*time.Millisecond
@@ -230,22 +280,25 @@ func TestCanary(t *testing.T) {
 func TestCanaryTable(t *testing.T) {
 	m := dbtest.StartMariaDB(t)
 	m.Do(t, "GRANT SELECT, INSERT, UPDATE ON `my_own`.* TO "+dbtest.ProbeUser)
-	p := startProber(t, Config{Canary: &CanaryConfig{Schema: "my_own", Member: `it's "me" \`}}, m.Address)
-	s, _ := await(t, p, dbtest.Soon, "without a table", func(s NodeStatus) bool { return s.Lacks != "" })
-	t.Log(s.Lacks)
-	dbtest.Contains(t, s.Lacks, "GRANT CREATE, SELECT, INSERT, UPDATE ON `my_own`.* TO '"+dbtest.ProbeUser+"'@'%'")
+	book := newLackBook(t)
+	p := startProber(t, Config{
+		Canary: &CanaryConfig{Schema: "my_own", Member: `it's "me" \`}, Logger: slog.New(slog.NewJSONHandler(book, nil)),
+	}, m.Address)
+	await(t, p, dbtest.Soon, "without a table", func(NodeStatus) bool { return book.of("n") != "" })
+	lacks := book.of("n")
+	t.Log(lacks)
+	dbtest.Contains(t, lacks, "GRANT CREATE, SELECT, INSERT, UPDATE ON `my_own`.* TO '"+dbtest.ProbeUser+"'@'%'")
 	for _, create := range []string{"CREATE SCHEMA IF NOT EXISTS [^;]*", "CREATE TABLE IF NOT EXISTS [^;]*"} {
-		m.Do(t, regexp.MustCompile(create).FindString(s.Lacks))
+		m.Do(t, regexp.MustCompile(create).FindString(lacks))
 	}
-	await(t, p, dbtest.Soon, "committing", func(s NodeStatus) bool { return s.Commits && s.Lacks == "" })
+	await(t, p, dbtest.Soon, "committing", commits)
 	var node, member string
 	dbtest.Must(t, m.Admin.QueryRow("SELECT node, member FROM my_own.canary").Scan(&node, &member))
 	if node != "n" || member != `it's "me" \` {
 		t.Errorf("the row is %q, %q", node, member)
 	}
 	m.Do(t, "SET GLOBAL read_only=ON")
-	s, _ = await(t, p, dbtest.Soon, "read-only", func(s NodeStatus) bool { return s.Lacks != "" })
-	dbtest.Contains(t, s.Lacks, "error 1290")
+	s, _ := await(t, p, dbtest.Soon, "read-only", func(NodeStatus) bool { return strings.Contains(book.of("n"), "error 1290") })
 	if s.Stuck != "" {
 		t.Error(s.Stuck)
 	}
@@ -254,7 +307,7 @@ func TestCanaryTable(t *testing.T) {
 // TestStuckByReadings is about what can be read without a canary.
 func TestStuckByReadings(t *testing.T) {
 	ctx, l, targets := startLab(t)
-	p := startProbers(t, targets, nil)
+	p := startProbers(t, targets, nil, t.Output())
 	load := func(t *testing.T) (stop func()) {
 		t.Helper()
 		wctx, cancel := context.WithCancel(ctx)

@@ -52,7 +52,7 @@ var hostileRoles = map[string]dbtest.Role{
 			dbtest.Must(t, err)
 			cfg := CanaryConfig{Member: "px0", Deadline: dbtest.HostileDeadline}.withDefaults()
 			c := &canary{
-				target: Target{"n", address}, cfg: &cfg, probe: &Config{Account: conn.Account{User: "u"}}, dialer: d, grid: time.Now(),
+				node: "n", cfg: &cfg, probe: &Config{Account: conn.Account{User: "u"}}, dialer: d, grid: time.Now(),
 				log: Config{}.withDefaults().Logger, publish: func(func(*record)) {},
 				// What hangs is waited for, as a commit of a stuck node is; a node that is down is not.
 				verdict: verdictAfter(dbtest.HostileDeadline),

@@ -67,10 +67,6 @@ func (m *metrics) all() []*prometheus.MetricVec {
 	}
 }
 
-func (m *metrics) stuckNow(node string, stuck bool) {
-	m.stuck.WithLabelValues(node).Set(one(stuck))
-}
-
 // nodeMetrics are those of one node, with their labels looked up once.
 type nodeMetrics struct {
 	all      *metrics

@@ -25,7 +25,6 @@ const (
 
 // node probes one node; its goroutine alone uses it, except for status.
 type node struct {
-	target  Target
 	cfg     *Config
 	dialer  *conn.Dialer
 	session *reader

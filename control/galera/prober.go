@@ -3,8 +3,9 @@ package galera
 import (
 	"context"
 	"errors"
-	"maps"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
@@ -33,29 +34,21 @@ type NodeStatus struct {
 	// that. Only a healthy node is ever stuck. On its own it is no reason to leave
 	// the node: when the cluster is paused, all are stuck.
 	Stuck string
-	// StuckSince is when that began, zero if it did not.
-	StuckSince time.Time
 	// StuckAlone: the node is stuck and another one of its history went on meanwhile,
 	// so it is the node and moving helps. That is this member's own view: it is
 	// what a member should vote with.
 	StuckAlone bool
-	// Commits: the canary has committed on the node within 2 Interval + Deadline and does
-	// not hang now. False says nothing if there is no canary, or if this process was
-	// stopped.
-	Commits bool
 	// CanaryAt is when the canary last committed; zero if it never did.
 	CanaryAt time.Time
-	// Lacks says why the canary cannot commit, and the statements that would help. A
-	// node is not stuck then, but unknown.
-	Lacks string
 }
 
 // record is a status and what goes into it.
 type record struct {
 	NodeStatus
-	track track
-	hang  hang
-	proof time.Time // see othersCommit
+	target Target
+	track  track
+	hang   hang
+	proof  time.Time // see othersCommit
 }
 
 // Prober probes the nodes. Its methods may be called from any goroutine.
@@ -68,10 +61,10 @@ type Prober struct {
 	// dialer makes a node's dialer; tests give their own names to addresses.
 	dialer func(address string) (*conn.Dialer, error)
 
+	running atomic.Bool
+
 	mu      sync.Mutex // guards what follows
-	running bool
-	records []*record // in the order of the nodes
-	status  map[Target]*record
+	records []*record  // in the order of the nodes
 }
 
 // New returns a prober that begins with Run. Its error is that of
@@ -91,7 +84,6 @@ func New(cfg Config) (*Prober, error) {
 		changed: make(chan struct{}, 1),
 		renew:   make(chan struct{}, 1),
 		dialer:  func(address string) (*conn.Dialer, error) { return conn.NewDialer(address, nil) },
-		status:  make(map[Target]*record),
 	}
 	p.SetNodes(cfg.Nodes)
 	return p, nil
@@ -103,21 +95,19 @@ func New(cfg Config) (*Prober, error) {
 func (p *Prober) SetNodes(targets []Target) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	named := make(map[string]bool, len(targets))
-	status := make(map[Target]*record, len(targets))
-	p.records = p.records[:0:0]
+	before := p.records
+	p.records = nil
 	for _, t := range targets {
-		if err := t.validate(); err != nil || named[t.Name] {
+		if t.validate() != nil || slices.ContainsFunc(p.records, func(r *record) bool { return r.Node == t.Name }) {
 			p.cfg.Logger.Warn("a node is not probed: its name must be its own and its address HOST:PORT", "node", t.Name, "address", t.Address)
 			continue
 		}
-		named[t.Name] = true
-		if status[t] = p.status[t]; status[t] == nil {
-			status[t] = &record{NodeStatus: NodeStatus{Node: t.Name, State: Start()}}
+		r := &record{NodeStatus: NodeStatus{Node: t.Name, State: Start()}, target: t}
+		if i := slices.IndexFunc(before, func(r *record) bool { return r.target == t }); i >= 0 {
+			r = before[i]
 		}
-		p.records = append(p.records, status[t])
+		p.records = append(p.records, r)
 	}
-	p.status = status
 	nudge.Send(p.renew)
 	nudge.Send(p.changed)
 }
@@ -142,33 +132,33 @@ func (p *Prober) Changed() <-chan struct{} { return p.changed }
 // Run probes until ctx is done. It returns ErrRunning if it runs already, and nil
 // otherwise, with every connection closed.
 func (p *Prober) Run(ctx context.Context) error {
-	if !p.begin() {
+	if p.running.Swap(true) {
 		return ErrRunning
 	}
 	defer p.end()
 	var probes sync.WaitGroup
 	defer probes.Wait()
-	stop := make(map[Target]context.CancelFunc)
+	stop := make(map[*record]context.CancelFunc)
 	defer func() {
 		for _, cancel := range stop {
 			cancel()
 		}
 	}()
 	for {
-		wanted := p.targets()
-		for t, cancel := range stop {
-			if wanted[t] == nil {
+		wanted := p.wanted()
+		for r, cancel := range stop {
+			if !slices.Contains(wanted, r) {
 				cancel()
-				delete(stop, t)
+				delete(stop, r)
 			}
 		}
-		for t := range wanted {
-			if stop[t] != nil {
+		for _, r := range wanted {
+			if stop[r] != nil {
 				continue
 			}
 			nctx, cancel := context.WithCancel(ctx)
-			stop[t] = cancel
-			probes.Go(func() { p.probe(nctx, t) })
+			stop[r] = cancel
+			probes.Go(func() { p.probe(nctx, r) })
 		}
 		select {
 		case <-ctx.Done():
@@ -179,63 +169,48 @@ func (p *Prober) Run(ctx context.Context) error {
 }
 
 // probe probes one node until ctx is done.
-func (p *Prober) probe(ctx context.Context, t Target) {
-	log := p.cfg.Logger.With("node", t.Name, "address", t.Address)
-	d, err := p.dialer(t.Address)
+func (p *Prober) probe(ctx context.Context, r *record) {
+	log := p.cfg.Logger.With("node", r.Node, "address", r.target.Address)
+	d, err := p.dialer(r.target.Address)
 	if err != nil {
 		log.Error("a node cannot be probed", "error", err)
 		return
 	}
 	n := &node{
-		target: t, cfg: &p.cfg, dialer: d, log: log, state: Start(), grid: p.grid,
-		metrics: p.metrics.of(t.Name),
-		publish: func(change func(*record)) { p.publish(t, change) },
+		cfg: &p.cfg, dialer: d, log: log, state: Start(), grid: p.grid,
+		metrics: p.metrics.of(r.Node),
+		publish: func(change func(*record)) { p.publish(r, change) },
 	}
 	n.metrics.verdict(Unknown)
 	var commits sync.WaitGroup
 	if p.cfg.Canary != nil {
-		commits.Go(func() { p.commit(ctx, n) })
+		own := *d // a dialer has a memory
+		c := &canary{
+			node: r.Node, cfg: p.cfg.Canary, probe: &p.cfg, dialer: &own,
+			grid: gridStart(p.grid, p.cfg.Canary.Interval), log: log, metrics: n.metrics, publish: n.publish,
+			verdict: func() Verdict { return p.verdict(r) },
+		}
+		commits.Go(func() { c.run(ctx) })
 	}
 	n.run(ctx)
 	commits.Wait()
-	p.forget(t)
-}
-
-// commit runs the canary beside a node's probe until ctx is done.
-func (p *Prober) commit(ctx context.Context, n *node) {
-	d, err := p.dialer(n.target.Address) // of its own: a dialer has a memory
-	if err != nil {
-		return // the probe says so
-	}
-	c := &canary{
-		target: n.target, cfg: p.cfg.Canary, probe: &p.cfg, dialer: d,
-		grid: gridStart(p.grid, p.cfg.Canary.Interval), log: n.log, metrics: n.metrics, publish: n.publish,
-		verdict: func() Verdict { return p.verdict(n.target) },
-	}
-	c.run(ctx)
+	p.forget(r.Node)
 }
 
 // verdict is what the probe says of a node now.
-func (p *Prober) verdict(t Target) Verdict {
+func (p *Prober) verdict(r *record) Verdict {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s := p.status[t]; s != nil {
-		return s.Verdict
-	}
-	return Unknown
+	return r.Verdict
 }
 
-func (p *Prober) publish(t Target, change func(*record)) {
+func (p *Prober) publish(r *record, change func(*record)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := p.status[t]
-	if s == nil {
-		return // no longer wanted
-	}
-	before := s.State
-	change(s)
-	if s.Verdict != before.Verdict || s.Eligible != before.Eligible || s.Avoid != before.Avoid ||
-		s.OtherCluster != before.OtherCluster || s.Class != before.Class {
+	before := r.State
+	change(r)
+	if r.Verdict != before.Verdict || r.Eligible != before.Eligible || r.Avoid != before.Avoid ||
+		r.OtherCluster != before.OtherCluster || r.Class != before.Class {
 		nudge.Send(p.changed)
 	}
 	p.assess()
@@ -248,43 +223,32 @@ func (p *Prober) assess() {
 		return
 	}
 	for _, r := range p.records {
-		p.metrics.stuckNow(r.Node, r.Stuck != "")
+		p.metrics.stuck.WithLabelValues(r.Node).Set(one(r.Stuck != ""))
 	}
 	nudge.Send(p.changed)
-}
-
-func (p *Prober) begin() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	was := p.running
-	p.running = true
-	return !was
 }
 
 // end lets go of the verdicts: nothing keeps them true any more.
 func (p *Prober) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.running = false
-	for _, s := range p.status {
-		s.State = Start()
+	for _, r := range p.records {
+		r.State = Start()
 	}
+	p.running.Store(false)
 }
 
-func (p *Prober) targets() map[Target]*record {
+func (p *Prober) wanted() []*record {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return maps.Clone(p.status)
+	return p.records // SetNodes makes another
 }
 
-// forget drops the metrics of a node, unless its name goes on at another address.
-func (p *Prober) forget(t Target) {
+// forget drops the metrics of a node, unless its name goes on, at another address.
+func (p *Prober) forget(node string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for other := range p.status {
-		if other.Name == t.Name {
-			return
-		}
+	if !slices.ContainsFunc(p.records, func(r *record) bool { return r.Node == node }) {
+		p.metrics.forget(node)
 	}
-	p.metrics.forget(t.Name)
 }

@@ -18,13 +18,12 @@ const (
 		"'wsrep_replicated','wsrep_flow_control_paused_ns');"
 
 	showVariables = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('wsrep_reject_queries','wsrep_sst_donor_rejects_queries'," +
-		"'read_only','pxc_maint_mode','version');"
+		"'read_only','pxc_maint_mode');"
 
 	selectVariables = "SELECT @@global.wsrep_reject_queries,@@global.wsrep_sst_donor_rejects_queries,@@global.read_only"
 	selectMaintMode = ",@@global.pxc_maint_mode"
 
-	// fullQuery is the first on a connection. It learns which variables the server has,
-	// and those that do not change.
+	// fullQuery is the first on a connection. It learns which variables the server has.
 	fullQuery = setup + showStatus + showVariables + selectVariables
 
 	query          = showStatus + selectVariables
@@ -39,7 +38,7 @@ var selected = [...][]byte{
 // reader is a session that the probe reads a node on.
 type reader struct {
 	*conn.Session
-	last  Reading // the previous one: its strings are reused, its Version holds
+	last  Reading // the previous one, whose strings are reused
 	asked bool    // the full query
 }
 
@@ -53,7 +52,6 @@ func (s *reader) read() (r Reading, err error) {
 		}
 	}
 	p := newParser(s.last)
-	p.r.Version = s.last.Version
 	if err := s.collect(text, &p); err != nil {
 		if conn.ServerNumber(err) != erUnknownCom {
 			return Reading{}, err

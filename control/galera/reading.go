@@ -40,7 +40,6 @@ type Reading struct {
 	// Percona calls wsrep_flow_control_status, is not asked: it holds for one
 	// moment, and a busy cluster pauses for moments all the time.
 	FlowPausedNs int64
-	Version      string // version
 	// Waiting counts the writes and commits that wait while the node is a donor; 0
 	// for one that is none, and without the privilege PROCESS.
 	Waiting int
@@ -88,8 +87,6 @@ func (p *parser) set(name, value []byte) (err error) {
 		p.r.ReadOnly = !isOff(value)
 	case "pxc_maint_mode":
 		p.r.MaintMode = reuse(p.prev.MaintMode, value)
-	case "version":
-		p.r.Version = reuse(p.prev.Version, value)
 	}
 	return err
 }
@@ -109,7 +106,7 @@ func (p *parser) reading() (Reading, error) {
 	return p.r, nil
 }
 
-// longestValue is beyond every value that is kept: a UUID has 36 bytes, a version about 60.
+// longestValue is beyond every value that is kept: a UUID has 36 bytes.
 const longestValue = 128
 
 // reuse is a value as text, which goes into sentences and so to the other members.

@@ -131,16 +131,15 @@ func stuckBehind(node, other *track, now time.Time, gap time.Duration) (by int64
 }
 
 // assess draws the conclusions about all nodes that depend on the time or on the other
-// nodes: Stuck, StuckSince, StuckAlone, Commits and FlowPaused. It tells whether a node
+// nodes: Stuck, StuckAlone and FlowPaused. It tells whether a node
 // is newly stuck, or no longer, or newly alone with it. Only of a node that is
 // healthy anything is said: of another one the verdict says enough.
 func assess(all []*record, now time.Time, gap time.Duration, canary *CanaryConfig) (changed bool) {
 	for _, r := range all {
 		was, alone := r.Stuck != "", r.StuckAlone
-		r.Stuck, r.StuckSince, r.StuckAlone, r.Commits, r.FlowPaused = "", time.Time{}, false, false, false
+		r.Stuck, r.StuckAlone, r.FlowPaused = "", false, false
 		if r.Verdict == Healthy {
 			r.FlowPaused = r.track.paused
-			r.Commits = canary != nil && r.hang.why == "" && !r.CanaryAt.IsZero() && now.Sub(r.CanaryAt) <= canary.fresh()
 			r.judgeStuck(all, now, gap, canary)
 		}
 		changed = changed || was != (r.Stuck != "") || alone != r.StuckAlone
@@ -150,21 +149,20 @@ func assess(all []*record, now time.Time, gap time.Duration, canary *CanaryConfi
 
 // judgeStuck asks the canary first: it has tried.
 func (r *record) judgeStuck(all []*record, now time.Time, gap time.Duration, canary *CanaryConfig) {
-	if canary != nil && r.hang.why != "" {
-		r.Stuck, r.StuckSince = r.hang.why, r.hang.since
-		r.StuckAlone = r.othersCommit(all, now, canary)
+	if r.hang.why != "" {
+		r.Stuck, r.StuckAlone = r.hang.why, r.othersCommit(all, now, canary)
 		return
 	}
 	r.proof = time.Time{}
 	if r.Stuck = r.waits(now, gap); r.Stuck != "" {
-		r.StuckSince, r.StuckAlone = r.At.Add(-stuckAfter), true
+		r.StuckAlone = true
 		return
 	}
 	for _, other := range all {
 		if by, stuck := stuckBehind(&r.track, &other.track, now, gap); stuck && other.Verdict == Healthy {
-			r.StuckSince, r.StuckAlone = r.track.samples[0].asked, true
+			r.StuckAlone = true
 			r.Stuck = fmt.Sprintf("its own commits hang: it has committed nothing for %.1f s while %s went on by %d write sets",
-				now.Sub(r.StuckSince).Seconds(), other.Node, by)
+				now.Sub(r.track.samples[0].asked).Seconds(), other.Node, by)
 			return
 		}
 	}

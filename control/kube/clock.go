@@ -16,8 +16,8 @@ type serverClock struct {
 
 // clockOf reads the clock from an answer that has come at that moment. A server
 // that does not tell is taken to have our time.
-func clockOf(h http.Header, at time.Time) serverClock {
-	c := serverClock{server: at.Round(0), at: at}
+func clockOf(h http.Header, at time.Time) *serverClock {
+	c := &serverClock{server: at.Round(0), at: at}
 	date, err := http.ParseTime(h.Get("Date"))
 	// The header is cut to the second: a smaller difference is none.
 	if d := c.server.Sub(date); err == nil && (d < 0 || d >= time.Second) {

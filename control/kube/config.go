@@ -45,15 +45,11 @@ type Config struct {
 	// A server that still holds it open patience later says nothing any more: so its
 	// silence is noticed after 2*watch + patience at the latest.
 	watch, patience time.Duration
-	getenv          func(string) string
 }
 
 func (c Config) withDefaults() Config {
 	c.Account = cmp.Or(c.Account, DefaultAccount)
 	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
-	if c.getenv == nil {
-		c.getenv = os.Getenv
-	}
 	c.retry = cmp.Or(c.retry, time.Second)
 	c.maxRetry = cmp.Or(c.maxRetry, 30*time.Second)
 	c.margin = cmp.Or(c.margin, 30*time.Second)
@@ -82,7 +78,7 @@ func (c *Config) server() (string, error) {
 	if c.API != "" {
 		return strings.TrimRight(c.API, "/"), nil
 	}
-	host, port := c.getenv("KUBERNETES_SERVICE_HOST"), c.getenv("KUBERNETES_SERVICE_PORT")
+	host, port := os.Getenv("KUBERNETES_SERVICE_HOST"), os.Getenv("KUBERNETES_SERVICE_PORT")
 	if host == "" || port == "" {
 		return "", errors.New("no KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT in the environment: this is no pod; give --kubernetes-api")
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -76,17 +77,10 @@ func New(cfg Config) (*Watcher, error) {
 func (w *Watcher) Pods() []Pod {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	now := time.Now()
-	out := make([]Pod, 0, len(w.pods))
-	for name, p := range w.pods {
-		if p.Going && !w.synced && now.Sub(p.Deadline) > w.cfg.margin {
-			delete(w.pods, name)
-			continue
-		}
-		out = append(out, p)
-	}
-	slices.SortFunc(out, func(a, b Pod) int { return strings.Compare(a.Name, b.Name) })
-	return out
+	maps.DeleteFunc(w.pods, func(_ string, p Pod) bool {
+		return p.Going && !w.synced && time.Since(p.Deadline) > w.cfg.margin
+	})
+	return slices.SortedFunc(maps.Values(w.pods), func(a, b Pod) int { return strings.Compare(a.Name, b.Name) })
 }
 
 // Changed is woken when Pods or Problem may say something new.
@@ -268,8 +262,7 @@ func get(ctx context.Context, client *http.Client, address, token, kind string) 
 		_ = res.Body.Close()
 		return nil, nil, err
 	}
-	clock := clockOf(res.Header, time.Now())
-	return res.Body, &clock, nil
+	return res.Body, clockOf(res.Header, time.Now()), nil
 }
 
 // stands notes that a watch stands.

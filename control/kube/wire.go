@@ -106,21 +106,24 @@ func (o *object) check() error {
 // events reads a watch event by event.
 type events struct {
 	decoder *json.Decoder
-	bounded *bounded
+	body    *io.LimitedReader // for one event
 }
 
 func readEvents(body io.Reader) *events {
-	b := &bounded{r: body}
-	return &events{decoder: json.NewDecoder(b), bounded: b}
+	b := &io.LimitedReader{R: body}
+	return &events{decoder: json.NewDecoder(b), body: b}
 }
 
 // next returns the next event's type and pod; a bookmark's has only a version.
 // io.EOF is a watch that ended between two events.
 func (e *events) next() (string, *object, error) {
-	e.bounded.left = maxEvent
+	e.body.N = maxEvent
 	var ev event
 	if err := e.decoder.Decode(&ev); err != nil {
-		if errors.Is(err, io.EOF) {
+		switch {
+		case e.body.N <= 0:
+			err = fmt.Errorf("an event is larger than %d MiB", maxEvent>>20)
+		case errors.Is(err, io.EOF):
 			return "", nil, io.EOF
 		}
 		return "", nil, fmt.Errorf("the watch of the pods broke: %w", err)
@@ -146,19 +149,4 @@ func (e *events) next() (string, *object, error) {
 		}
 	}
 	return ev.Type, &o, nil
-}
-
-// bounded gives up where one event is longer than is believable.
-type bounded struct {
-	r    io.Reader
-	left int
-}
-
-func (b *bounded) Read(p []byte) (int, error) {
-	if b.left <= 0 {
-		return 0, fmt.Errorf("an event is larger than %d MiB", maxEvent>>20)
-	}
-	n, err := b.r.Read(p[:min(len(p), b.left)])
-	b.left -= n
-	return n, err
 }

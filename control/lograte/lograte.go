@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
 // Bounds of the lines of all loggers that share a Handler.
@@ -40,8 +41,6 @@ type Handler struct {
 
 // rate is what the handlers made by With and WithGroup share.
 type rate struct {
-	now     func() time.Time
-	after   func(time.Duration, func())
 	tell    slog.Handler
 	dropped prometheus.Counter
 
@@ -62,17 +61,12 @@ type message struct {
 
 // New returns a handler in front of next, with its counter of lines left out.
 func New(next slog.Handler, r prometheus.Registerer) *Handler {
-	h := &Handler{next: next, rate: &rate{
-		now: time.Now, after: func(d time.Duration, f func()) { time.AfterFunc(d, f) }, tell: next,
-		start: time.Now(), messages: map[string]*message{},
-		dropped: prometheus.NewCounter(prometheus.CounterOpts{
+	return &Handler{next: next, rate: &rate{
+		tell: next, start: time.Now(), messages: map[string]*message{},
+		dropped: promauto.With(r).NewCounter(prometheus.CounterOpts{
 			Name: "haproxyd_log_lines_dropped_total", Help: "Lines that were not logged because there were too many of them.",
 		}),
 	}}
-	if r != nil {
-		r.MustRegister(h.rate.dropped)
-	}
-	return h
 }
 
 // Always returns the logger without the bounds, for what is rare and must be found
@@ -112,7 +106,7 @@ func (h *Handler) Flush() { h.rate.summary() }
 func (r *rate) pass(text string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := r.now()
+	now := time.Now()
 	m := r.messages[text]
 	if m == nil {
 		if len(r.messages) >= maxMessages {
@@ -136,7 +130,7 @@ func (r *rate) pass(text string) bool {
 	r.dropped.Inc()
 	if !r.pending {
 		r.pending = true
-		r.after(tellAfter, r.summary)
+		time.AfterFunc(tellAfter, r.summary)
 	}
 	return false
 }
@@ -153,12 +147,11 @@ func (r *rate) summary() {
 		m.out = 0
 	}
 	r.pending = false
-	now := r.now()
 	r.mu.Unlock()
 	if lines == 0 {
 		return
 	}
-	line := slog.NewRecord(now, slog.LevelWarn, "log lines were left out: there were too many", 0)
+	line := slog.NewRecord(time.Now(), slog.LevelWarn, "log lines were left out: there were too many", 0)
 	line.AddAttrs(slog.Int("lines", lines), slog.String("most_of", mostText), slog.Int("of_these", most))
 	_ = r.tell.Handle(context.Background(), line) // where the log cannot be written, nobody can be told
 }

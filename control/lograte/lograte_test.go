@@ -5,46 +5,48 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-// world is a handler with a clock that the test turns.
+// world is a handler whose lines the test reads. It is to be made in a synctest bubble, whose clock the test turns.
 type world struct {
 	*Handler
-	log   *slog.Logger
-	out   bytes.Buffer
-	now   time.Time
-	due   time.Time
-	timer func()
+	log *slog.Logger
+
+	mu  sync.Mutex // guards out, which the line that tells comes to by itself
+	out bytes.Buffer
 }
 
-func newWorld(t *testing.T, level slog.Level) *world {
-	t.Helper()
-	w := &world{now: time.Unix(1_000_000, 0)}
-	w.Handler = New(slog.NewTextHandler(&w.out, &slog.HandlerOptions{Level: level}), prometheus.NewRegistry())
-	w.rate.start = w.now
-	w.rate.now = func() time.Time { return w.now }
-	w.rate.after = func(d time.Duration, f func()) { w.due, w.timer = w.now.Add(d), f }
+func newWorld(level slog.Level) *world {
+	w := &world{}
+	w.Handler = New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}), prometheus.NewRegistry())
 	w.log = slog.New(w.Handler)
 	return w
 }
 
+// Write takes a line.
+func (w *world) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.out.Write(b)
+}
+
 // pass lets time go by.
 func (w *world) pass(d time.Duration) {
-	w.now = w.now.Add(d)
-	if w.timer != nil && !w.now.Before(w.due) {
-		f := w.timer
-		w.timer = nil
-		f()
-	}
+	time.Sleep(d)
+	synctest.Wait()
 }
 
 // lines returns what was logged since the last call.
 func (w *world) lines() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	text := strings.TrimSpace(w.out.String())
 	w.out.Reset()
 	if text == "" {
@@ -56,8 +58,8 @@ func (w *world) lines() []string {
 // Whatever is logged, and by whomever, there are at most ten lines in any second.
 func TestTenLinesASecond(t *testing.T) {
 	for _, messages := range []int{1, 3, 20, 1000} {
-		t.Run(fmt.Sprint(messages), func(t *testing.T) {
-			w := newWorld(t, slog.LevelInfo)
+		bubble := func(t *testing.T) {
+			w := newWorld(slog.LevelInfo)
 			w.pass(settling + time.Second)
 			logs := []*slog.Logger{w.log, w.log.With("node", "a"), w.log.WithGroup("g")}
 			var last []int // lines of each of the last hundred hundredths
@@ -78,13 +80,16 @@ func TestTenLinesASecond(t *testing.T) {
 			if n := len(w.rate.messages); n > maxMessages+1 {
 				t.Errorf("%d messages are remembered", n)
 			}
-		})
+		}
+		t.Run(fmt.Sprint(messages), func(t *testing.T) { synctest.Test(t, bubble) })
 	}
 }
 
 // Repetitions of one message leave room for the others, and what is left out is told.
-func TestOthersAreHeard(t *testing.T) {
-	w := newWorld(t, slog.LevelInfo)
+func TestOthersAreHeard(t *testing.T) { synctest.Test(t, testOthersAreHeard) }
+
+func testOthersAreHeard(t *testing.T) {
+	w := newWorld(slog.LevelInfo)
 	w.pass(settling + time.Second)
 	told := 0
 	for second := range 30 {
@@ -122,8 +127,10 @@ func TestOthersAreHeard(t *testing.T) {
 }
 
 // A start says much at once; decisions are always logged, and so is what debug asks for.
-func TestNotBounded(t *testing.T) {
-	w := newWorld(t, slog.LevelDebug)
+func TestNotBounded(t *testing.T) { synctest.Test(t, testNotBounded) }
+
+func testNotBounded(t *testing.T) {
+	w := newWorld(slog.LevelDebug)
 	for i := range 50 {
 		w.log.Info(fmt.Sprintf("found %d", i))
 	}

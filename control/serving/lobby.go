@@ -5,7 +5,6 @@ import (
 	"container/list"
 	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"os"
 	"runtime"
@@ -22,13 +21,12 @@ import (
 // before it is felt.
 type lobby struct {
 	net.Listener
-	log    *slog.Logger
-	within time.Duration // how long one may wait
-	max    int           // of each class
+	options *Options
 	// The listener and the epoll instance of those that wait, for the runtime's poller.
 	listener, epoll *os.File
 	ready           chan net.Conn
-	closed          chan struct{}
+	open            context.Context // until Close
+	end             context.CancelFunc
 	once            sync.Once
 	wg              sync.WaitGroup
 
@@ -71,10 +69,11 @@ func newLobby(l net.Listener, o *Options) (*lobby, error) {
 		return nil, err
 	}
 	b := &lobby{
-		Listener: l, log: o.Log, within: o.ReadWithin, max: 2 * o.Conns,
+		Listener: l, options: o,
 		listener: listener, epoll: os.NewFile(uintptr(fd), "epoll"), //nolint:gosec // a descriptor is not negative
-		ready: make(chan net.Conn), closed: make(chan struct{}), sitters: map[int]*sitter{}, peek: make([]byte, 2*maxHeader),
+		ready: make(chan net.Conn), sitters: map[int]*sitter{}, peek: make([]byte, 2*maxHeader),
 	}
+	b.open, b.end = context.WithCancel(context.Background())
 	b.wg.Go(b.admit)
 	b.wg.Go(b.watch)
 	return b, nil
@@ -85,7 +84,7 @@ func (b *lobby) Accept() (net.Conn, error) {
 	select {
 	case c := <-b.ready:
 		return c, nil
-	case <-b.closed:
+	case <-b.open.Done():
 		return nil, net.ErrClosed
 	}
 }
@@ -94,7 +93,7 @@ func (b *lobby) Accept() (net.Conn, error) {
 func (b *lobby) Close() error {
 	err := net.ErrClosed
 	b.once.Do(func() {
-		close(b.closed)
+		b.end()
 		err = errors.Join(b.Listener.Close(), b.listener.Close(), b.epoll.Close())
 		b.wg.Wait()
 		b.mu.Lock()
@@ -106,22 +105,13 @@ func (b *lobby) Close() error {
 	return err
 }
 
-func (b *lobby) ended() bool {
-	select {
-	case <-b.closed:
-		return true
-	default:
-		return false
-	}
-}
-
 // atOnce is how many connections are taken before others get the processor.
 const atOnce = 16
 
 // admit takes what the kernel has accepted.
 func (b *lobby) admit() {
 	raw, err := b.listener.SyscallConn()
-	for err == nil && !b.ended() {
+	for err == nil && b.open.Err() == nil {
 		var failed error
 		var news [atOnce]sitter
 		n := 0
@@ -146,18 +136,14 @@ func (b *lobby) admit() {
 			b.seat(news[i], now)
 		}
 		runtime.Gosched()
-		if failed != nil && !b.ended() {
+		if failed != nil && b.open.Err() == nil {
 			// No descriptors, or no memory: it passes, and must not take a whole processor.
-			b.log.Warn("a connection cannot be accepted", "at", b.Addr().String(), "error", failed)
-			b.pause(100 * time.Millisecond)
+			b.options.Log.Warn("a connection cannot be accepted", "at", b.Addr().String(), "error", failed)
+			select {
+			case <-b.open.Done():
+			case <-time.After(100 * time.Millisecond):
+			}
 		}
-	}
-}
-
-func (b *lobby) pause(d time.Duration) {
-	select {
-	case <-b.closed:
-	case <-time.After(d):
 	}
 }
 
@@ -177,7 +163,7 @@ func (b *lobby) seat(s sitter, now time.Time) {
 	}
 	defer b.mu.Unlock()
 	l := &b.waiting[s.class]
-	if l.Len() >= b.max {
+	if l.Len() >= 2*b.options.Conns {
 		first := l.Front().Value.(*sitter) //nolint:forcetypeassert // nothing else is in it
 		// Without a word, so that the kernel keeps nothing of it either.
 		_ = unix.SetsockoptLinger(first.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
@@ -195,7 +181,7 @@ func (b *lobby) seat(s sitter, now time.Time) {
 	}
 	if !b.swept {
 		b.swept = true
-		time.AfterFunc(b.within, b.sweep)
+		time.AfterFunc(b.options.ReadWithin, b.sweep)
 	}
 }
 
@@ -241,7 +227,7 @@ func (b *lobby) lookLocked(fd int) (whole, over bool) {
 func (b *lobby) watch() {
 	raw, err := b.epoll.SyscallConn()
 	var events [64]unix.EpollEvent
-	for err == nil && !b.ended() {
+	for err == nil && b.open.Err() == nil {
 		n := 0
 		err = raw.Read(func(fd uintptr) bool {
 			n, _ = unix.EpollWait(int(fd), events[:], 0) //nolint:gosec // a descriptor is small
@@ -280,7 +266,7 @@ func (b *lobby) promote(fd int) {
 	}
 	select {
 	case b.ready <- c:
-	case <-b.closed:
+	case <-b.open.Done():
 		_ = c.Close()
 	}
 }
@@ -293,15 +279,15 @@ func (b *lobby) sweep() {
 	for i := range b.waiting {
 		for l := &b.waiting[i]; l.Len() > 0; {
 			s := l.Front().Value.(*sitter) //nolint:forcetypeassert // nothing else is in it
-			if now.Sub(s.since) < b.within {
+			if now.Sub(s.since) < b.options.ReadWithin {
 				break
 			}
 			b.leaveLocked(s)
 		}
 	}
-	b.swept = len(b.sitters) > 0 && !b.ended()
+	b.swept = len(b.sitters) > 0 && b.open.Err() == nil
 	if b.swept {
-		time.AfterFunc(max(b.within/4, 10*time.Millisecond), b.sweep)
+		time.AfterFunc(max(b.options.ReadWithin/4, 10*time.Millisecond), b.sweep)
 	}
 }
 
@@ -313,14 +299,4 @@ func classOfSockaddr(a unix.Sockaddr) int {
 		return classOf(&net.TCPAddr{IP: a.Addr[:]})
 	}
 	return here
-}
-
-// serveLobby serves what has waited in a lobby; without one where the listener has none.
-func (s *Server) serveLobby(l net.Listener) error {
-	b, err := newLobby(l, &s.options)
-	if err != nil {
-		s.options.Log.Log(context.Background(), slog.LevelDebug, "connections do not wait in a lobby", "error", err)
-		return s.http.Serve(&door{Listener: l, crowd: &s.crowd})
-	}
-	return s.http.Serve(&door{Listener: b, crowd: &s.crowd})
 }

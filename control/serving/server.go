@@ -26,14 +26,16 @@ type Options struct {
 	MaxBody int64
 	// ReadWithin is the time in which a request must have come whole. Default 2 s.
 	ReadWithin time.Duration
-	// WriteWithin is the time from then to the end of the answer. Default 10 s.
-	WriteWithin time.Duration
 	// Log gets what goes wrong while serving. Default: nobody.
 	Log *slog.Logger
 }
 
-// maxHeader is the largest header of a request, in bytes; net/http adds 4 KiB to it.
-const maxHeader = 4 << 10
+const (
+	// maxHeader is the largest header of a request, in bytes; net/http adds 4 KiB to it.
+	maxHeader = 4 << 10
+	// writeWithin is the time from the end of a request to that of its answer.
+	writeWithin = 10 * time.Second
+)
 
 func (o Options) withDefaults() Options {
 	if o.Conns == 0 {
@@ -45,7 +47,6 @@ func (o Options) withDefaults() Options {
 		}
 	}
 	o.ReadWithin = cmp.Or(o.ReadWithin, 2*time.Second)
-	o.WriteWithin = cmp.Or(o.WriteWithin, 10*time.Second)
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	return o
 }
@@ -64,7 +65,7 @@ func New(h http.Handler, o Options) *Server {
 	s.http = http.Server{
 		Handler:           s.whole(h),
 		ReadHeaderTimeout: s.options.ReadWithin,
-		WriteTimeout:      s.options.WriteWithin,
+		WriteTimeout:      writeWithin,
 		MaxHeaderBytes:    maxHeader,
 		ConnContext:       s.connContext,
 		ErrorLog:          slog.NewLogLogger(s.options.Log.Handler(), slog.LevelWarn),
@@ -75,9 +76,15 @@ func New(h http.Handler, o Options) *Server {
 	return s
 }
 
-// Serve answers what comes on l until Close or Shutdown, which end it with nil.
+// Serve answers what comes on l until Close or Shutdown, which end it with nil. It comes
+// through a lobby where the listener can have one.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.serveLobby(l); !errors.Is(err, http.ErrServerClosed) {
+	if b, err := newLobby(l, &s.options); err == nil {
+		l = b
+	} else {
+		s.options.Log.Debug("connections do not wait in a lobby", "error", err)
+	}
+	if err := s.http.Serve(&door{Listener: l, crowd: &s.crowd}); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

@@ -21,13 +21,12 @@ const maxSources = 64
 // once. One address that asks too often takes nothing from the others where All is
 // more than Each.
 func Throttle(h http.Handler, r Rate) http.Handler {
-	return &throttle{rate: r, next: h, now: time.Now, all: bucket{level: r.All}, each: map[string]*bucket{}}
+	return &throttle{rate: r, next: h, all: bucket{level: r.All, at: time.Now()}, each: map[string]*bucket{}}
 }
 
 type throttle struct {
 	rate Rate
 	next http.Handler
-	now  func() time.Time
 
 	mu   sync.Mutex // guards what follows
 	all  bucket
@@ -46,9 +45,7 @@ type bucket struct {
 
 // fill brings the level up to date.
 func (b *bucket) fill(now time.Time, rate float64) {
-	if !b.at.IsZero() {
-		b.level = min(rate, b.level+rate*now.Sub(b.at).Seconds())
-	}
+	b.level = min(rate, b.level+rate*now.Sub(b.at).Seconds())
 	b.at = now
 }
 
@@ -70,7 +67,7 @@ func (t *throttle) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (t *throttle) enter(host string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := t.now()
+	now := time.Now()
 	t.all.fill(now, t.rate.All)
 	own := t.source(host, now)
 	if own == nil || t.busy >= mostBusy || t.all.level < 1 || own.level < 1 {

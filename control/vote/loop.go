@@ -124,7 +124,10 @@ func (v *Loop) Run(ctx context.Context) error {
 	s := v.joined.Load()
 	g, ctx := errgroup.WithContext(ctx)
 	if s.prober != nil {
-		g.Go(func() error { return v.measure(ctx, s) })
+		g.Go(func() error {
+			v.measure(ctx, s)
+			return nil
+		})
 	}
 	g.Go(func() error { return v.run(ctx, s) })
 	return g.Wait()

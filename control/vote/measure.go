@@ -13,7 +13,7 @@ import (
 
 const (
 	// measureEvery is the pace of reading the nodes' counters: the probe's own.
-	measureEvery = 100 * time.Millisecond
+	measureEvery = writers.Interval
 	// sessionsEvery is the pace of reading the views' sessions while at most one node
 	// commits; with more, every turn does.
 	sessionsEvery = 500 * time.Millisecond
@@ -22,15 +22,12 @@ const (
 // measure keeps the two-writer time: how long several nodes took commits through
 // the proxies at once. Every member computes it for the whole cluster, from what
 // its probe and the others' views tell, so one member's figure is enough.
-func (v *Loop) measure(ctx context.Context, s *joined) error {
-	cfg := writers.Config{Interval: measureEvery}
+func (v *Loop) measure(ctx context.Context, s *joined) {
+	background := 0
 	if v.cfg.Canary {
-		cfg.Background = float64(max(len(s.cluster.Agreement().Voters), 1))
+		background = max(len(s.cluster.Agreement().Voters), 1)
 	}
-	m, err := writers.New(cfg)
-	if err != nil {
-		return err
-	}
+	m := writers.New(background)
 	last := map[string]galera.NodeStatus{}
 	moved := map[string]time.Time{} // when a node's counter last grew
 	heard := map[string]bool{}
@@ -63,7 +60,6 @@ func (v *Loop) measure(ctx context.Context, s *joined) error {
 		}
 		return clock.OnGrid(time.Now(), measureEvery)
 	})
-	return nil
 }
 
 // sessionMeter is *writers.Meter.

@@ -17,16 +17,13 @@ type gate struct {
 
 // open notes that a proxy has sessions. Brief sessions come and go between two
 // sightings: a span that ended less than linger ago goes on.
-func (g *gate) open(at time.Duration, proxy string, linger time.Duration) {
+func (g *gate) open(at time.Duration, proxy string) {
 	if len(g.holders) == 0 {
 		if last := len(g.spans) - 1; last >= 0 && at-g.spans[last].to <= linger {
 			g.spans[last].to = forever
 		} else {
 			g.spans = append(g.spans, span{at, forever})
 		}
-	}
-	if g.holders == nil {
-		g.holders = make(map[string]bool)
 	}
 	g.holders[proxy] = true
 }
@@ -43,30 +40,23 @@ func (g *gate) close(at time.Duration, proxy string) {
 	}
 }
 
-// openAt tells whether there are sessions, or were less than linger ago.
-func (g *gate) openAt(at, linger time.Duration) bool {
-	return len(g.spans) > 0 && (len(g.holders) > 0 || at-g.spans[len(g.spans)-1].to <= linger)
-}
-
 func (g *gate) forget(before time.Duration) {
 	g.spans = slices.DeleteFunc(g.spans, func(s span) bool { return s.to < before })
 }
-
-func (g *gate) empty() bool { return len(g.spans) == 0 }
 
 // clip replaces runs[first:] by what of them belongs to sessions. A run that begins
 // as sessions are seen, or ends as they end, is theirs as a whole. Otherwise
 // somebody wrote before or writes on, and the sessions' edge is the run's: as
 // uncertain as a look at the sessions.
-func (g *gate) clip(runs []run, first int, cfg Config) []run {
+func (g *gate) clip(runs []run, first int) []run {
 	all := len(runs)
 	for _, s := range g.spans {
 		for _, r := range runs[first:all] {
 			if r.from < s.from-viewAge {
-				r.from, r.fromError = s.from, cfg.Interval
+				r.from, r.fromError = s.from, Interval
 			}
-			if s.to != forever && r.to > s.to+cfg.Linger {
-				r.to, r.toError = s.to, cfg.Interval
+			if s.to != forever && r.to > s.to+linger {
+				r.to, r.toError = s.to, Interval
 			}
 			if r.from < r.to {
 				runs = append(runs, r)

@@ -6,14 +6,6 @@ import (
 	"time"
 )
 
-func newMeter(tb testing.TB) *Meter {
-	m, err := New(Config{})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return m
-}
-
 // feed gives a meter a time in which three nodes write and their sessions come and go.
 func feed(m *Meter, begin time.Time, length time.Duration, advance bool) {
 	for t := time.Duration(0); t < length; t += 50 * time.Millisecond {
@@ -31,11 +23,11 @@ func feed(m *Meter, begin time.Time, length time.Duration, advance bool) {
 func TestMemoryIsBounded(t *testing.T) {
 	begin := time.Unix(1000, 0)
 	for _, advance := range []bool{true, false} {
-		m := newMeter(t)
+		m := New(0)
 		feed(m, begin, 10*time.Minute, advance)
 		for name, n := range m.nodes {
-			if len(n.samples) > m.samples || cap(n.samples) > 4*m.samples {
-				t.Errorf("advance %v: %d readings of %s, room for %d; at most %d", advance, len(n.samples), name, cap(n.samples), m.samples)
+			if len(n.samples) > mostSamples || cap(n.samples) > 4*mostSamples {
+				t.Errorf("advance %v: %d readings of %s, room for %d; at most %d", advance, len(n.samples), name, cap(n.samples), mostSamples)
 			}
 			if len(n.gate.spans) > 3 && advance {
 				t.Errorf("%d spans of sessions", len(n.gate.spans))
@@ -52,7 +44,7 @@ func TestMemoryIsBounded(t *testing.T) {
 }
 
 func BenchmarkAdvance(b *testing.B) {
-	m := newMeter(b)
+	m := New(0)
 	now := time.Unix(1000, 0)
 	feed(m, now, 5*time.Second, true)
 	now = now.Add(5 * time.Second)

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-
-	"github.com/haproxy-peers/haproxy-peers/control/writers"
 )
 
 const second = time.Second
@@ -32,7 +30,7 @@ func (w *world) canary(members int) {
 			}
 		}
 	}
-	w.config.Background = float64(members)
+	w.background = members
 }
 
 // mark changes the commits that do adds.
@@ -179,7 +177,7 @@ func TestMeter(t *testing.T) {
 				w := newWorld(12 * second)
 				w.seed = seed
 				tt.build(w, rng)
-				got := w.measure(t)
+				got := w.measure()
 				if d := (got - tt.want).Abs(); d > tt.within {
 					t.Errorf("seed %d: %v of two writers, want %v within %v", seed, got, tt.want, tt.within)
 				}
@@ -202,53 +200,9 @@ func TestMeterIsDeterministic(t *testing.T) {
 		onPurpose(w, 60, rng)
 		w.write("db2", 9*second, 9500*ms, 60, true, rng)
 		w.hold("px2", 30*ms, 0*second, []string{"db2"})
-		totals = append(totals, w.measure(t))
+		totals = append(totals, w.measure())
 	}
 	if totals[0] < 5*second || len(slices.Compact(totals)) != 1 {
 		t.Errorf("totals %v: want all the same, more than 5 s", totals)
-	}
-}
-
-func TestNow(t *testing.T) {
-	m, err := writers.New(writers.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := func(now time.Duration, nodes ...string) {
-		t.Helper()
-		if got := m.Now(at(now)); !slices.Equal(got, nodes) {
-			t.Errorf("at %v write %v, want %v", now, got, nodes)
-		}
-	}
-	want(0)
-	m.Sessions(at(0), "px0", map[string]int{"db1": 2, "db0": 1})
-	for now := time.Duration(0); now <= second; now += 100 * ms {
-		m.Sample("db0", at(now), int64(now/ms))
-		m.Sample("db1", at(now), int64(now/ms))
-		m.Sample("db2", at(now), int64(now/ms)) // by a direct client
-	}
-	want(second, "db0", "db1")
-	m.Sample("db0", at(1100*ms), 1100)
-	m.Sample("db1", at(1100*ms), 1000)
-	m.Sample("db0", at(1400*ms), 1400)
-	m.Sample("db1", at(1400*ms), 1000)
-	want(1400*ms, "db0")
-	m.Sessions(at(1500*ms), "px0", map[string]int{"db1": 3})
-	m.Sample("db0", at(2800*ms), 2800)
-	want(2800 * ms)
-	// The node is dead: no reading says that it stopped.
-	m.Sample("db1", at(2900*ms), 2900)
-	m.Sample("db1", at(3000*ms), 3000)
-	want(3000*ms, "db1")
-	want(4 * second)
-}
-
-func TestConfig(t *testing.T) {
-	for _, c := range []writers.Config{
-		{Interval: -1}, {Linger: -1}, {Background: -1}, {Delay: second}, {Interval: second}, {Linger: 2 * second},
-	} {
-		if m, err := writers.New(c); err == nil || m != nil {
-			t.Errorf("%+v is accepted", c)
-		}
 	}
 }

@@ -11,16 +11,16 @@ const scatter = 1.5
 
 // appendOverlaps appends the times in which runs of two nodes overlap. They may
 // overlap each other.
-func appendOverlaps(overlaps []span, runs []run, period time.Duration) []span {
+func appendOverlaps(overlaps []span, runs []run) []span {
 	for i, a := range runs {
 		for _, b := range runs[i+1:] {
 			if a.node == b.node {
 				continue
 			}
 			if b.from < a.from {
-				overlaps = append(overlaps, overlap(b, a, period))
+				overlaps = append(overlaps, overlap(b, a))
 			} else {
-				overlaps = append(overlaps, overlap(a, b, period))
+				overlaps = append(overlaps, overlap(a, b))
 			}
 		}
 	}
@@ -31,9 +31,9 @@ func appendOverlaps(overlaps []span, runs []run, period time.Duration) []span {
 // ends later too this may be a clean hand-over, and an overlap shorter than two
 // readings may come from the uncertainty of the edges: what that explains is taken
 // off.
-func overlap(first, second run, period time.Duration) span {
+func overlap(first, second run) span {
 	o := span{second.from, min(first.to, second.to)}
-	if second.to > first.to && o.to-o.from < 2*period {
+	if second.to > first.to && o.to-o.from < 2*Interval {
 		o.from += time.Duration(scatter * float64(hypot(first.toError, second.fromError)))
 	}
 	return o

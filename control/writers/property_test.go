@@ -48,7 +48,7 @@ func TestAgreesWithTheJudge(t *testing.T) {
 				at = drawGap(t, w, node, drawWrites(t, w, node, at, rng))
 			}
 		}
-		got, judged := w.measure(t), w.log().TwoWriters()
+		got, judged := w.measure(), w.log().TwoWriters()
 		overlaps := max(1, len(judged.Overlaps))
 		each := time.Duration(float64(got-judged.Total) / float64(overlaps))
 		errs = append(errs, each)
@@ -72,7 +72,7 @@ func TestNothingWithoutTwoWriters(t *testing.T) {
 			last = node
 			at = drawWrites(t, w, node, at, rng) + time.Duration(rapid.IntRange(201, 1000).Draw(t, "margin, ms"))*ms
 		}
-		if got, judged := w.measure(t), w.log().TwoWriters().Total; got != 0 || judged != 0 {
+		if got, judged := w.measure(), w.log().TwoWriters().Total; got != 0 || judged != 0 {
 			t.Fatalf("%v of two writers, the judge says %v", got, judged)
 		}
 	})
@@ -94,7 +94,7 @@ func TestCleanMoves(t *testing.T) {
 		moved := 5*second + time.Duration(rapid.IntRange(0, 100).Draw(t, "moved, ms"))*ms
 		w.write("db0", 0, moved, rate, scatter, rng)
 		w.write("db1", moved-over, 9*second, rate, scatter, rng)
-		got, judged := w.measure(t), w.log().TwoWriters().Total
+		got, judged := w.measure(), w.log().TwoWriters().Total
 		errs = append(errs, got-judged)
 		limit := 5 * ms
 		if scatter {

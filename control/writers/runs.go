@@ -63,8 +63,8 @@ func (m *Meter) split(all []interval, samples []sample) []interval {
 	}
 	for i := range all {
 		in := &all[i]
-		in.excess = max(0, in.count-m.cfg.Background*in.length().Seconds())
-		in.blind = float64(in.length()) > longIntervals*float64(m.cfg.Interval) && !goesOn(all, i)
+		in.excess = max(0, in.count-m.usual*in.length().Seconds())
+		in.blind = float64(in.length()) > longIntervals*float64(Interval) && !goesOn(all, i)
 		if !in.blind && !m.background(all, i) {
 			in.commits = in.excess
 		}
@@ -86,10 +86,10 @@ func goesOn(all []interval, i int) bool {
 // to it.
 func (m *Meter) background(all []interval, i int) bool {
 	const window = 500 * time.Millisecond
-	if all[i].count == 0 || m.cfg.Background == 0 {
+	if all[i].count == 0 || m.usual == 0 {
 		return false
 	}
-	usual := math.Ceil(m.cfg.Background)
+	usual := math.Ceil(m.usual)
 	before, after := 0.0, 0.0
 	for j := i; j >= 0 && all[i].to-all[j].from <= window; j-- {
 		before += all[j].count

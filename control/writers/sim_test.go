@@ -21,12 +21,12 @@ type world struct {
 	deaf     map[string][]span          // when one node is not read
 	end      time.Duration
 
-	config  writers.Config
-	every   time.Duration // between readings; default 100 ms
-	jitter  time.Duration // each reading is up to that much early or late; default 20 ms
-	pace    time.Duration // between two calls of Advance; default 33 ms
-	seed    uint64
-	stopped []span // when Advance is not called
+	background int           // see writers.New
+	every      time.Duration // between readings; default 100 ms
+	jitter     time.Duration // each reading is up to that much early or late; default 20 ms
+	pace       time.Duration // between two calls of Advance; default 33 ms
+	seed       uint64
+	stopped    []span // when Advance is not called
 }
 
 type commit struct {
@@ -101,11 +101,8 @@ type event struct {
 }
 
 // measure lets a meter look at the world, and returns its total.
-func (w *world) measure(t interface{ Fatal(...any) }) time.Duration {
-	m, err := writers.New(w.config)
-	if err != nil {
-		t.Fatal(err)
-	}
+func (w *world) measure() time.Duration {
+	m := writers.New(w.background)
 	rng := rand.New(rand.NewPCG(w.seed, 7))
 	var events []event
 	for _, commits := range w.commits {

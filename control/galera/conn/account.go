@@ -26,7 +26,7 @@ func (a Account) password() (string, error) {
 	}
 	raw, _, err := safefile.Read(a.PasswordFile)
 	if err != nil {
-		return "", &CredentialsError{Err: err}
+		return "", fmt.Errorf("%w: %w", ErrCredentials, err)
 	}
 	return strings.TrimSuffix(strings.TrimSuffix(string(raw), "\n"), "\r"), nil
 }

@@ -18,9 +18,8 @@ func TestUnsafePassword(t *testing.T) {
 	}
 	dbtest.Must(t, os.Chmod(file, 0o620))
 	got, err := l.password()
-	var credentials *CredentialsError
 	var unsafe *safefile.UnsafeError
-	if got != "" || !errors.As(err, &credentials) || !errors.As(err, &unsafe) {
+	if got != "" || !errors.Is(err, ErrCredentials) || !errors.As(err, &unsafe) {
 		t.Errorf("got %q, %v", got, err)
 	}
 }

@@ -2,7 +2,6 @@ package conn
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 )
 
@@ -149,7 +148,7 @@ func (s *Session) endOfRows(body []byte) (uint16, error) {
 	return 0, fmt.Errorf("%w: the rows end with a packet of %d bytes", ErrProtocol, len(body))
 }
 
-var errRow = errors.New("a row that is shorter than it says")
+var errRow = fmt.Errorf("%w: a row that is shorter than it says", ErrProtocol)
 
 // readRow reads a row of length bytes. With to the last column goes there, and there are
 // no fields.
@@ -166,18 +165,18 @@ func (s *Session) readRow(length, columns int, to func([]byte)) ([]Value, error)
 	for i := range columns {
 		n, size, null := lengthEncoded(body[at:])
 		if size == 0 {
-			return nil, fmt.Errorf("%w: %w", ErrProtocol, errRow)
+			return nil, errRow
 		}
 		at += size
 		if to != nil && i == columns-1 {
 			if n != uint64(length-at) {
-				return nil, fmt.Errorf("%w: %w", ErrProtocol, errRow)
+				return nil, errRow
 			}
 			to(body[at:])
 			return nil, s.in.pieces(length-whole, to)
 		}
 		if n > uint64(len(body)-at) {
-			return nil, fmt.Errorf("%w: %w", ErrProtocol, errRow)
+			return nil, errRow
 		}
 		if s.row[i] = nil; !null {
 			s.row[i] = Value(body[at : at+int(n) : at+int(n)])

@@ -3,9 +3,9 @@ package conn
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
-	"strconv"
 	"time"
 )
 
@@ -13,7 +13,7 @@ import (
 type Dialer struct {
 	address string // HOST:PORT, as it was given
 	host    string
-	port    uint16
+	port    string
 	// lookup resolves a host name; nil where the address has none.
 	lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 	// known are the addresses that the name last had.
@@ -28,11 +28,7 @@ const mostAddresses = 8
 // NewDialer makes the dialer of HOST:PORT. lookup resolves a host name; nil asks the
 // system.
 func NewDialer(address string, lookup func(context.Context, string) ([]netip.Addr, error)) (*Dialer, error) {
-	host, portText, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, err
-	}
-	port, err := strconv.ParseUint(portText, 10, 16)
+	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
 	}
@@ -41,26 +37,26 @@ func NewDialer(address string, lookup func(context.Context, string) ([]netip.Add
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		}
 	}
-	d := &Dialer{address: address, host: host, port: uint16(port), lookup: lookup}
+	d := &Dialer{address: address, host: host, port: port, lookup: lookup}
 	if ip, err := netip.ParseAddr(host); err == nil {
 		d.known, d.lookup = []netip.Addr{ip}, nil
 	}
 	return d, nil
 }
 
-// dial connects within the budget, of which it spent some; resolving may take as
-// long again.
+// dial connects within the budget, of which the rest is the connection's first exchange's;
+// resolving may take as long again.
 //
 // If the name does not resolve, the addresses of last time are tried, and stale is
 // the resolver's error. They can show that the node is gone: in
 // Kubernetes the name of a dead pod goes away with it, and that must not turn a
 // dead node into an unknown one. They cannot show that it is healthy, for another pod
 // may have the address now.
-func (d *Dialer) dial(ctx context.Context, budget time.Duration) (conn *net.TCPConn, spent time.Duration, stale, err error) {
+func (d *Dialer) dial(ctx context.Context, budget time.Duration) (w *wire, stale, err error) {
 	if d.lookup != nil {
 		stale = d.resolve(ctx, budget)
 		if len(d.known) == 0 {
-			return nil, 0, nil, stale
+			return nil, nil, stale
 		}
 	}
 	began := time.Now()
@@ -68,11 +64,12 @@ func (d *Dialer) dial(ctx context.Context, budget time.Duration) (conn *net.TCPC
 		// Every address gets its share of what is left: the first may be one that
 		// swallows everything.
 		share := (budget - time.Since(began)) / time.Duration(len(d.known)-i)
-		if conn, err = d.dialOne(ctx, ip, max(share, grace)); err == nil {
-			return conn, time.Since(began), stale, nil
+		if w, err = d.dialOne(ctx, ip, max(share, grace)); err == nil {
+			w.begin(max(budget-time.Since(began), grace))
+			return w, stale, nil
 		}
 	}
-	return nil, 0, nil, err
+	return nil, nil, err
 }
 
 func (d *Dialer) resolve(ctx context.Context, budget time.Duration) error {
@@ -83,19 +80,19 @@ func (d *Dialer) resolve(ctx context.Context, budget time.Duration) error {
 		err = errors.New("the name has no address")
 	}
 	if err != nil {
-		return &NameError{Host: d.host, Err: err}
+		return fmt.Errorf("%w %q: %w", ErrName, d.host, err)
 	}
 	d.known = found[:min(len(found), mostAddresses)]
 	return nil
 }
 
-func (d *Dialer) dialOne(ctx context.Context, ip netip.Addr, budget time.Duration) (*net.TCPConn, error) {
+func (d *Dialer) dialOne(ctx context.Context, ip netip.Addr, budget time.Duration) (*wire, error) {
 	began := time.Now()
 	// No keep-alives: the probe itself is one.
 	nd := net.Dialer{Timeout: budget, KeepAlive: -1}
-	conn, err := nd.DialContext(ctx, "tcp", netip.AddrPortFrom(ip.Unmap(), d.port).String())
+	conn, err := nd.DialContext(ctx, "tcp", net.JoinHostPort(ip.Unmap().String(), d.port))
 	if err == nil {
-		return conn.(*net.TCPConn), nil
+		return newWire(conn.(*net.TCPConn))
 	}
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() && time.Since(began) > budget+lateness {

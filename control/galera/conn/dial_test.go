@@ -29,12 +29,9 @@ func TestDialByName(t *testing.T) {
 	dns := &names{err: gone}
 	d, err := NewDialer("pxc-0.pxc:"+port, dns.lookup)
 	dbtest.Must(t, err)
-	unresolved := func(err error) bool {
-		var name *NameError
-		return errors.As(err, &name)
-	}
+	unresolved := func(err error) bool { return errors.Is(err, ErrName) }
 	dial := func() (stale, err error) {
-		conn, _, stale, err := d.dial(context.Background(), time.Second)
+		conn, stale, err := d.dial(context.Background(), time.Second)
 		if conn != nil {
 			_ = conn.Close()
 		}

@@ -28,6 +28,12 @@ var (
 	// ErrOwnPause says that this process was stopped or starved while it waited, so
 	// that the attempt proves nothing. It is never judged.
 	ErrOwnPause = errors.New("this process was not running while it waited for the node")
+	// ErrName says that a node's host name could not be resolved. It comes with the
+	// resolver's error.
+	ErrName = errors.New("cannot resolve")
+	// ErrCredentials says that the password file could not be read. It comes with the file
+	// system's error, which names the file.
+	ErrCredentials = errors.New("cannot read the password")
 	// ErrProtocol says that what answers does not speak the MySQL protocol.
 	ErrProtocol = errors.New("the answer is not of the MySQL protocol")
 	// ErrNotGalera says that the server has no wsrep status at all.
@@ -39,25 +45,6 @@ var (
 	// then goes by the states of HAProxy's own checks.
 	ErrNoUser = errors.New("galera: no probe user is configured: set --probe-user and --probe-password-file, or rely on HAProxy's checks")
 )
-
-// NameError says that a node's host name could not be resolved.
-type NameError struct {
-	Host string
-	Err  error
-}
-
-func (e *NameError) Error() string { return fmt.Sprintf("cannot resolve %q: %v", e.Host, e.Err) }
-
-// Unwrap returns the resolver's error.
-func (e *NameError) Unwrap() error { return e.Err }
-
-// CredentialsError says that the password file could not be read.
-type CredentialsError struct{ Err error }
-
-func (e *CredentialsError) Error() string { return fmt.Sprintf("cannot read the password: %v", e.Err) }
-
-// Unwrap returns the file system's error, which names the file.
-func (e *CredentialsError) Unwrap() error { return e.Err }
 
 // SilenceError says that the node sent nothing, or not enough, for a time.
 type SilenceError struct {
@@ -75,8 +62,7 @@ func (e *SilenceError) Unwrap() error { return e.Err }
 // Silence adds to a timeout how long the node was given, and whether it accepted a
 // connection meanwhile.
 func Silence(err error, given time.Duration, accepted bool) error {
-	var name *NameError
-	if IsTimeout(err) && !errors.As(err, &name) {
+	if IsTimeout(err) && !errors.Is(err, ErrName) {
 		return &SilenceError{Within: given, Accepted: accepted, Err: err}
 	}
 	return err

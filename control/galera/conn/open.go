@@ -65,22 +65,18 @@ func (d *Dialer) Open(ctx context.Context, o Opening) (*Session, error) {
 // openOnce makes one connection and logs in, and returns what is left of the budget
 // after a failure.
 func (d *Dialer) openOnce(ctx context.Context, o Opening) (s *Session, left time.Duration, err error) {
-	conn, spent, stale, err := d.dial(ctx, o.Budget)
+	w, stale, err := d.dial(ctx, o.Budget)
 	if err != nil {
-		return nil, o.Budget - spent, err
+		return nil, o.Budget, err
 	}
-	w, err := newWire(conn)
-	if err != nil {
-		return nil, o.Budget - spent, err
-	}
-	if w.begin(max(o.Budget-spent, grace)); o.Patience > 0 {
+	if o.Patience > 0 {
 		w.Left = o.Patience
 	}
 	if w.Silent = o.Silent; o.Connected != nil {
 		o.Connected()
 	}
 	undo := context.AfterFunc(ctx, w.stop)
-	s, err = openSession(w, d.address, o)
+	s, err = d.openSession(w, o)
 	undo()
 	if s != nil {
 		s.Stale = stale
@@ -91,16 +87,11 @@ func (d *Dialer) openOnce(ctx context.Context, o Opening) (s *Session, left time
 // Greets reads a server's greeting and leaves again. The error is why there was none, or
 // what the server refused the connection with.
 func (d *Dialer) Greets(ctx context.Context, within time.Duration) error {
-	conn, spent, _, err := d.dial(ctx, within)
-	if err != nil {
-		return err
-	}
-	w, err := newWire(conn)
+	w, _, err := d.dial(ctx, within)
 	if err != nil {
 		return err
 	}
 	defer w.Close()
-	w.begin(max(within-spent, grace))
 	defer context.AfterFunc(ctx, w.stop)()
 	_, err = greet(w)
 	return err

@@ -40,25 +40,23 @@ type Session struct {
 	// unbind undoes that the end of the context stops the wire.
 	unbind func() bool
 	row    [mostColumns]Value
-	// encrypted is the version of TLS, "" for none.
-	encrypted string
 }
 
 // openSession logs in on a connection, which it closes if that fails. The end of
 // the session's life stops the wire at any time. The wire's budget must have begun. The
 // error is a [TLSError] where encrypting failed.
-func openSession(w *wire, address string, o Opening) (*Session, error) {
+func (d *Dialer) openSession(w *wire, o Opening) (*Session, error) {
 	s := &Session{Exchange: &w.Exchange, wire: w, stream: w}
 	s.in.from = w
 	s.unbind = context.AfterFunc(o.Life, w.stop)
-	if err := s.logIn(address, o); err != nil {
+	if err := s.logIn(d, o); err != nil {
 		s.Abort()
 		return nil, s.cause(err)
 	}
 	return s, nil
 }
 
-func (s *Session) logIn(address string, o Opening) (err error) {
+func (s *Session) logIn(d *Dialer, o Opening) (err error) {
 	defer recoverAsProtocolError(&err)
 	greeting, err := greet(s.wire)
 	if err != nil {
@@ -77,9 +75,9 @@ func (s *Session) logIn(address string, o Opening) (err error) {
 		if !offered {
 			return &TLSError{Mode: g.mode, Err: errNoTLS}
 		}
-		g.tls = func(conn net.Conn) (*tls.Conn, error) { return s.encrypt(conn, address, o) }
+		g.tls = func(conn net.Conn) (*tls.Conn, error) { return s.encrypt(conn, d.host, o) }
 	}
-	err = g.run(greeting, address, o.Account, password)
+	err = g.run(greeting, d.address, o.Account, password)
 	if offered && g.mode == SSLDisabled && ServerNumber(err) == ErAccessDenied {
 		// MariaDB says no more than that where it wants TLS.
 		err = errors.Join(err, &TLSError{Mode: g.mode, Err: errNotWanted})
@@ -104,9 +102,6 @@ func (s *Session) Begin(budget time.Duration) { s.wire.begin(budget) }
 // Rest waits for d, and less if the node closes the connection or sends something unasked.
 func (s *Session) Rest(d time.Duration) { s.wire.rest(d) }
 
-// TLS is the version of TLS that the connection has, "" for none.
-func (s *Session) TLS() string { return s.encrypted }
-
 // Within runs f and stops the session, for good, if ctx ends meanwhile. What panics in f
 // is an answer that is wrong.
 func (s *Session) Within(ctx context.Context, f func() error) error {
@@ -128,9 +123,8 @@ func (s *Session) Broken() bool { return s.wire.err != nil || s.wire.stopped.Loa
 // file said before, and for what failed in TLS, which has it inside.
 func (s *Session) cause(err error) error {
 	var server *mysql.MySQLError
-	var credentials *CredentialsError
 	var encrypting *TLSError
-	if err == nil || s.wire.err == nil || errors.As(err, &server) || errors.As(err, &credentials) || errors.As(err, &encrypting) {
+	if err == nil || s.wire.err == nil || errors.As(err, &server) || errors.Is(err, ErrCredentials) || errors.As(err, &encrypting) {
 		return err
 	}
 	return s.wire.err

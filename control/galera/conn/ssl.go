@@ -144,9 +144,9 @@ var (
 
 // encrypt makes TLS on the connection. Where the session may do without, it leaves
 // time for that.
-func (s *Session) encrypt(conn net.Conn, address string, o Opening) (*tls.Conn, error) {
+func (s *Session) encrypt(conn net.Conn, host string, o Opening) (*tls.Conn, error) {
 	c := o.SSL
-	cfg, err := c.config(address)
+	cfg, err := c.config(host)
 	if err != nil {
 		return nil, &TLSError{Mode: c.mode(), Err: err}
 	}
@@ -164,16 +164,11 @@ func (s *Session) encrypt(conn net.Conn, address string, o Opening) (*tls.Conn, 
 	if err := over.Handshake(); err != nil {
 		return nil, &TLSError{Mode: c.mode(), Err: err}
 	}
-	s.encrypted = tls.VersionName(over.ConnectionState().Version)
 	return over, nil
 }
 
-// config is what crypto/tls wants for a connection to HOST:PORT.
-func (c SSL) config(address string) (*tls.Config, error) {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, err
-	}
+// config is what crypto/tls wants for a connection to that host.
+func (c SSL) config(host string) (*tls.Config, error) {
 	cfg := &tls.Config{
 		ServerName: host,
 		MinVersion: tls.VersionTLS12,

@@ -15,7 +15,7 @@ func TestTLSApart(t *testing.T) {
 		dbtest.Must(t, err)
 		w.begin(300 * time.Millisecond)
 		s := &Session{wire: w}
-		if _, err := s.encrypt(w, "127.0.0.1:1", Opening{Apart: apart}); !IsTimeout(err) {
+		if _, err := s.encrypt(w, "127.0.0.1", Opening{Apart: apart}); !IsTimeout(err) {
 			t.Errorf("%v", err)
 		}
 		if left := w.Left; apart != (left == 300*time.Millisecond) || left < 150*time.Millisecond-slice {

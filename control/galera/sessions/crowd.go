@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"sort"
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
@@ -20,9 +19,9 @@ const (
 	// have 2 MiB with InnoDB's monitor.
 	listBytes = 32 << 20
 
-	// What a session takes beside its host's name: its ClientSession and its marks, and what is
-	// lost to rounding; where performance_schema is asked, its thread.
-	sessionCost  = 80 + 32 + 8
+	// What a session takes beside its host's name: its ClientSession, and what is lost to
+	// rounding; where performance_schema is asked, its thread.
+	sessionCost  = 112 + 8
 	followedCost = 16
 	// busyRoom is kept for sessions in a transaction, under a lock or with a temporary
 	// table. busyCost is one's place in a map that may be half empty.
@@ -47,18 +46,10 @@ var errColumns = fmt.Errorf("%w: another number of columns than was asked for", 
 // crowd is a list of sessions in little memory, by ascending id once it is sorted.
 type crowd struct {
 	sessions   []ClientSession
-	marks      []mark // of the same sessions
 	words      map[string]string
 	each, most int // what one takes, and how many there may be
 	room       int // what is left
 	sorted     bool
-}
-
-// mark is what else is known of a session.
-type mark struct {
-	queryID uint64 // of the process list
-	transaction
-	asleep, locked, temporary bool
 }
 
 // newCrowd makes room for as many sessions as there were last time.
@@ -69,7 +60,7 @@ func newCrowd(last int, s sources) *crowd {
 	}
 	c.most = (listRoom - busyRoom) / (c.each + shortestHost)
 	size := min(max(last+last/8, firstCrowd), c.most)
-	c.sessions, c.marks = make([]ClientSession, 0, size), make([]mark, 0, size)
+	c.sessions = make([]ClientSession, 0, size)
 	return c
 }
 
@@ -87,14 +78,12 @@ func (c *crowd) add(row []conn.Value) error {
 	if len(c.sessions) == cap(c.sessions) {
 		// At once as many as there may be: while it is copied, both are there.
 		c.sessions = append(make([]ClientSession, 0, c.most), c.sessions...)
-		c.marks = append(make([]mark, 0, c.most), c.marks...)
 	}
 	command := c.word(row[3][:min(len(row[3]), longestUser)])
-	// Why and Idle hold the command and its time until everything is known.
 	c.sessions = append(c.sessions, ClientSession{
 		ID: row[0].Number(), User: c.word(user), Host: string(host), Why: command, Idle: row[4].Times(float64(time.Second)),
+		mark: mark{queryID: row[5].Number(), asleep: command == sleeping},
 	})
-	c.marks = append(c.marks, mark{queryID: row[5].Number(), asleep: command == sleeping})
 	return nil
 }
 
@@ -111,46 +100,17 @@ func (c *crowd) word(b []byte) string {
 	return w
 }
 
-// sort ends the adding.
-func (c *crowd) sort() {
-	if c.sorted = true; !slices.IsSortedFunc(c.sessions, func(a, b ClientSession) int { return cmp.Compare(a.ID, b.ID) }) {
-		sort.Sort(c)
-	}
-}
-
-// Len is sort.Interface's.
-func (c *crowd) Len() int { return len(c.sessions) }
-
-// Less is sort.Interface's.
-func (c *crowd) Less(i, j int) bool { return c.sessions[i].ID < c.sessions[j].ID }
-
-// Swap is sort.Interface's.
-func (c *crowd) Swap(i, j int) {
-	c.sessions[i], c.sessions[j] = c.sessions[j], c.sessions[i]
-	c.marks[i], c.marks[j] = c.marks[j], c.marks[i]
-}
-
-// find is the place of a session.
-func (c *crowd) find(id uint64) (int, bool) {
+// of is a session of the crowd, nil for one that is not there. It ends the adding.
+func (c *crowd) of(id uint64) *ClientSession {
+	byID := func(s ClientSession, id uint64) int { return cmp.Compare(s.ID, id) }
 	if !c.sorted {
-		c.sort()
+		slices.SortFunc(c.sessions, func(a, b ClientSession) int { return byID(a, b.ID) })
+		c.sorted = true
 	}
-	return slices.BinarySearchFunc(c.sessions, id, func(s ClientSession, id uint64) int { return cmp.Compare(s.ID, id) })
-}
-
-// process is a session before it was judged.
-func (c *crowd) process(i int) process {
-	s := &c.sessions[i]
-	return process{id: s.ID, queryID: c.marks[i].queryID, user: s.User, host: s.Host, command: s.Why, time: s.Idle}
-}
-
-// session is what the list knows of a session.
-func (c *crowd) session(id uint64) (s ClientSession, m mark, ok bool) {
-	i, ok := c.find(id)
-	if !ok {
-		return s, m, false
+	if i, ok := slices.BinarySearchFunc(c.sessions, id, byID); ok {
+		return &c.sessions[i]
 	}
-	return c.sessions[i], c.marks[i], true
+	return nil
 }
 
 // listing reads the answer to the question for all sessions. What is not about a
@@ -188,8 +148,8 @@ func (l *listing) row(result int, row []conn.Value) error {
 		l.thread(id, row[1].Number(), string(row[2]) == instrumented)
 	case resultTransactions:
 		// A thread that began after the threads were read is not in the process list either.
-		if i, ok := l.find(l.sessionOf(id)); ok && l.marks[i].followed {
-			l.marks[i].transaction = l.marks[i].in(row[1:])
+		if s := l.of(l.sessionOf(id)); s != nil && s.followed {
+			s.transaction = s.in(row[1:])
 		}
 	case resultLocks:
 		if l.sources.locks == psMetadataLocks {
@@ -197,23 +157,23 @@ func (l *listing) row(result int, row []conn.Value) error {
 		}
 		l.lock(id, row[1])
 	case resultTemporary:
-		if i, ok := l.find(id); ok {
-			l.marks[i].temporary = true
+		if s := l.of(id); s != nil {
+			s.temporary = true
 		}
 	}
 	return nil
 }
 
 func (l *listing) thread(id, session uint64, followed bool) {
-	i, ok := l.find(session)
-	if !ok || len(l.threads) >= len(l.sessions) {
+	s := l.of(session)
+	if s == nil || len(l.threads) >= len(l.sessions) {
 		return
 	}
 	if l.threads == nil {
 		l.threads = make([]thread, 0, len(l.sessions))
 	}
 	l.threads = append(l.threads, thread{id, session})
-	l.marks[i].followed = l.sources.transactions && followed
+	s.followed = l.sources.transactions && followed
 }
 
 // sessionOf is the session of a thread, 0 for one that has none.
@@ -233,11 +193,11 @@ func (l *listing) sessionOf(id uint64) uint64 {
 // room for names any more.
 func (l *listing) lock(id uint64, described []byte) {
 	described = described[:min(len(described), longestLock)]
-	i, ok := l.find(id)
-	if had, named := l.look.locks[id]; !ok || named && had >= string(described) {
+	s := l.of(id)
+	if had, named := l.look.locks[id]; s == nil || named && had >= string(described) {
 		return
 	}
-	l.marks[i].locked = true
+	s.locked = true
 	if cost := busyCost + 2*len(described); l.room >= cost {
 		l.room -= cost
 		l.look.locks[id] = string(described)
@@ -247,8 +207,8 @@ func (l *listing) lock(id uint64, described []byte) {
 // inTransaction takes a session that InnoDB's monitor has in a transaction. Where there is
 // no room for one more, the list is as good as cut.
 func (l *listing) inTransaction(id uint64, age time.Duration) {
-	switch _, ok := l.find(id); {
-	case !ok:
+	switch {
+	case l.of(id) == nil:
 	case l.room < busyCost:
 		l.innodb.cut = true
 	default:
@@ -259,40 +219,39 @@ func (l *listing) inTransaction(id uint64, age time.Duration) {
 
 // judge draws the conclusions of everything that was read.
 func (l *listing) judge() {
-	// Of the sessions in InnoDB's list: what hides there.
-	for id := range l.look.innodb {
-		if i, ok := l.find(id); ok {
-			l.look.transactions[id] = l.marks[i].transaction
-		}
-	}
-	l.look.hidden = l.look.stillHidden()
+	l.look.hidden = l.stillHidden()
 	for i := range l.sessions {
-		l.sessions[i] = l.judgeOne(l.process(i), l.marks[i])
+		l.sessions[i] = l.judgeOne(l.sessions[i])
 	}
 }
 
-func (l *listing) judgeOne(p process, m mark) ClientSession {
-	clear(l.look.transactions)
-	l.look.transactions[p.id] = m.transaction
-	clear(l.look.temporary)
-	if m.temporary {
-		l.look.temporary[p.id] = true
+// stillHidden is what hidden is after this look. All transactions that begin after
+// the first look are followed, so from then on it only shrinks.
+func (l *listing) stillHidden() map[uint64]bool {
+	hidden := l.look.hidden
+	if !l.look.fresh {
+		return hidden
 	}
-	_, named := l.look.locks[p.id]
-	if m.locked && !named {
-		l.look.locks[p.id] = ""
-		defer delete(l.look.locks, p.id)
+	still := make(map[uint64]bool)
+	for id := range l.look.innodb {
+		if s := l.of(id); s.followed && !s.active && (hidden == nil || hidden[id]) {
+			still[id] = true
+		}
 	}
-	s := l.look.judge(p)
+	return still
+}
+
+func (l *listing) judgeOne(s ClientSession) ClientSession {
+	s = l.look.judge(s)
 	// A sentence of its own takes room; without any there is one for all.
-	if s.TrxAge > 0 || m.locked {
+	if s.TrxAge > 0 || s.locked {
 		l.room -= len(s.Why)
 	}
 	switch {
 	case l.room >= 0 || !s.Busy:
 	case s.TrxAge > 0:
 		s.Why = "is in a transaction"
-	case m.locked:
+	case s.locked:
 		s.Why = "holds a lock"
 	}
 	return s

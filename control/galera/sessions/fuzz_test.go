@@ -37,7 +37,7 @@ func FuzzAnswer(f *testing.F) {
 		c := &inspection{Session: s, sources: sources{transactions: true, locks: psMetadataLocks, temporary: true}}
 		switch who % 3 {
 		case 0:
-			_, _, err = c.lookFresh(ClientSession{ID: 7})
+			_, _, err = c.lookFresh(&ClientSession{ID: 7})
 		case 1:
 			var all []ClientSession
 			if all, err = c.list(); err == nil && len(said) == len(list) && len(all) > 2 {

@@ -27,13 +27,16 @@ type ClientSession struct {
 	// Idle is the time since its last command, 0 while one runs. MariaDB's list tells
 	// milliseconds, other sources seconds.
 	Idle time.Duration
+
+	// Until a session is judged, Why and Idle are its command and the time in that.
+	mark
 }
 
-// process is a row of the process list.
-type process struct {
-	id, queryID         uint64
-	user, host, command string
-	time                time.Duration // in this command
+// mark is what else is known of a session.
+type mark struct {
+	queryID uint64 // of the process list
+	transaction
+	asleep, locked, temporary bool
 }
 
 // transaction is a row of performance_schema about a session.
@@ -52,33 +55,29 @@ type look struct {
 	fresh bool
 	// hidden are the sessions in a transaction that InnoDB has and performance_schema does
 	// not show, because it began before that was turned on. Nil is not known.
-	hidden       map[uint64]bool
-	transactions map[uint64]transaction
+	hidden map[uint64]bool
 	// locks has, by session, the one of its locks that sorts last: a user lock before one
 	// on a table, before those on schemas and backups that come with it.
-	locks     map[uint64]string
-	temporary map[uint64]bool
+	locks map[uint64]string
 }
 
 // judge says what one session does.
-func (l *look) judge(p process) ClientSession {
-	s := ClientSession{ID: p.id, User: p.user, Host: p.host}
-	t := l.transactions[p.id]
-	innodb, inInnoDB := l.innodb[p.id]
-	if t.followed && !l.fresh {
+func (l *look) judge(s ClientSession) ClientSession {
+	innodb, inInnoDB := l.innodb[s.ID]
+	if s.followed && !l.fresh {
 		// What is missing from a cut list may be this one.
-		inInnoDB = l.hidden[p.id]
+		inInnoDB = l.hidden[s.ID]
 	}
 	switch {
-	case t.active:
-		s.TrxAge = t.age
+	case s.active:
+		s.TrxAge = s.age
 	case inInnoDB:
 		s.TrxAge = innodb
 	}
-	s.Why = l.why(p, t, inInnoDB, s.TrxAge)
+	s.Why = l.why(&s, inInnoDB)
 	s.Busy = s.Why != ""
-	if p.command == sleeping {
-		s.Idle = p.time
+	if !s.asleep {
+		s.Idle = 0
 	}
 	return s
 }
@@ -86,44 +85,23 @@ func (l *look) judge(p process) ClientSession {
 // sleeping is the command of a session that waits for its client.
 const sleeping = "Sleep"
 
-func (l *look) why(p process, t transaction, inInnoDB bool, age time.Duration) string {
-	lock, locked := l.locks[p.id]
+func (l *look) why(s *ClientSession, inInnoDB bool) string {
 	switch {
-	case p.user == "unauthenticated user" || p.command == "Connect":
+	case s.User == "unauthenticated user" || s.Why == "Connect":
 		return "logs in"
-	case t.active || inInnoDB:
-		return fmt.Sprintf("is in a transaction for %v", age.Round(time.Millisecond))
-	case p.command != sleeping:
+	case s.active || inInnoDB:
+		return fmt.Sprintf("is in a transaction for %v", s.TrxAge.Round(time.Millisecond))
+	case !s.asleep:
 		return "runs a statement"
-	case locked:
-		return lockReason(lock)
-	case l.temporary[p.id]:
+	case s.locked:
+		return lockReason(l.locks[s.ID])
+	case s.temporary:
 		return "has a temporary table"
-	case l.doubtful(p):
+	case !l.fresh && (l.hidden == nil || !s.followed):
+		// Only InnoDB's list could tell that it is idle, and that is cut.
 		return "cannot be told to be idle: SHOW ENGINE INNODB STATUS is longer than the megabyte that the server gives of it"
 	}
 	return ""
-}
-
-// doubtful is true for a session that only InnoDB's list can tell to be idle, while
-// that is cut.
-func (l *look) doubtful(p process) bool {
-	return !l.fresh && p.command == sleeping && (l.hidden == nil || !l.transactions[p.id].followed)
-}
-
-// stillHidden is what hidden is after this look. All transactions that begin after
-// the first look are followed, so from then on it only shrinks.
-func (l *look) stillHidden() map[uint64]bool {
-	if !l.fresh {
-		return l.hidden
-	}
-	still := make(map[uint64]bool)
-	for id := range l.innodb {
-		if t := l.transactions[id]; t.followed && !t.active && (l.hidden == nil || l.hidden[id]) {
-			still[id] = true
-		}
-	}
-	return still
 }
 
 // lockReason words a row of a source of locks: type, schema and name, with tabs between.

@@ -12,13 +12,17 @@ import (
 // TestJudgeSession has what a real MariaDB cannot be brought to show at will, and what
 // MySQL shows (MySQL 8.0 Reference Manual, "The metadata_locks Table").
 func TestJudgeSession(t *testing.T) {
-	asleep := process{id: 1, command: "Sleep", time: time.Second}
-	followed := map[uint64]transaction{1: {followed: true}}
+	marked := func(m mark) ClientSession {
+		m.asleep = true
+		return ClientSession{ID: 1, Why: "Sleep", Idle: time.Second, mark: m}
+	}
+	asleep, followed := marked(mark{}), marked(mark{transaction: transaction{followed: true}})
+	locked := marked(mark{locked: true})
 	none := map[uint64]bool{}
 	innodb := map[uint64]time.Duration{1: 3 * time.Second}
 	for _, c := range []struct {
 		name string
-		p    process
+		p    ClientSession
 		l    look
 		want string
 	}{
@@ -26,21 +30,21 @@ func TestJudgeSession(t *testing.T) {
 		{"in InnoDB", asleep, look{fresh: true, innodb: innodb}, "is in a transaction for 3s"},
 		{"in a cut list of InnoDB", asleep, look{innodb: innodb}, "is in a transaction for 3s"},
 		{"not in a cut list of InnoDB", asleep, look{}, "cannot be told to be idle"},
-		{"a cut list, followed", asleep, look{innodb: innodb, transactions: followed, hidden: none}, ""},
-		{"a cut list, the first list", asleep, look{innodb: innodb, transactions: followed}, "cannot be told to be idle"},
-		{"hidden", asleep, look{innodb: innodb, transactions: followed, hidden: map[uint64]bool{1: true}}, "is in a transaction for 3s"},
-		{"logging in", process{id: 1, user: "unauthenticated user", command: "Connect"}, look{fresh: true}, "logs in"},
-		{"fetching a binlog", process{id: 1, command: "Binlog Dump"}, look{}, "runs a statement"},
-		{"temporary table", asleep, look{fresh: true, temporary: map[uint64]bool{1: true}}, "has a temporary table"},
-		{"MySQL's user lock", asleep, look{fresh: true, locks: map[uint64]string{1: "USER LEVEL LOCK\t\tx"}}, "holds the user lock x"},
-		{"MySQL's table lock", asleep, look{fresh: true, locks: map[uint64]string{1: "TABLE\td\tt"}}, "holds a lock on the table d.t"},
-		{"MySQL's global lock", asleep, look{fresh: true, locks: map[uint64]string{1: "GLOBAL\t\t"}}, "holds a lock (global)"},
+		{"a cut list, followed", followed, look{innodb: innodb, hidden: none}, ""},
+		{"a cut list, the first list", followed, look{innodb: innodb}, "cannot be told to be idle"},
+		{"hidden", followed, look{innodb: innodb, hidden: map[uint64]bool{1: true}}, "is in a transaction for 3s"},
+		{"logging in", ClientSession{ID: 1, User: "unauthenticated user", Why: "Connect"}, look{fresh: true}, "logs in"},
+		{"fetching a binlog", ClientSession{ID: 1, Why: "Binlog Dump"}, look{}, "runs a statement"},
+		{"temporary table", marked(mark{temporary: true}), look{fresh: true}, "has a temporary table"},
+		{"MySQL's user lock", locked, look{fresh: true, locks: map[uint64]string{1: "USER LEVEL LOCK\t\tx"}}, "holds the user lock x"},
+		{"MySQL's table lock", locked, look{fresh: true, locks: map[uint64]string{1: "TABLE\td\tt"}}, "holds a lock on the table d.t"},
+		{"MySQL's global lock", locked, look{fresh: true, locks: map[uint64]string{1: "GLOBAL\t\t"}}, "holds a lock (global)"},
 	} {
 		s := c.l.judge(c.p)
 		if s.Busy != (c.want != "") || !strings.HasPrefix(s.Why, c.want) || s.Why == "" && c.want != "" {
 			t.Errorf("%s: %+v", c.name, s)
 		}
-		if (s.TrxAge != 0) != strings.Contains(c.want, "transaction") || (s.Idle != 0) != (c.p.command == "Sleep") {
+		if (s.TrxAge != 0) != strings.Contains(c.want, "transaction") || (s.Idle != 0) != c.p.asleep {
 			t.Errorf("%s: %+v", c.name, s)
 		}
 	}
@@ -74,7 +78,8 @@ func TestSourcesOfMySQL(t *testing.T) {
 		}
 	}
 	// Without a number of statements nothing says that a session is as it was.
-	s := (&inspection{sources: sources{}}).compare(process{id: 1, command: "Sleep"}, ClientSession{}, mark{asleep: true}, true)
+	asleep := ClientSession{ID: 1, mark: mark{asleep: true}}
+	s := (&inspection{sources: sources{}}).compare(asleep, &asleep)
 	checkWhy(t, s, "cannot be told to be idle on this server")
 }
 

@@ -43,13 +43,7 @@ func (c *inspection) list() ([]ClientSession, error) {
 	c.known = crowd{} // two lists at a time do not fit
 	l := &listing{
 		crowd: now, sources: c.sources, results: results,
-		look: look{
-			hidden:       c.hidden,
-			innodb:       make(map[uint64]time.Duration),
-			transactions: make(map[uint64]transaction),
-			locks:        make(map[uint64]string),
-			temporary:    make(map[uint64]bool),
-		},
+		look: look{hidden: c.hidden, innodb: make(map[uint64]time.Duration), locks: make(map[uint64]string)},
 	}
 	l.innodb.open = l.inTransaction
 	c.Room = listBytes
@@ -79,74 +73,65 @@ func (c *inspection) lookAt(id uint64) (ClientSession, error) {
 	if c.lacks != nil {
 		return ClientSession{}, c.lacks
 	}
-	known, mark, ok := c.known.session(id)
-	if c.sources.transactions && ok && c.hidden != nil && !c.hidden[id] {
+	known := c.known.of(id)
+	if c.sources.transactions && known != nil && c.hidden != nil && !c.hidden[id] {
 		s, followed, err := c.lookFresh(known)
 		if followed || err != nil {
 			return s, err
 		}
 	}
-	var p process
+	var s ClientSession
 	err := c.Ask(c.sources.one(id), func(_ int, row []conn.Value) error {
 		if len(row) == processColumns {
-			p = process{
-				id: row[0].Number(), user: string(row[1]), host: string(row[2]), command: string(row[3]),
-				time: row[4].Times(float64(time.Second)), queryID: row[5].Number(),
-			}
+			s = ClientSession{ID: row[0].Number(), User: string(row[1]), Host: string(row[2]), Idle: row[4].Times(float64(time.Second))}
+			s.asleep, s.queryID = string(row[3]) == sleeping, row[5].Number()
 		}
 		return nil
 	}, nil)
 	switch {
 	case err != nil:
 		return ClientSession{}, err
-	case p.id == 0:
+	case s.ID == 0:
 		return ClientSession{}, ErrNoSession
 	}
-	return c.compare(p, known, mark, ok), nil
+	return c.compare(s, known), nil
 }
 
-// lookFresh looks at one session in performance_schema, which need not follow it.
-func (c *inspection) lookFresh(known ClientSession) (s ClientSession, followed bool, err error) {
+// lookFresh looks at one session in performance_schema, which need not follow it. One that
+// is not there is not followed: the process list says whether it is gone.
+func (c *inspection) lookFresh(known *ClientSession) (s ClientSession, followed bool, err error) {
 	l := look{fresh: true, hidden: c.hidden}
-	p := process{id: known.ID, user: known.User, host: known.Host}
-	found := false
+	s = ClientSession{ID: known.ID, User: known.User, Host: known.Host}
 	err = c.Ask(c.sources.oneFresh(known.ID), func(_ int, row []conn.Value) error {
 		if len(row) != freshColumns {
 			return errColumns
 		}
-		found = true
-		p.command, p.time = string(row[0]), row[1].Times(float64(time.Second))
-		t := transaction{followed: string(row[2]) == instrumented}.in(row[3:])
-		l.transactions = map[uint64]transaction{p.id: t}
-		if row[5] != nil {
-			l.locks = map[uint64]string{p.id: string(row[5])}
+		s.Why, s.Idle = string(row[0]), row[1].Times(float64(time.Second))
+		s.mark = mark{
+			transaction: transaction{followed: string(row[2]) == instrumented}.in(row[3:]),
+			asleep:      s.Why == sleeping, locked: row[5] != nil, temporary: row[6].Number() > 0,
 		}
-		l.temporary = map[uint64]bool{p.id: row[6].Number() > 0}
-		followed = t.followed
+		l.locks = map[uint64]string{s.ID: string(row[5])}
 		return nil
 	}, nil)
-	if err != nil || !found {
-		// Not there is not followed: the process list says whether it is gone.
+	if err != nil {
 		return ClientSession{}, false, err
 	}
-	return l.judge(p), followed, nil
+	return l.judge(s), s.followed, nil
 }
 
-// compare judges a session by what the last list said of it: that holds while it
-// has run nothing.
-func (c *inspection) compare(p process, known ClientSession, then mark, listed bool) ClientSession {
-	s := ClientSession{ID: p.id, User: p.user, Host: p.host, Busy: true}
-	if p.command == sleeping {
-		s.Idle = p.time
-	}
+// compare judges a session by what the last list said of it, if it was there: that holds
+// while it has run nothing.
+func (c *inspection) compare(s ClientSession, known *ClientSession) ClientSession {
+	s.Busy = true
 	switch {
-	case p.command != sleeping:
-		s.Why = "runs a statement"
+	case !s.asleep:
+		s.Why, s.Idle = "runs a statement", 0
 	case !c.sources.queryID:
 		s.Why = "cannot be told to be idle on this server"
-	case !listed:
+	case known == nil:
 		s.Why = "is new since the last list"
-	case p.queryID != then.queryID || !then.asleep:
+	case s.queryID != known.queryID || !known.asleep:
 		s.Why = "has run a statement since the last list"
 	default:
 		s.Busy, s.Why, s.TrxAge = known.Busy, known.Why, known.TrxAge
