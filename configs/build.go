@@ -132,8 +132,6 @@ func (b *builder) peers(s *section) {
 		case "shards":
 			if parsed, ok := typed[*types.Int64C](parser.Peers, "shards", d.words); ok {
 				p.Shards = int(parsed.Value)
-			} else if n, err := strconv.Atoi(d.word(1)); err == nil {
-				p.Shards = n
 			}
 		case "peer", "server":
 			if peer, ok := b.peer(d); ok {

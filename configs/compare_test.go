@@ -121,16 +121,17 @@ func TestCompare(t *testing.T) {
 
 // A server keyword that config-parser does not know must not turn its value into another keyword.
 func TestServerOptions(t *testing.T) {
-	opts, unknown := serverOptions(strings.Fields("check hash-key id inter 5 guid backup init-state up strict-maxconn id 7"))
+	words := strings.Fields("check hash-key id inter 5 guid backup init-state up strict-maxconn id 7")
+	_, unknown := serverOptions(words)
 	o := options{}
-	o.apply(opts)
+	o.apply(words)
 	if diff := cmp.Diff(options{"check": "", "inter": "5", "id": "7"}, o); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff(strings.Fields("hash-key id guid backup init-state up strict-maxconn"), unknown); diff != "" {
 		t.Error(diff)
 	}
-	o.apply(optionList{{name: "no-check"}, {name: "disabled"}, {name: "backup"}, {name: "no-backup"}})
+	o.apply(strings.Fields("no-check disabled backup no-backup"))
 	if diff := cmp.Diff(options{"inter": "5", "id": "7", "disabled": ""}, o); diff != "" {
 		t.Error(diff)
 	}

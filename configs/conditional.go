@@ -55,10 +55,11 @@ func (s *scanner) conditional(words []string) {
 }
 
 func (s *scanner) evaluate(words []string) bool {
-	c := condition{in: strings.Join(words, " "), lookup: s.lookup}
+	text := strings.Join(words, " ")
+	c := condition{rest: text, lookup: s.lookup}
 	ok, err := c.run()
 	if err != nil {
-		s.fail("write the file for one case, or use defined(), streq() or strneq()", "the condition %q cannot be evaluated without HAProxy: %v", c.in, err)
+		s.fail("write the file for one case, or use defined(), streq() or strneq()", "the condition %q cannot be evaluated without HAProxy: %v", text, err)
 	}
 	return ok
 }
@@ -66,8 +67,7 @@ func (s *scanner) evaluate(words []string) bool {
 // condition evaluates the expression of an .if. Predicates that need to know the HAProxy binary (feature,
 // version_atleast, ...) are refused: a guess would make the daemon read another configuration than HAProxy's.
 type condition struct {
-	in     string
-	at     int
+	rest   string // not read yet
 	depth  int
 	lookup func(string) (string, bool)
 }
@@ -79,29 +79,23 @@ var (
 
 func (c *condition) run() (bool, error) {
 	c.spaces()
-	if c.at == len(c.in) {
+	if c.rest == "" {
 		return false, nil
 	}
 	v, err := c.or()
-	if err == nil && c.at != len(c.in) {
+	if err == nil && c.rest != "" {
 		err = errCondSyntax
 	}
 	return v && err == nil, err
 }
 
-func (c *condition) spaces() {
-	for c.at < len(c.in) && (c.in[c.at] == ' ' || c.in[c.at] == '\t') {
-		c.at++
-	}
-}
+func (c *condition) spaces() { c.rest = strings.TrimLeft(c.rest, " \t") }
 
-func (c *condition) take(token string) bool {
+// take reads a token, and spaces before it even where the token is not there.
+func (c *condition) take(token string) (ok bool) {
 	c.spaces()
-	if !strings.HasPrefix(c.in[c.at:], token) {
-		return false
-	}
-	c.at += len(token)
-	return true
+	c.rest, ok = strings.CutPrefix(c.rest, token)
+	return ok
 }
 
 func (c *condition) or() (bool, error) {
@@ -140,31 +134,29 @@ func (c *condition) unary() (bool, error) {
 		}
 		return v, err
 	}
-	c.spaces()
-	start := c.at
-	for c.at < len(c.in) && (isNameByte(c.in[c.at], false) || c.in[c.at] == '-') {
-		c.at++
+	end := 0
+	for end < len(c.rest) && (isNameByte(c.rest[end], false) || c.rest[end] == '-') {
+		end++
 	}
-	name := c.in[start:c.at]
-	c.spaces()
-	if c.at < len(c.in) && c.in[c.at] == '(' {
+	name := c.rest[:end]
+	c.rest = c.rest[end:]
+	if c.take("(") {
 		return c.predicate(name)
 	}
 	n, err := strconv.Atoi(name)
 	if err != nil {
 		return false, errCondSyntax
 	}
-	c.spaces()
 	return n != 0, nil
 }
 
 func (c *condition) predicate(name string) (bool, error) {
-	closing := strings.IndexByte(c.in[c.at:], ')')
-	if closing < 0 {
+	inside, rest, closed := strings.Cut(c.rest, ")")
+	if !closed {
 		return false, errCondSyntax
 	}
-	args := strings.Split(c.in[c.at+1:c.at+closing], ",")
-	c.at += closing + 1
+	args := strings.Split(inside, ",")
+	c.rest = rest
 	c.spaces()
 	switch {
 	case name == "defined" && len(args) == 1:

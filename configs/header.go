@@ -10,7 +10,8 @@ const (
 	headerNodes = "# haproxy-peers: nodes "
 )
 
-// readHeader gives the nodes in the order in which they were given; ok tells whether there is a header.
+// readHeader gives the nodes in the order in which they were given; ok tells whether there is a header: whether Render
+// wrote the text. The daemon may rewrite such a file, and no other.
 func readHeader(text string) (nodes []string, ok bool) {
 	lines := strings.SplitN(text, "\n", 3)
 	if len(lines) < 3 || !strings.HasPrefix(lines[0], headerMark) || !strings.HasPrefix(lines[1], headerNodes) {
@@ -18,10 +19,4 @@ func readHeader(text string) (nodes []string, ok bool) {
 	}
 	nodes = strings.Fields(strings.TrimPrefix(lines[1], headerNodes))
 	return nodes, len(nodes) > 0
-}
-
-// IsOurs tells whether the text is a configuration that Render wrote: the daemon may rewrite such a file, and no other.
-func IsOurs(data []byte) bool {
-	_, ok := readHeader(string(data))
-	return ok
 }

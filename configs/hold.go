@@ -72,7 +72,7 @@ func (b *builder) holds(backends []stickRules) {
 		for j := range b.t.Sticky {
 			s := &b.t.Sticky[j]
 			if h.problem == "" && s.Name == be.backend.Name && s.HoldSocket == "" {
-				s.HoldFrontend, s.HoldSocket = h.frontend.Name, b.unixBindPrefix()+h.frontend.Binds[bind].Host
+				s.HoldSocket = b.unixBindPrefix() + h.frontend.Binds[bind].Host
 				b.t.Steering.HoldKey = key
 			}
 		}
@@ -95,6 +95,10 @@ func (b *builder) holdRule(h *hold, be stickRules) (key string) {
 	h.pos = r.pos
 	table, _ := b.t.table(r.table)
 	key, ok := asKey(r.key.Kind, r.key.Arg, table)
+	notHold := func(before stickRule) bool {
+		_, isHold := before.frontend()
+		return !isHold
+	}
 	switch {
 	case r.table != st.Table:
 		h.problem = fmt.Sprintf("its stick rule asks the table %s, not the private one", r.table)
@@ -104,7 +108,7 @@ func (b *builder) holdRule(h *hold, be stickRules) (key string) {
 		h.problem = fmt.Sprintf("its stick rule asks for key %s, which means something else", key)
 	case st.HoldKey != "" && st.HoldKey != key:
 		h.problem = fmt.Sprintf("its stick rule asks for key %s, that of another hold frontend for key %s", key, st.HoldKey)
-	case !be.onlyHoldsBefore(r):
+	case slices.ContainsFunc(be.all[:at], notHold):
 		h.problem, h.fix = "its stick rule is not the first one", "move it before the other stick rules"
 		return ""
 	default:
@@ -112,19 +116,6 @@ func (b *builder) holdRule(h *hold, be stickRules) (key string) {
 	}
 	h.fix = fmt.Sprintf("write `%s`", right)
 	return ""
-}
-
-// onlyHoldsBefore tells that no other rule chooses a server before r does.
-func (be stickRules) onlyHoldsBefore(r stickRule) bool {
-	for _, other := range be.all {
-		if other.pos == r.pos {
-			return true
-		}
-		if _, isHold := other.frontend(); !isHold {
-			return false
-		}
-	}
-	return false
 }
 
 // unixBindPrefix is what HAProxy puts before the paths of bind lines, not before those of stats sockets.

@@ -79,7 +79,7 @@ func installTarget(path string, force bool) (target string, info fs.FileInfo, er
 	if err != nil {
 		return "", nil, fmt.Errorf("install %s: %w", path, err)
 	}
-	if !IsOurs(old) {
+	if _, ours := readHeader(string(old)); !ours {
 		return "", nil, &Error{Pos: Position{File: path, Line: 1}, Problem: "the file was not rendered by haproxyctl and is not replaced", Fix: "force it, or choose another path", Err: ErrNotOurs}
 	}
 	return target, info, nil

@@ -31,7 +31,7 @@ func TestKeepByStructure(t *testing.T) {
 // to keep anything, and all else stays.
 func TestWithoutKeep(t *testing.T) {
 	old := load(t, "testdata/rendered-7535bfe.cfg")
-	if s := old.Sticky[0]; old.Steering.KeepKey != "" || s.KeepKey != "" || !s.Steered || s.Mode != MatchStore || old.Steering.HoldKey != "3" || s.HoldSocket == "" {
+	if s := old.Sticky[0]; old.Steering.KeepKey != "" || s.KeepKey != "" || !s.Steered || s.Stores || old.Steering.HoldKey != "3" || s.HoldSocket == "" {
 		t.Errorf("7535bfe's: %+v, %+v", old.Steering, s)
 	}
 	without := load(t, example(t, keepRule, ""))

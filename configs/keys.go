@@ -33,16 +33,11 @@ type KeyExpr struct {
 	Arg  string
 }
 
+// wordKeys are the expressions without an argument.
+var wordKeys = map[string]KeyKind{"fe_name": KeyFrontendName, "fe_id": KeyFrontendID, "dst": KeyDst}
+
 func parseKey(text string) KeyExpr {
-	k := KeyExpr{Text: text}
-	switch text {
-	case "fe_name":
-		k.Kind = KeyFrontendName
-	case "fe_id":
-		k.Kind = KeyFrontendID
-	case "dst":
-		k.Kind = KeyDst
-	}
+	k := KeyExpr{Text: text, Kind: wordKeys[text]}
 	if arg, ok := constant(text, "int("); ok {
 		if n, err := strconv.ParseInt(arg, 10, 64); err == nil {
 			k.Kind, k.Arg = KeyInt, strconv.FormatInt(n, 10)

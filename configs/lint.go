@@ -54,11 +54,6 @@ type Finding struct {
 	Fix     string `json:"fix" yaml:"fix"`
 }
 
-// String gives the finding as one line.
-func (f Finding) String() string {
-	return fmt.Sprintf("%s: %s [%s] %s: %s; %s", Position{f.File, f.Line}, f.Severity, f.Rule, f.Problem, f.Why, f.Fix)
-}
-
 const (
 	// minTableSize: size 1 or 2 misrouted up to 99 % of 300 connections per second, size 1000 none (HAPROXY.md 1).
 	minTableSize = 1000
@@ -93,12 +88,11 @@ func lint(inputs []input, localPeer string) []Finding {
 	l.steering()
 	l.hold()
 	l.readiness()
-	order := map[string]int{}
-	for i, in := range inputs {
-		order[in.name] = i
-	}
 	slices.SortStableFunc(l.findings, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(order[a.File], order[b.File]), cmp.Compare(a.Line, b.Line))
+		return cmp.Or(
+			cmp.Compare(slices.Index(t.Files, a.File), slices.Index(t.Files, b.File)),
+			cmp.Compare(a.Line, b.Line),
+		)
 	})
 	return slices.Compact(l.findings)
 }

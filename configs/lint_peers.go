@@ -2,7 +2,6 @@ package configs
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 )
@@ -99,6 +98,5 @@ func onThisMachine(d directive, address string) bool {
 		}
 	}
 	host, _, unix := cutAddress(address)
-	ip, err := netip.ParseAddr(host)
-	return unix || host == "localhost" || err == nil && ip.Unmap().IsLoopback()
+	return unix || loopback(host)
 }

@@ -40,11 +40,8 @@ func (l *linter) daemonBackends() map[string]bool {
 		}
 	}
 	for _, b := range l.t.Backends {
-		all := len(b.Servers) > 0
-		for _, s := range b.Servers {
-			all = all && l.isDaemon(s.Host, s.Port, out)
-		}
-		if all {
+		another := func(s Server) bool { return !l.isDaemon(s.Host, s.Port, out) }
+		if len(b.Servers) > 0 && !slices.ContainsFunc(b.Servers, another) {
 			out[b.Name] = true
 		}
 	}

@@ -4,7 +4,11 @@ import "fmt"
 
 func (l *linter) steering() {
 	if len(l.t.Sticky) == 0 {
-		l.add(l.firstBackend(), SeverityError, RuleNoSticky, "no backend has a stick rule",
+		var pos Position
+		if len(l.t.Backends) > 0 {
+			pos = l.t.Backends[0].Pos
+		}
+		l.add(pos, SeverityError, RuleNoSticky, "no backend has a stick rule",
 			"every HAProxy goes to the first server that it believes to be up: they disagree whenever they see differently, and all go back when that node returns",
 			"render a configuration with `haproxyctl config render`, or add a stick-table and stick rules to the backends that write")
 		return
@@ -25,13 +29,6 @@ func (l *linter) steering() {
 	}
 }
 
-func (l *linter) firstBackend() Position {
-	for _, b := range l.t.Backends {
-		return b.Pos
-	}
-	return Position{}
-}
-
 func (l *linter) unsteered(s StickyBackend) {
 	l.add(s.Pos, SeverityWarning, RuleNoPrivateTable, fmt.Sprintf("backend %s has no private table", s.Name),
 		"peers write the native table as well: a HAProxy whose daemon is down keeps pushing its own choice to the others, and a move takes clear, set and verify on all of them",
@@ -40,7 +37,7 @@ func (l *linter) unsteered(s StickyBackend) {
 		l.add(s.Pos, SeverityWarning, RuleNoBeacon, fmt.Sprintf("backend %s has no beacon", s.Name),
 			"HAProxy cannot tell a daemon that steers from one that is gone, so that nothing but native stickiness can rule here",
 			"add a backend with `option httpchk GET /beacon` and the daemon's http address, and make the private table's rule and the store rule depend on it")
-	} else if s.Mode == StickOn {
+	} else if s.Stores {
 		l.add(s.Pos, SeverityWarning, RuleNoBeacon, fmt.Sprintf("backend %s stores entries also while the daemon steers", s.Name),
 			"connections that matched the old node write it back after a move",
 			"use `stick match` and `stick store-request ... unless` the beacon is up, instead of `stick on`")

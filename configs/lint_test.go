@@ -45,9 +45,9 @@ func TestLintRules(t *testing.T) {
 			for _, f := range findings {
 				got = append(got, Position{f.File, f.Line}.String()+" "+f.Rule)
 				if want := severityOf(f.Rule, file); f.Severity != want {
-					t.Errorf("severity %s, want %s: %s", f.Severity, want, f)
+					t.Errorf("severity %s, want %s: %+v", f.Severity, want, f)
 				}
-				if f.Problem == "" || f.Why == "" || f.Fix == "" || strings.Contains(f.String(), "\n") {
+				if f.Problem == "" || f.Why == "" || f.Fix == "" || strings.Contains(f.Problem+f.Why+f.Fix, "\n") {
 					t.Errorf("an incomplete finding: %+v", f)
 				}
 			}

@@ -1,19 +1,13 @@
 package configs
 
 import (
-	"bytes"
-	"embed"
 	"fmt"
 	"net"
 	"regexp"
 	"strconv"
 	"strings"
-	"text/template"
 	"time"
 )
-
-//go:embed templates/percona-operator.yaml.tmpl templates/percona-network-policy.yaml.tmpl
-var operatorTemplate embed.FS
 
 // Facts of percona/percona-xtradb-cluster-operator, by its files:
 //   - build/haproxy-global.cfg, which haproxy.configuration replaces, has the frontends: 3306 and 3309 (accept-proxy), 3307,
@@ -29,11 +23,8 @@ const (
 	operatorResolvers = "kubernetes"
 )
 
-// dnsLabel is the name of a custom resource or a namespace. blankLines are the indented empty ones.
-var (
-	dnsLabel   = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
-	blankLines = regexp.MustCompile(`(?m)^ +$`)
-)
+// dnsLabel is the name of a custom resource or a namespace.
+var dnsLabel = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
 
 // OperatorInput is what a PerconaXtraDBCluster's patch depends on.
 type OperatorInput struct {
@@ -74,7 +65,7 @@ func PerconaOperator(in OperatorInput) ([]byte, error) {
 		join = append(join, net.JoinHostPort(name+"."+in.Cluster+"-haproxy", "7946"))
 	}
 	view.Voters, view.Join = strings.Join(voters, ","), strings.Join(join, ",")
-	return in.execute("percona-operator.yaml.tmpl", view)
+	return execute("percona-operator.yaml.tmpl", view)
 }
 
 // validate checks what is not checked by Render.
@@ -93,23 +84,6 @@ func (in OperatorInput) validate() error {
 		return v.errs[0]
 	}
 	return nil
-}
-
-// execute writes one of the operator's templates.
-func (in OperatorInput) execute(name string, view any) ([]byte, error) {
-	t, err := template.New(name).Funcs(template.FuncMap{
-		"indent": func(n int, s string) string {
-			return strings.ReplaceAll(strings.TrimSuffix(s, "\n"), "\n", "\n"+strings.Repeat(" ", n))
-		},
-	}).ParseFS(operatorTemplate, "templates/"+name)
-	if err != nil {
-		return nil, err
-	}
-	var out bytes.Buffer
-	if err := t.Execute(&out, view); err != nil {
-		return nil, err
-	}
-	return blankLines.ReplaceAll(out.Bytes(), nil), nil
 }
 
 // configuration is the input of the global file.

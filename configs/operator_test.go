@@ -103,7 +103,7 @@ func TestPerconaOperatorPatch(t *testing.T) {
 	if err != nil || h.Configuration != string(want) {
 		t.Errorf("YAML changed the configuration: %v", err)
 	}
-	if IsOurs(want) {
+	if _, ours := readHeader(string(want)); ours {
 		t.Error("the daemon would rewrite a ConfigMap's file")
 	}
 	for _, bad := range []func(*OperatorInput){
@@ -123,11 +123,8 @@ func TestPerconaOperatorConfiguration(t *testing.T) {
 	text := parsePatch(t).Spec.HAProxy.Configuration
 	global, pxc := operatorFiles(t, text)
 	for _, files := range [][]string{{global}, {global, pxc}} {
-		topo, err := Load(files...)
+		topo, err := LoadAs("test-pxc-db-haproxy-1", files...)
 		if err != nil {
-			t.Fatal(err)
-		}
-		if topo, err = topo.WithLocalPeer("test-pxc-db-haproxy-1"); err != nil {
 			t.Fatal(err)
 		}
 		if err := topo.Validate(); err != nil {

@@ -41,5 +41,5 @@ func PerconaNetworkPolicy(in OperatorInput) ([]byte, error) {
 	if err := in.validate(); err != nil {
 		return nil, err
 	}
-	return in.execute("percona-network-policy.yaml.tmpl", in)
+	return execute("percona-network-policy.yaml.tmpl", in)
 }

@@ -60,11 +60,11 @@ func TestServerLimitsAndProxyProtocol(t *testing.T) {
 `))
 	want := map[string]struct {
 		proxy bool
-		limit int
-	}{"a": {true, 50}, "b": {false, 7}, "c": {true, 50}, "d": {false, 0}}
+		limit string
+	}{"a": {true, "50"}, "b": {false, "7"}, "c": {true, "50"}, "d": {false, "0"}}
 	for _, s := range top.Backends[0].Servers {
-		if w := want[s.Name]; s.SendProxy != w.proxy || s.MaxConn != w.limit {
-			t.Errorf("server %s: send-proxy %t, maxconn %d, want %v", s.Name, s.SendProxy, s.MaxConn, w)
+		if w := want[s.Name]; s.SendProxy != w.proxy || s.opts["maxconn"] != w.limit {
+			t.Errorf("server %s: send-proxy %t, maxconn %s, want %v", s.Name, s.SendProxy, s.opts["maxconn"], w)
 		}
 	}
 }

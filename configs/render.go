@@ -2,11 +2,13 @@ package configs
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
 	"fmt"
 	"net"
 	"net/netip"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,8 +16,11 @@ import (
 	"time"
 )
 
-//go:embed templates/haproxy.cfg.tmpl
+//go:embed templates/*.tmpl
 var templates embed.FS
+
+// filledLine is the begin of a line that is not empty.
+var filledLine = regexp.MustCompile(`\n([^\n])`)
 
 // RenderNode is a database node.
 type RenderNode struct {
@@ -122,8 +127,6 @@ type RenderResolvers struct {
 	// ResolvConf takes the servers of /etc/resolv.conf; Nameservers are ADDRESS:PORT. One of them must be given.
 	ResolvConf  bool
 	Nameservers []string
-	// HoldValid is how long an answer is used: 1 s.
-	HoldValid time.Duration
 }
 
 // RenderInput is everything that a rendered configuration depends on. Zero values are the defaults that the fields
@@ -184,25 +187,28 @@ func Render(in RenderInput) ([]byte, error) {
 	if err := in.Validate(); err != nil {
 		return nil, err
 	}
-	t, err := template.New("haproxy.cfg.tmpl").Funcs(template.FuncMap{
+	return execute("haproxy.cfg.tmpl", in.view())
+}
+
+// execute writes one of the templates.
+func execute(name string, view any) ([]byte, error) {
+	t, err := template.New(name).Funcs(template.FuncMap{
 		"join": strings.Join,
 		"ms":   func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) + "ms" },
-	}).ParseFS(templates, "templates/haproxy.cfg.tmpl")
+		"indent": func(n int, s string) string {
+			return filledLine.ReplaceAllString(strings.TrimSuffix(s, "\n"), "\n"+strings.Repeat(" ", n)+"$1")
+		},
+	}).ParseFS(templates, "templates/"+name)
 	if err != nil {
 		return nil, err
 	}
 	var out bytes.Buffer
-	if err := t.Execute(&out, in.view()); err != nil {
-		return nil, err
-	}
-	return out.Bytes(), nil
+	err = t.Execute(&out, view)
+	return out.Bytes(), err
 }
 
 func or[T comparable](value *T, fallback T) {
-	var zero T
-	if *value == zero {
-		*value = fallback
-	}
+	*value = cmp.Or(*value, fallback)
 }
 
 func (in RenderInput) withDefaults() RenderInput {
@@ -246,7 +252,6 @@ func (in RenderInput) withDefaults() RenderInput {
 	if in.Resolvers != nil {
 		r := *in.Resolvers
 		or(&r.Name, "dns")
-		or(&r.HoldValid, time.Second)
 		in.Resolvers = &r
 	}
 	return in

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -100,7 +101,7 @@ func TestRenderGolden(t *testing.T) {
 			if diff := cmp.Diff(string(want), string(got)); diff != "" {
 				t.Errorf("the example differs (go test -update writes it anew):\n%s", diff)
 			}
-			if !IsOurs(got) {
+			if _, ours := readHeader(string(got)); !ours {
 				t.Error("the rendered file is not recognised as ours")
 			}
 		})
@@ -190,7 +191,6 @@ func TestRenderRefuses(t *testing.T) {
 		"microseconds":      {func(in *RenderInput) { in.Timeouts.Connect = time.Microsecond }, "timeout connect"},
 		"resolvers":         {func(in *RenderInput) { in.Resolvers = &RenderResolvers{} }, "resolvers: give nameservers"},
 		"nameserver":        {func(in *RenderInput) { in.Resolvers = &RenderResolvers{Nameservers: []string{"10.0.0.1"}} }, "resolvers nameservers[0]"},
-		"hold":              {func(in *RenderInput) { in.Resolvers = &RenderResolvers{ResolvConf: true, HoldValid: -1} }, "resolvers hold valid"},
 		"long stats socket": {func(in *RenderInput) { in.StatsSocket = "/" + strings.Repeat("s", 95) }, "stats socket: "},
 		"long hold socket":  {func(in *RenderInput) { in.StatsSocket = "/run/" + strings.Repeat("d", 60) + "/s" }, "services[0].backend: its hold socket: "},
 		"hold name": {func(in *RenderInput) {
@@ -282,10 +282,13 @@ func TestRenderIsReadBack(t *testing.T) {
 		if err := top.Validate(); err != nil {
 			t.Fatal(err)
 		}
-		want := &Steering{Table: "haproxyd-steer", TableSize: 1024, ActiveKey: "1", FenceKey: "2", HoldKey: "3", KeepKey: "4", BeaconBackend: "haproxyd", BeaconServer: "local",
-			AliveBackend: "haproxyd-alive", AliveServer: "local", BeaconAddr: "127.0.0.1:9102", PeersSection: "self", Pos: top.Steering.Pos}
+		want := &Steering{Table: "haproxyd-steer", ActiveKey: "1", FenceKey: "2", HoldKey: "3", KeepKey: "4", BeaconBackend: "haproxyd", BeaconServer: "local",
+			AliveBackend: "haproxyd-alive", AliveServer: "local", PeersSection: "self", Pos: top.Steering.Pos}
 		if diff := cmp.Diff(want, top.Steering); diff != "" {
 			t.Fatal(diff)
+		}
+		if got := steered(top); got != "127.0.0.1:9102 1024" {
+			t.Fatalf("beacon and size of the private table: %s", got)
 		}
 		sticky := 0
 		for _, s := range in.Services {
@@ -297,11 +300,11 @@ func TestRenderIsReadBack(t *testing.T) {
 			t.Fatalf("%d sticky backends, want %d", len(top.Sticky), sticky)
 		}
 		for _, s := range top.Sticky {
-			if s.KeepKey != "4" || s.HoldFrontend != "haproxyd-hold-"+s.Name || s.HoldSocket != "/run/haproxy/haproxyd-hold-"+s.Name+".sock" ||
+			if s.KeepKey != "4" || !slices.Contains(holdNames(top), "haproxyd-hold-"+s.Name) || s.HoldSocket != "/run/haproxy/haproxyd-hold-"+s.Name+".sock" ||
 				!s.HoldReverts(versionOf(in)) || s.Redispatch != (in.HAProxyVersion != "3.0.11") {
-				t.Fatalf("hold %q at %q, redispatch %t for %q", s.HoldFrontend, s.HoldSocket, s.Redispatch, in.HAProxyVersion)
+				t.Fatalf("hold %q at %q, redispatch %t for %q", holdNames(top), s.HoldSocket, s.Redispatch, in.HAProxyVersion)
 			}
-			if s.Servers[0].Name != in.Active || s.Servers[0].Backup || !s.Steered || s.Mode != MatchStore || !cmp.Equal(s.Keys, []string{"1"}) {
+			if s.Servers[0].Name != in.Active || s.Servers[0].Backup || !s.Steered || s.Stores || !cmp.Equal(s.Keys, []string{"1"}) {
 				t.Fatalf("sticky backend %+v with active %s", s, in.Active)
 			}
 			for _, srv := range s.Servers {
@@ -325,7 +328,7 @@ func TestRenderIsReadBack(t *testing.T) {
 			if f.Rule == RulePeersClear && in.PeersCert == "" {
 				continue // without certificates there is no other way
 			}
-			t.Fatalf("the rendered file does not lint clean: %s", f)
+			t.Fatalf("the rendered file does not lint clean: %+v", f)
 		}
 	})
 }

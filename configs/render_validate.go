@@ -288,7 +288,4 @@ func (v *validator) resolvers(r *RenderResolvers) {
 	for i, ns := range r.Nameservers {
 		v.address(fmt.Sprintf("resolvers nameservers[%d]", i), ns, false)
 	}
-	if r.HoldValid < time.Millisecond || r.HoldValid > 24*time.Hour {
-		v.fail("resolvers hold valid: %s is not between 1ms and 24h", r.HoldValid)
-	}
 }

@@ -48,12 +48,8 @@ func reorderBackend(file string, lines []string, s StickyBackend, nodes []string
 		text[srv.Name] = lines[srv.Pos.Line-1]
 		places = append(places, srv.Pos.Line-1)
 	}
-	order := []string{active}
-	for _, n := range nodes {
-		if n != active {
-			order = append(order, n)
-		}
-	}
+	others := slices.DeleteFunc(slices.Clone(nodes), func(n string) bool { return n == active })
+	order := slices.Insert(others, 0, active)
 	for i, name := range order {
 		line, ok := text[name]
 		if !ok || len(places) != len(order) {

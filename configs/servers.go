@@ -2,7 +2,6 @@ package configs
 
 import (
 	"maps"
-	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -13,13 +12,12 @@ import (
 
 type option struct{ name, value string }
 
-type optionList []option
-
 // options are the parameters that a server ends up with.
 type options map[string]string
 
 // apply adds the parameters of one line; the last word wins, as in HAProxy.
-func (o options) apply(list optionList) {
+func (o options) apply(words []string) {
+	list, _ := serverOptions(words)
 	for _, opt := range list {
 		if base, no := strings.CutPrefix(opt.name, "no-"); no {
 			delete(o, base)
@@ -50,16 +48,14 @@ func (b *builder) servers(s *section) []Server {
 	base := options{}
 	for _, d := range b.defaults[s] {
 		for _, line := range d.all("default-server") {
-			opts, _ := serverOptions(line.words[1:])
-			base.apply(opts)
+			base.apply(line.words[1:])
 		}
 	}
 	var list []Server
 	for _, d := range s.dirs {
 		switch d.word(0) {
 		case "default-server":
-			opts, _ := serverOptions(d.words[1:])
-			base.apply(opts)
+			base.apply(d.words[1:])
 		case "server":
 			if srv, ok := b.server(d, base); ok {
 				list = append(list, srv)
@@ -95,10 +91,7 @@ func (b *builder) number(list []Server) {
 	next := 1
 	for i := range list {
 		if !list[i].ExplicitID {
-			for {
-				if _, taken := used[next]; !taken {
-					break
-				}
+			for used[next] != (Position{}) {
 				next++
 			}
 			used[next] = list[i].Pos
@@ -122,13 +115,9 @@ func (b *builder) server(d directive, base options) (Server, bool) {
 
 // finish makes the server of a line whose parameters are rest.
 func (b *builder) finish(d directive, name, address string, rest []string, base options) (Server, bool) {
-	own, _ := serverOptions(rest)
 	opts := maps.Clone(base)
-	opts.apply(own)
+	opts.apply(rest)
 	srv := Server{Name: name, Backup: opts.has("backup"), SendProxy: opts.sendsProxy(), Pos: d.pos, opts: opts}
-	if n, err := strconv.Atoi(opts["maxconn"]); err == nil {
-		srv.MaxConn = n
-	}
 	b.unset(d.pos, d.unset)
 	srv.Host, srv.Port, _ = b.address(d, address)
 	if id, ok := opts["id"]; ok {
@@ -234,9 +223,6 @@ func sameHost(a, b string) bool {
 }
 
 func loopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }

@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"cmp"
 	"maps"
 	"os"
 	"strconv"
@@ -134,10 +135,7 @@ func (s *scanner) lookup(name string) (string, bool) {
 		if s.cur == nil {
 			return "", true
 		}
-		if s.cur.name == "" {
-			return s.cur.kind, true
-		}
-		return s.cur.name, true
+		return cmp.Or(s.cur.name, s.cur.kind), true
 	}
 	if v, ok := s.env[name]; ok {
 		if v == nil {

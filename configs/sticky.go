@@ -77,7 +77,7 @@ func (b *builder) stickyBackend(be Backend, rules []stickRule, steered bool) Sti
 	s := StickyBackend{
 		Name: be.Name, Table: table.Name,
 		PeersSection: table.PeersSection, Key: main.key, Servers: be.Servers, Steered: steered, Pos: main.pos,
-		Mode: MatchStore, Keys: b.t.keysOf(main.key, table, be.Name), Redispatch: b.redispatch(be.section),
+		Keys: b.t.keysOf(main.key, table, be.Name), Redispatch: b.redispatch(be.section),
 	}
 	s.Entrance, s.QueueTimeout = b.entrance(be)
 	for _, r := range rules {
@@ -89,17 +89,13 @@ func (b *builder) stickyBackend(be Backend, rules []stickRule, steered bool) Sti
 			continue
 		}
 		// Storing only while the beacon is not up leaves the table to the daemon meanwhile.
-		if _, _, up, ok := r.beacon(be.section); !ok || up || !b.isBeacon(r, be.section) {
-			s.Mode = StickOn
+		backend, server, up, ok := r.beacon(be.section)
+		st := b.t.Steering
+		if !ok || up || st == nil || st.BeaconBackend != backend || st.BeaconServer != server {
+			s.Stores = true
 		}
 	}
 	return s
-}
-
-func (b *builder) isBeacon(r stickRule, s *section) bool {
-	backend, server, _, _ := r.beacon(s)
-	st := b.t.Steering
-	return st != nil && st.BeaconBackend == backend && st.BeaconServer == server
 }
 
 // steering takes the private table's rule. There is one private table with one key and one beacon: all sticky
@@ -117,14 +113,14 @@ func (b *builder) steering(r stickRule, s *section) {
 		return
 	}
 	be, ok := b.t.backend(backend)
-	srv, found := be.server(server)
+	_, found := be.server(server)
 	if !ok || !found {
 		b.fail(r.pos, "declare the beacon, or name the one that is there", "the beacon %s/%s is not declared", backend, server)
 		return
 	}
 	st := &Steering{
-		Table: r.table, TableSize: table.Size, ActiveKey: key, BeaconBackend: backend, BeaconServer: server,
-		BeaconAddr: srv.Address(), PeersSection: table.PeersSection, Pos: r.pos,
+		Table: r.table, ActiveKey: key, BeaconBackend: backend, BeaconServer: server,
+		PeersSection: table.PeersSection, Pos: r.pos,
 	}
 	old := b.t.Steering
 	if old == nil {

@@ -28,7 +28,7 @@ type Topology struct {
 	Sticky []StickyBackend
 	// Steering is nil where there is no private table: then the native table is the only one (`stick on`).
 	Steering *Steering
-	// LocalPeer is the name of this HAProxy: of -L (WithLocalPeer), else of `localpeer`, else the host's name.
+	// LocalPeer is the name of this HAProxy: of -L (LoadAs), else of `localpeer`, else the host's name.
 	// This is HAProxy's own order (section 3.1 of its manual; run on 2.6).
 	LocalPeer string
 	// Ours tells that one of the files was rendered by haproxyctl.
@@ -37,9 +37,7 @@ type Topology struct {
 	Preferred []string
 
 	holds    []hold
-	inputs   []input
 	sections []*section
-	explicit bool
 }
 
 // Socket is a stats socket.
@@ -137,10 +135,7 @@ type Server struct {
 	// SendProxy tells that connections to it begin with a PROXY protocol header, of version 1 or 2: a database that
 	// reads it shows the client's address in its process list, not HAProxy's.
 	SendProxy bool
-	// MaxConn is its configured maxconn, 0 for no limit: what `set maxconn server` must be given to restore it. That
-	// command sets minconn as well, so that a configured minconn is lost until the next reload.
-	MaxConn int
-	Pos     Position
+	Pos       Position
 
 	opts options
 }
@@ -165,16 +160,6 @@ type StickTable struct {
 	hidden string
 }
 
-// StickMode is how a sticky backend's native table is written by HAProxy.
-type StickMode int
-
-const (
-	// StickOn means that every connection stores its server (`stick on`, or match with an unconditional store).
-	StickOn StickMode = iota
-	// MatchStore means that nothing is stored while the beacon is up (`stick match` and `stick store-request ... unless`).
-	MatchStore
-)
-
 // StickyBackend is a backend whose connections follow a stick-table.
 type StickyBackend struct {
 	Name string
@@ -185,13 +170,15 @@ type StickyBackend struct {
 	// Keys are the keys that connections can have, as `show table` prints them, sorted; nil if that cannot be known
 	// in advance.
 	Keys    []string
-	Mode    StickMode
 	Servers []Server
+	// Stores tells that every connection stores its server in the native table (`stick on`, or match with an unconditional
+	// store). Else nothing is stored while the beacon is up (`stick match` and `stick store-request ... unless`).
+	Stores bool
 	// Steered tells that the private table of Topology.Steering has a rule here.
 	Steered bool
-	// HoldSocket is the path of the unix socket of HoldFrontend, whose connections go to the server of
-	// Steering.HoldKey. Both are "" where new connections cannot be held.
-	HoldFrontend, HoldSocket string
+	// HoldSocket is the path of the unix socket of a hold frontend, whose connections go to the server of
+	// Steering.HoldKey; "" where new connections cannot be held.
+	HoldSocket string
 	// Entrance is host:port of a frontend whose connections all come here: the daemon's way in where there is no
 	// HoldSocket. "" if none is known.
 	Entrance string
@@ -208,8 +195,7 @@ type StickyBackend struct {
 
 // Steering is the layout with a private table: while BeaconServer is up, Table's ActiveKey chooses the server.
 type Steering struct {
-	Table     string
-	TableSize int
+	Table string
 	// ActiveKey is the key whose entry is the active node; FenceKey the one that makes frontends refuse ("" if no
 	// rule does); HoldKey the one whose entry is where the daemon's own connections through hold frontends go ("" where
 	// no sticky backend has one); KeepKey the one that keeps connections on the active node (StickyBackend.KeepKey).
@@ -222,8 +208,6 @@ type Steering struct {
 	BeaconServer  string
 	AliveBackend  string
 	AliveServer   string
-	// BeaconAddr is host:port of the beacon's server.
-	BeaconAddr string
 	// PeersSection keeps the private table over a reload ("" if nothing does).
 	PeersSection string
 	Pos          Position
@@ -231,29 +215,20 @@ type Steering struct {
 
 // Load reads one or several haproxy.cfg files as one configuration. Its error is an *Error, one line with the first
 // problem's place. What Load accepts need not be usable by the daemon: see Validate.
-func Load(files ...string) (*Topology, error) {
+func Load(files ...string) (*Topology, error) { return LoadAs("", files...) }
+
+// LoadAs is Load for a HAProxy that is started with -L localPeer ("" for none). The name is also a variable
+// (HAPROXY_LOCALPEER) that any line may use.
+func LoadAs(localPeer string, files ...string) (*Topology, error) {
 	inputs, err := readInputs(files)
 	if err != nil {
 		return nil, err
 	}
-	t, errs := build(inputs, "")
+	t, errs := build(inputs, localPeer)
 	if len(errs) > 0 {
 		return nil, errs[0]
 	}
 	return t, nil
-}
-
-// WithLocalPeer reads the same text again for a HAProxy that was started with -L name, because the name is also a
-// variable (HAPROXY_LOCALPEER) that any line may use. An empty name gives t itself.
-func (t *Topology) WithLocalPeer(name string) (*Topology, error) {
-	if name == "" || t.explicit && name == t.LocalPeer {
-		return t, nil
-	}
-	n, errs := build(t.inputs, name)
-	if len(errs) > 0 {
-		return nil, errs[0]
-	}
-	return n, nil
 }
 
 func build(inputs []input, explicit string) (*Topology, []*Error) {
@@ -262,7 +237,7 @@ func build(inputs []input, explicit string) (*Topology, []*Error) {
 		hostname = "localhost"
 	}
 	s := newScanner(os.LookupEnv, explicit, hostname)
-	t := &Topology{inputs: inputs, explicit: explicit != ""}
+	t := &Topology{}
 	for _, in := range inputs {
 		t.Files = append(t.Files, in.name)
 		if nodes, ok := readHeader(in.text); ok {

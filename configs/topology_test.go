@@ -40,14 +40,17 @@ func TestLoadDesign(t *testing.T) {
 	if top.LocalPeer != "px0" || top.Ours || top.Steering == nil {
 		t.Errorf("local peer %q, ours %t, steering %v", top.LocalPeer, top.Ours, top.Steering)
 	}
-	want := &Steering{Table: "haproxyd-steer", TableSize: 1024, ActiveKey: "1", FenceKey: "2", BeaconBackend: "haproxyd", BeaconServer: "local",
-		AliveBackend: "haproxyd-alive", AliveServer: "local", BeaconAddr: "127.0.0.1:9102", PeersSection: "self", Pos: Position{"testdata/design.cfg", 36}}
+	want := &Steering{Table: "haproxyd-steer", ActiveKey: "1", FenceKey: "2", BeaconBackend: "haproxyd", BeaconServer: "local",
+		AliveBackend: "haproxyd-alive", AliveServer: "local", PeersSection: "self", Pos: Position{"testdata/design.cfg", 36}}
 	if diff := cmp.Diff(want, top.Steering); diff != "" {
 		t.Error(diff)
 	}
+	if got := steered(top); got != "127.0.0.1:9102 1024" {
+		t.Errorf("beacon and size of the private table: %s", got)
+	}
 	s := top.Sticky[0]
 	if len(top.Sticky) != 1 || s.Name != "galera-nodes" || s.Table != "galera-nodes" || size(top, s) != 102400 || s.PeersSection != "mypeers" ||
-		s.Mode != MatchStore || !s.Steered || s.Key != (KeyExpr{"int(1)", KeyInt, "1"}) || !cmp.Equal(s.Keys, []string{"1"}) || s.Pos.Line != 37 {
+		s.Stores || !s.Steered || s.Key != (KeyExpr{"int(1)", KeyInt, "1"}) || !cmp.Equal(s.Keys, []string{"1"}) || s.Pos.Line != 37 {
 		t.Errorf("sticky %+v", top.Sticky)
 	}
 	if srv := s.Servers[1]; srv.Name != "pxc-2" || srv.ID != 3 || !srv.ExplicitID || !srv.Backup || srv.Address() != "10.0.1.12:3306" || srv.Pos.Line != 40 {
@@ -65,7 +68,7 @@ func TestLoadSeveralFiles(t *testing.T) {
 	var names []string
 	for _, s := range top.Sticky {
 		names = append(names, s.Name)
-		if s.Mode != StickOn || size(top, s) != 1 || s.Steered || !cmp.Equal(s.Keys, []string{"1"}) || len(s.Servers) != 3 || s.Servers[1].ID != 2 || s.Servers[1].ExplicitID {
+		if !s.Stores || size(top, s) != 1 || s.Steered || !cmp.Equal(s.Keys, []string{"1"}) || len(s.Servers) != 3 || s.Servers[1].ID != 2 || s.Servers[1].ExplicitID {
 			t.Errorf("sticky %+v", s)
 		}
 	}
@@ -88,14 +91,14 @@ func TestLoadSeveralFiles(t *testing.T) {
 	}
 }
 
-func TestWithLocalPeer(t *testing.T) {
+func TestLoadAs(t *testing.T) {
 	file := write(t, "global\n  localpeer a\npeers self\n  peer \"${HAPROXY_LOCALPEER}\" 127.0.0.1:1\n")
 	top := load(t, file)
 	for _, want := range []string{"a", "b", "c"} {
 		if want != "a" {
 			// -L wins over localpeer, as on HAProxy.
 			var err error
-			if top, err = top.WithLocalPeer(want); err != nil {
+			if top, err = LoadAs(want, file); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -108,6 +111,14 @@ func TestWithLocalPeer(t *testing.T) {
 	if late.LocalPeer == "z" {
 		t.Error("a localpeer after the peers was taken")
 	}
+}
+
+// steered gives the address of the beacon and the size of the private table.
+func steered(top *Topology) string {
+	backend, _ := top.backend(top.Steering.BeaconBackend)
+	beacon, _ := backend.server(top.Steering.BeaconServer)
+	table, _ := top.table(top.Steering.Table)
+	return fmt.Sprint(beacon.Address(), " ", table.Size)
 }
 
 func write(t *testing.T, text string) string {
@@ -209,16 +220,19 @@ backend db
   stick store-request int(1) if !on
   server a h:1
 `))
-	want := &Steering{Table: "p", TableSize: 1024, ActiveKey: "active", FenceKey: "9", BeaconBackend: "w", BeaconServer: "x", AliveBackend: "w", AliveServer: "x",
-		BeaconAddr: "127.0.0.1:7", Pos: top.Steering.Pos}
+	want := &Steering{Table: "p", ActiveKey: "active", FenceKey: "9", BeaconBackend: "w", BeaconServer: "x", AliveBackend: "w", AliveServer: "x",
+		Pos: top.Steering.Pos}
 	if diff := cmp.Diff(want, top.Steering); diff != "" {
 		t.Error(diff)
 	}
-	if top.Sticky[0].Mode != MatchStore {
-		t.Errorf("mode %d", top.Sticky[0].Mode)
+	if got := steered(top); got != "127.0.0.1:7 1024" {
+		t.Errorf("beacon and size of the private table: %s", got)
+	}
+	if top.Sticky[0].Stores {
+		t.Error("it stores also while the beacon is up")
 	}
 	top = load(t, write(t, steeredTwice("int(1)")))
-	if st := top.Steering; st == nil || st.FenceKey != "" || st.AliveBackend != "" || len(top.Sticky) != 2 || top.Sticky[0].Mode != StickOn {
+	if st := top.Steering; st == nil || st.FenceKey != "" || st.AliveBackend != "" || len(top.Sticky) != 2 || !top.Sticky[0].Stores {
 		t.Errorf("steering %+v, sticky %+v", top.Steering, top.Sticky)
 	}
 }

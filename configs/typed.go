@@ -1,7 +1,7 @@
 package configs
 
 import (
-	"fmt"
+	"slices"
 	"strings"
 
 	parser "github.com/haproxytech/config-parser/v5"
@@ -18,28 +18,17 @@ func typed[T any](kind parser.Section, attr string, words []string) (value T, ok
 			ok = false
 		}
 	}()
-	var b strings.Builder
-	if kind == parser.Global {
-		b.WriteString("global\n ")
-	} else {
-		fmt.Fprintf(&b, "%s x\n ", kind)
-	}
-	for _, w := range words {
-		if !plain(w) {
-			// A word with spaces, quotes or escapes would be cut differently there than HAProxy cuts it.
-			return value, false
-		}
-		b.WriteString(w)
-		b.WriteByte(' ')
-	}
-	b.WriteByte('\n')
-	p, err := parser.New(cpoptions.String(b.String()))
-	if err != nil {
+	if slices.ContainsFunc(words, hasSpecial) {
+		// A word with spaces, quotes or escapes would be cut differently there than HAProxy cuts it.
 		return value, false
 	}
-	name := "x"
+	section, name := string(kind)+" x", "x"
 	if kind == parser.Global {
-		name = parser.GlobalSectionName
+		section, name = "global", parser.GlobalSectionName
+	}
+	p, err := parser.New(cpoptions.String(section + "\n " + strings.Join(words, " ") + " \n"))
+	if err != nil {
+		return value, false
 	}
 	data, err := p.Get(kind, name, attr, false)
 	if err != nil {
@@ -59,14 +48,14 @@ func first[T any](kind parser.Section, attr string, words []string) (T, bool) {
 	return list[0], true
 }
 
-// plain tells whether config-parser will see the word as it is.
-func plain(word string) bool {
-	return word != "" && !strings.ContainsAny(word, " \t\r\n\v\f\"'\\#")
+// hasSpecial tells whether config-parser would not see the word as it is.
+func hasSpecial(word string) bool {
+	return word == "" || strings.ContainsAny(word, " \t\r\n\v\f\"'\\#")
 }
 
 // serverOptions reads the parameters of a server or default-server line. Keywords that config-parser does not know
 // but that take a value are removed first, because it would read their value as a keyword (`hash-key id` as an id).
-func serverOptions(words []string) (opts optionList, unknown []string) {
+func serverOptions(words []string) (opts []option, unknown []string) {
 	var known []string
 	for i := 0; i < len(words); i++ {
 		switch words[i] {

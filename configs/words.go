@@ -125,16 +125,7 @@ func (t *tokenizer) escape(in string) (int, error) {
 // variable expands the variable at in[0] == '$' and says how many bytes it took. Inside braces a default may follow
 // a dash, and a trailing [*] makes one word of each value.
 func (t *tokenizer) variable(in string) (int, error) {
-	i := 1
-	brace := i < len(in) && in[i] == '{'
-	if brace {
-		i++
-	}
-	start := i
-	for i < len(in) && isNameByte(in[i], i == start) {
-		i++
-	}
-	name := in[start:i]
+	name, brace, i := nameAt(in, 0)
 	if name == "" {
 		return 0, errVariable
 	}
@@ -181,6 +172,20 @@ func (t *tokenizer) expand(name, value string, set, each bool) {
 	}
 }
 
+// nameAt gives the name of the variable at in[i] == '$', whether a brace is before it, and where it ends.
+func nameAt(in string, i int) (name string, brace bool, end int) {
+	i++
+	brace = i < len(in) && in[i] == '{'
+	if brace {
+		i++
+	}
+	end = i
+	for end < len(in) && isNameByte(in[end], end == i) {
+		end++
+	}
+	return in[i:end], brace, end
+}
+
 func isNameByte(c byte, first bool) bool {
 	switch {
 	case c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z':
@@ -203,16 +208,7 @@ func expandAddress(in string, lookup func(string) (string, bool)) (out string, u
 			i++
 			continue
 		}
-		j := i + 1
-		brace := j < len(in) && in[j] == '{'
-		if brace {
-			j++
-		}
-		start := j
-		for j < len(in) && isNameByte(in[j], j == start) {
-			j++
-		}
-		name := in[start:j]
+		name, brace, j := nameAt(in, i)
 		if brace && j < len(in) && in[j] == '}' {
 			j++
 		}

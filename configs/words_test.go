@@ -116,13 +116,13 @@ var conditionCases = []struct {
 func TestCondition(t *testing.T) {
 	lookup := func(name string) (string, bool) { return "", name == "PATH" }
 	for _, c := range conditionCases {
-		cond := condition{in: c.in, lookup: lookup}
+		cond := condition{rest: c.in, lookup: lookup}
 		if got, err := cond.run(); err != nil || got != c.want {
 			t.Errorf("%q is %t (%v), want %t", c.in, got, err, c.want)
 		}
 	}
 	for _, in := range []string{"version_atleast(2.6)", "feature(OPENSSL)", "(1", "1 &&", "abc", "1 1", strings.Repeat("!", 100) + "1"} {
-		cond := condition{in: in, lookup: lookup}
+		cond := condition{rest: in, lookup: lookup}
 		if _, err := cond.run(); err == nil {
 			t.Errorf("%q was taken", in)
 		}

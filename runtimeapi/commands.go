@@ -149,7 +149,8 @@ func (c *Client) SetServerWeight(ctx context.Context, backend, server string, we
 }
 
 // SetServerMaxconn sets the number of sessions above which new ones wait in the server's
-// queue, 0 for no limit (level admin).
+// queue, 0 for no limit (level admin). It sets minconn as well, so that a configured minconn is
+// lost until the next reload.
 func (c *Client) SetServerMaxconn(ctx context.Context, backend, server string, maxconn int) error {
 	if maxconn < 0 || maxconn > math.MaxInt32 {
 		return fmt.Errorf("runtimeapi: maxconn %d is not in 0..%d: %w", maxconn, math.MaxInt32, ErrUnsafeName)

@@ -30,10 +30,7 @@ type Worker struct {
 // ErrReloadRefused tells that HAProxy kept its old process.
 var ErrReloadRefused = errors.New("HAProxy did not take the new configuration, its old process goes on")
 
-var (
-	uptimeWord = regexp.MustCompile(`^(\d+)d(\d+)h(\d+)m(\d+)s$`)
-	failedWord = regexp.MustCompile(`\[failed: (\d+)\]`)
-)
+var failedWord = regexp.MustCompile(`\[failed: (\d+)\]`)
 
 // Worker asks for the current worker. Its Pid is 0 where the master has none, as after a reload that failed: the old
 // one then stands under the old workers.
@@ -66,7 +63,7 @@ func parseProc(text string) (Worker, error) {
 			}
 			w.Pid = pid
 			for _, word := range words[2:] {
-				if d, ok := parseUptime(word); ok {
+				if d, ok := parseAge(word); ok { // 0d00h00m07s
 					w.Uptime = d
 				}
 			}
@@ -76,23 +73,6 @@ func parseProc(text string) (Worker, error) {
 		return Worker{}, errors.New("show proc: the answer names no master: is this the socket of haproxy -S?")
 	}
 	return w, nil
-}
-
-// parseUptime reads 0d00h00m07s.
-func parseUptime(word string) (time.Duration, bool) {
-	f := uptimeWord.FindStringSubmatch(word)
-	if f == nil {
-		return 0, false
-	}
-	var sum time.Duration
-	for i, unit := range []time.Duration{24 * time.Hour, time.Hour, time.Minute, time.Second} {
-		n, err := strconv.Atoi(f[i+1])
-		if err != nil {
-			return 0, false
-		}
-		sum += time.Duration(n) * unit
-	}
-	return sum, true
 }
 
 // Reload makes HAProxy read its files again and waits until ctx is done for a worker other than the one before, which

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -40,18 +39,14 @@ type Files struct {
 	Query   runtimeapi.SnapshotQuery
 	// New: the topology has not been compared with the running HAProxy yet.
 	New bool
-	// sendProxy names the servers (backend/server) that see HAProxy's client as
-	// theirs. It is never changed after it was stored: a drainer keeps it.
-	sendProxy map[string]bool
 
 	stamp   string
 	checked time.Time
 	force   bool
 	reread  atomic.Bool // somebody asks for it, from another goroutine
 
-	mu      sync.Mutex // guards what follows
-	shared  *configs.Topology
-	problem string
+	shared  atomic.Pointer[configs.Topology] // Topo, for other goroutines
+	problem atomic.Value                     // a string, see Problem
 }
 
 // lookEvery is the calm pace at which changed files are looked at.
@@ -83,30 +78,18 @@ func (f *Files) Refresh(now time.Time) error {
 		return f.err()
 	}
 	f.stamp, f.force = stamp, false
-	topo, err := loadTopology(f.Paths, f.Local)
+	topo, err := configs.LoadAs(f.Local, f.Paths...)
+	if err == nil {
+		err = topo.Validate()
+	}
 	if err != nil {
-		f.setProblem(err.Error())
+		f.problem.Store(err.Error())
 		f.Log.Warn("cannot use haproxy.cfg", "error", err)
 		return err
 	}
-	f.setProblem("")
+	f.problem.Store("")
 	f.Use(topo)
 	return nil
-}
-
-// loadTopology reads and validates.
-func loadTopology(paths []string, local string) (*configs.Topology, error) {
-	topo, err := configs.Load(paths...)
-	if err != nil {
-		return nil, err
-	}
-	if topo, err = topo.WithLocalPeer(local); err != nil {
-		return nil, err
-	}
-	if err := topo.Validate(); err != nil {
-		return nil, err
-	}
-	return topo, nil
 }
 
 // Use puts a topology in force.
@@ -114,50 +97,28 @@ func (f *Files) Use(topo *configs.Topology) {
 	f.Topo, f.New = topo, true
 	f.Layout = layoutOf(topo)
 	f.Readers = readersOf(topo)
-	sendProxy := map[string]bool{}
-	for _, b := range topo.Sticky {
-		for _, s := range b.Servers {
-			sendProxy[b.Name+"/"+s.Name] = s.SendProxy
-		}
-	}
-	f.sendProxy = sendProxy
 	f.Query = runtimeapi.SnapshotQuery{Info: true, Servers: true, Stats: true}
 	if s := f.Layout.Steer; s != nil {
 		f.Query.Tables = append(f.Query.Tables, s.Table)
 	}
-	seen := map[string]bool{}
 	for _, b := range f.Layout.Backends {
-		if !seen[b.Table] {
+		if !slices.Contains(f.Query.Tables, b.Table) {
 			f.Query.Tables = append(f.Query.Tables, b.Table)
-			seen[b.Table] = true
 		}
 	}
-	f.mu.Lock()
-	f.shared = topo
-	f.mu.Unlock()
+	f.shared.Store(topo)
 	if f.Changed != nil {
 		f.Changed(topo)
 	}
 }
 
 // Topology is for other goroutines.
-func (f *Files) Topology() *configs.Topology {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.shared
-}
-
-func (f *Files) setProblem(p string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.problem = p
-}
+func (f *Files) Topology() *configs.Topology { return f.shared.Load() }
 
 // Problem is why the files cannot be used as they are now, "" if they can.
 func (f *Files) Problem() string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.problem
+	p, _ := f.problem.Load().(string) // nothing is stored before the first look
+	return p
 }
 
 func (f *Files) err() error {
@@ -234,7 +195,12 @@ func readersOf(t *configs.Topology) []plan.ReaderBackend {
 // Proxied returns what tells whether the database sees a session under its
 // client's address, by the configuration of now. Any goroutine may call the result.
 func (f *Files) Proxied() func(*runtimeapi.Session) bool {
-	sendProxy := f.sendProxy
+	sendProxy := map[string]bool{} // by backend/server
+	for _, b := range f.Topo.Sticky {
+		for _, s := range b.Servers {
+			sendProxy[b.Name+"/"+s.Name] = s.SendProxy
+		}
+	}
 	return func(s *runtimeapi.Session) bool { return sendProxy[s.Backend+"/"+s.Server] }
 }
 
@@ -317,10 +283,8 @@ func PeerNames(peers []configs.Peer) []string {
 // daemons are the first members and the initial voters.
 func InitialPeers(t *configs.Topology) []configs.Peer {
 	for _, b := range t.Sticky {
-		for _, s := range t.Peers {
-			if b.PeersSection != "" && s.Name == b.PeersSection {
-				return s.Peers
-			}
+		if s, ok := t.PeersNamed(b.PeersSection); ok {
+			return s.Peers
 		}
 	}
 	return nil

@@ -1,6 +1,9 @@
 package plan
 
-import "cmp"
+import (
+	"cmp"
+	"slices"
+)
 
 // Between the moment at which HAProxy's own check calls the active down and the
 // next look, connections would fall through to another node: a second writer for
@@ -21,12 +24,8 @@ func (l *Layout) Kept(o *Observed) bool {
 // keepsAll tells whether every sticky backend obeys the key. Where one does not it
 // is never set: some connections would stay and others fall through.
 func (l *Layout) keepsAll() bool {
-	for i := range l.Backends {
-		if !l.Backends[i].Keeps {
-			return false
-		}
-	}
-	return l.Steer != nil && l.Steer.KeepKey != ""
+	lets := func(b Backend) bool { return !b.Keeps }
+	return l.Steer != nil && l.Steer.KeepKey != "" && !slices.ContainsFunc(l.Backends, lets)
 }
 
 // LetGo returns what takes away the key that keeps connections, if it is there and

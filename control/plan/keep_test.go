@@ -28,7 +28,7 @@ func TestKeep(t *testing.T) {
 	letGo := Action{Op: OpClear, Table: "haproxyd-steer", Key: "4", Private: true, Why: "a move is pending"}
 	fence := Action{Op: OpSet, Table: "haproxyd-steer", Key: "2", ServerID: 2, Private: true, Why: "blind"}
 	there := func(in *Input) { in.Observed.Tables["haproxyd-steer"]["4"] = Entry{ServerID: 2} }
-	down := func(in *Input) { in.Observed.Servers["galera-nodes"]["pxc-1"] = ServerNow{ID: 2} }
+	down := func(in *Input) { in.Observed.Servers["galera-nodes"]["pxc-1"] = ServerNow{} }
 	free := func(in *Input) { in.Keep, in.LetGo = false, "a move is pending" }
 	for name, c := range map[string]struct {
 		change []func(*Input)

@@ -3,6 +3,7 @@ package plan
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -105,11 +106,11 @@ func Make(in *Input) Result {
 	if in.Layout.Steer != nil {
 		wrong = append(wrong, r.private(in)...)
 	}
-	first := true
+	var routes []string
 	there := make(map[string]bool, len(in.Layout.Backends)) // backends whose every key leads to the active
 	for i := range in.Layout.Backends {
 		b := &in.Layout.Backends[i]
-		active, known := b.server(in.Active)
+		active, known := b.Server(in.Active)
 		if !known {
 			r.Converged, r.NativeRight, r.Usable = false, false, false
 			wrong = append(wrong, fmt.Sprintf("backend %s has no server %s", b.Name, in.Active))
@@ -122,11 +123,7 @@ func Make(in *Input) Result {
 		there[b.Name] = true
 		for _, key := range b.Keys {
 			route := Route(&in.Layout, b, &in.Observed, key, in.Steered)
-			if first {
-				r.Effective, first = route, false
-			} else if route != r.Effective {
-				r.Effective = ""
-			}
+			routes = append(routes, route)
 			if route != in.Active {
 				r.Converged, there[b.Name] = false, false
 				wrong = append(wrong, fmt.Sprintf("%s key %s leads to %s", b.Name, key, orNobody(route)))
@@ -134,6 +131,7 @@ func Make(in *Input) Result {
 			r.native(in, b, key, active)
 		}
 	}
+	r.Effective = oneOf(routes)
 	if in.Fence != "" {
 		r.fence(in)
 		wrong = append([]string{"fenced: " + in.Fence}, wrong...)
@@ -242,7 +240,7 @@ func (r *Result) private(in *Input) []string {
 func steerID(in *Input) (int, bool) {
 	id := 0
 	for i := range in.Layout.Backends {
-		s, ok := in.Layout.Backends[i].server(in.Active)
+		s, ok := in.Layout.Backends[i].Server(in.Active)
 		if !ok || id != 0 && s.ID != id {
 			return 0, false
 		}
@@ -306,17 +304,20 @@ func orNobody(name string) string {
 // EffectiveAll is the one node that all keys of all sticky backends lead to
 // now, else "": what a daemon without a decision adopts.
 func EffectiveAll(in *Input) string {
-	node, first := "", true
+	var routes []string
 	for i := range in.Layout.Backends {
 		b := &in.Layout.Backends[i]
 		for _, key := range b.Keys {
-			route := Route(&in.Layout, b, &in.Observed, key, in.Steered)
-			if first {
-				node, first = route, false
-			} else if route != node {
-				return ""
-			}
+			routes = append(routes, Route(&in.Layout, b, &in.Observed, key, in.Steered))
 		}
 	}
-	return node
+	return oneOf(routes)
+}
+
+// oneOf is the node that all routes lead to, else "".
+func oneOf(routes []string) string {
+	if routes = slices.Compact(routes); len(routes) == 1 {
+		return routes[0]
+	}
+	return ""
 }

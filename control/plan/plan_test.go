@@ -18,7 +18,7 @@ func running(backends ...string) map[string]map[string]ServerNow {
 	out := map[string]map[string]ServerNow{}
 	for _, b := range backends {
 		out[b] = map[string]ServerNow{
-			"pxc-0": {ID: 1, Running: true}, "pxc-1": {ID: 2, Running: true}, "pxc-2": {ID: 3, Running: true},
+			"pxc-0": {Running: true}, "pxc-1": {Running: true}, "pxc-2": {Running: true},
 		}
 	}
 	return out
@@ -113,7 +113,7 @@ func TestMake(t *testing.T) {
 			name: "a server in maintenance is skipped by stickiness: the route falls through",
 			change: func(in *Input) {
 				in.Steered = false
-				in.Observed.Servers["galera-nodes"]["pxc-1"] = ServerNow{ID: 2}
+				in.Observed.Servers["galera-nodes"]["pxc-1"] = ServerNow{}
 			},
 			check: func(t *testing.T, r Result) {
 				if r.Effective != "pxc-0" || r.Usable || r.Converged {
@@ -124,16 +124,16 @@ func TestMake(t *testing.T) {
 		{
 			name: "stragglers are closed, not those on the active",
 			change: func(in *Input) {
-				in.Observed.Servers["galera-nodes"]["pxc-1"] = ServerNow{ID: 2, Running: true, Sessions: 7}
-				in.Observed.Servers["galera-nodes"]["pxc-0"] = ServerNow{ID: 1, Sessions: 4}
+				in.Observed.Servers["galera-nodes"]["pxc-1"] = ServerNow{Running: true, Sessions: 7}
+				in.Observed.Servers["galera-nodes"]["pxc-0"] = ServerNow{Sessions: 4}
 			},
 			want: []Action{{Op: OpClose, Backend: "galera-nodes", Server: "pxc-0", Sessions: 4, Why: "4 sessions to pxc-0, which is not the active"}},
 		},
 		{
 			name: "stragglers stay while the active cannot take them",
 			change: func(in *Input) {
-				in.Observed.Servers["galera-nodes"]["pxc-1"] = ServerNow{ID: 2}
-				in.Observed.Servers["galera-nodes"]["pxc-0"] = ServerNow{ID: 1, Running: true, Sessions: 4}
+				in.Observed.Servers["galera-nodes"]["pxc-1"] = ServerNow{}
+				in.Observed.Servers["galera-nodes"]["pxc-0"] = ServerNow{Running: true, Sessions: 4}
 			},
 			check: func(t *testing.T, r Result) {
 				if r.Elsewhere != 4 {
@@ -145,7 +145,7 @@ func TestMake(t *testing.T) {
 			name: "stragglers stay without a fresh majority",
 			change: func(in *Input) {
 				in.MayClose = false
-				in.Observed.Servers["galera-nodes"]["pxc-0"] = ServerNow{ID: 1, Running: true, Sessions: 4}
+				in.Observed.Servers["galera-nodes"]["pxc-0"] = ServerNow{Running: true, Sessions: 4}
 			},
 		},
 		{
@@ -257,8 +257,8 @@ func TestFence(t *testing.T) {
 		},
 		Active: "pxc-1", Steered: true, MayClose: true, NativeDue: true, Fence: "pxc-1 cannot be reached from here",
 	}
-	in.Observed.Servers["galera-nodes"]["pxc-1"] = ServerNow{ID: 2, Sessions: 3}
-	in.Observed.Servers["galera-nodes"]["pxc-0"] = ServerNow{ID: 1, Running: true, Sessions: 1}
+	in.Observed.Servers["galera-nodes"]["pxc-1"] = ServerNow{Sessions: 3}
+	in.Observed.Servers["galera-nodes"]["pxc-0"] = ServerNow{Running: true, Sessions: 1}
 	r := Make(in)
 	want := []Action{
 		{Op: OpSet, Table: "haproxyd-steer", Key: "2", ServerID: 2, Private: true, Why: in.Fence},
@@ -272,7 +272,7 @@ func TestFence(t *testing.T) {
 		t.Errorf("before the write: %+v", r)
 	}
 	in.Observed.Tables["haproxyd-steer"]["2"] = Entry{ServerID: 2}
-	in.Observed.Servers["galera-nodes"]["pxc-1"], in.Observed.Servers["galera-nodes"]["pxc-0"] = ServerNow{ID: 2}, ServerNow{ID: 1, Running: true}
+	in.Observed.Servers["galera-nodes"]["pxc-1"], in.Observed.Servers["galera-nodes"]["pxc-0"] = ServerNow{}, ServerNow{Running: true}
 	if r = Make(in); len(r.Actions) != 0 || !r.Fenced || !r.PrivateRight || r.Converged {
 		t.Errorf("fenced, nothing to do: %+v", r)
 	}
@@ -284,8 +284,8 @@ func TestDrainingSessionsAreNoStragglers(t *testing.T) {
 		Observed: Observed{Tables: map[string]map[string]Entry{"galera-nodes": {"1": {ServerID: 2}}}, Servers: running("galera-nodes")},
 		Active:   "pxc-1", MayClose: true, Draining: "pxc-0",
 	}
-	in.Observed.Servers["galera-nodes"]["pxc-0"] = ServerNow{ID: 1, Running: true, Sessions: 5}
-	in.Observed.Servers["galera-nodes"]["pxc-2"] = ServerNow{ID: 3, Running: true, Sessions: 1}
+	in.Observed.Servers["galera-nodes"]["pxc-0"] = ServerNow{Running: true, Sessions: 5}
+	in.Observed.Servers["galera-nodes"]["pxc-2"] = ServerNow{Running: true, Sessions: 1}
 	r := Make(in)
 	if len(r.Actions) != 1 || r.Actions[0].Server != "pxc-2" || r.Elsewhere != 1 {
 		t.Errorf("got %+v", r)

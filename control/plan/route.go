@@ -1,5 +1,7 @@
 package plan
 
+import "slices"
+
 // Server is one server line of a sticky backend.
 type Server struct {
 	Name   string
@@ -27,9 +29,7 @@ type Backend struct {
 }
 
 // Server returns the server of that name, and whether there is one.
-func (b *Backend) Server(name string) (Server, bool) { return b.server(name) }
-
-func (b *Backend) server(name string) (Server, bool) {
+func (b *Backend) Server(name string) (Server, bool) {
 	for _, s := range b.Servers {
 		if s.Name == name {
 			return s, true
@@ -61,7 +61,6 @@ type Entry struct {
 
 // ServerNow is what the running HAProxy says of a server.
 type ServerNow struct {
-	ID       int
 	Running  bool // usable for new connections, by load balancing and by stickiness
 	Drain    bool // up, for connections that stick to it only
 	Sessions int
@@ -86,49 +85,37 @@ func (o *Observed) entry(table, key string) (Entry, bool) {
 // must be running (HAProxy's sticking ignores `backup`, weight 0 and drain, and
 // skips servers in maintenance or down; HAPROXY.md facts 2 and 7).
 func Sticks(b *Backend, o *Observed, e Entry) (string, bool) {
-	name := ""
-	if e.ServerKey != "" {
-		if s, ok := b.server(e.ServerKey); ok {
-			name = s.Name
-		}
+	at := slices.IndexFunc(b.Servers, func(s Server) bool { return s.Name == e.ServerKey })
+	if at < 0 {
+		at = slices.IndexFunc(b.Servers, func(s Server) bool { return s.ID == e.ServerID })
 	}
-	if name == "" {
-		for _, s := range b.Servers {
-			if s.ID == e.ServerID {
-				name = s.Name
-				break
-			}
-		}
-	}
-	if name == "" {
+	if at < 0 {
 		return "", false
 	}
-	now, ok := o.Servers[b.Name][name]
-	return name, ok && (now.Running || now.Drain)
+	name := b.Servers[at].Name
+	now := o.Servers[b.Name][name]
+	return name, now.Running || now.Drain
 }
 
 // Balanced returns the server that load balancing would choose: the only usable
 // server that is not a backup, else the first usable backup. Several usable
 // servers without `backup` have no single answer: "".
 func Balanced(b *Backend, o *Observed) string {
-	usable := func(s Server) bool { return o.Servers[b.Name][s.Name].Running }
-	name := ""
+	var usable, backups []string
 	for _, s := range b.Servers {
-		if s.Backup || !usable(s) {
-			continue
+		switch {
+		case !o.Servers[b.Name][s.Name].Running:
+		case s.Backup:
+			backups = append(backups, s.Name)
+		default:
+			usable = append(usable, s.Name)
 		}
-		if name != "" {
-			return ""
-		}
-		name = s.Name
 	}
-	if name != "" {
-		return name
-	}
-	for _, s := range b.Servers {
-		if s.Backup && usable(s) {
-			return s.Name
-		}
+	switch {
+	case len(usable) == 1:
+		return usable[0]
+	case len(usable) == 0 && len(backups) > 0:
+		return backups[0]
 	}
 	return ""
 }

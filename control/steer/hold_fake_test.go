@@ -170,7 +170,7 @@ func (h *queueHAProxy) look() *plan.Observed {
 	servers := map[string]plan.ServerNow{}
 	for name, s := range h.servers {
 		now := plan.ServerNow{
-			ID: s.id, Running: !s.maint && s.weight > 0, Drain: !s.maint, Weight: s.weight, Limit: s.limit, Queue: s.queue, Sessions: s.clients,
+			Running: !s.maint && s.weight > 0, Drain: !s.maint, Weight: s.weight, Limit: s.limit, Queue: s.queue, Sessions: s.clients,
 		}
 		switch {
 		case s.id != h.keys[h.way]:
