@@ -61,7 +61,7 @@ control/admin: cluster control/api control/decide control/haproxycfg control/jou
 control: cluster/nudge configs control/admin control/api control/decide control/drain control/galera control/galera/conn control/haproxycfg control/journal control/mandate control/published control/steer control/vote
 cmd/haproxyd/supervisor: control/serving
 cmd/haproxyd: cluster cluster/gossip cluster/safefile cmd/haproxyd/supervisor configs control control/drain control/galera control/galera/conn control/galera/sessions control/haproxycfg control/kube control/lograte control/model control/steer runtimeapi
-cmd/haproxyctl: cluster/gossip configs control/api control/galera control/galera/conn runtimeapi
+cmd/haproxyctl: cluster/gossip configs control/api control/galera control/galera/conn control/model runtimeapi
 
 # The proofs.
 e2e:

@@ -34,7 +34,6 @@ stands behind it now, and how many proxies route to it with every key of every
 sticky backend ("converged").`,
 			Example: `  haproxyctl active show
   haproxyctl active show -o json | jq -r .active`,
-			Args: exactly(),
 			RunE: show,
 		},
 		a.setCommand(),
@@ -46,7 +45,6 @@ and who decided, the newest first; then what this daemon's own loop did or
 noticed lately.`,
 			Example: `  haproxyctl active history
   haproxyctl active history -o json | jq '.decisions[0]'`,
-			Args: exactly(),
 			RunE: answer(a, func(ctx context.Context, _ []string) (api.History, error) { return a.client().History(ctx) }, a.historyTable),
 		},
 	)
@@ -89,10 +87,7 @@ func (a *app) convergence(act api.Active) string {
 	if act.Active == "" {
 		return fmt.Sprintf("%d, %s steered", act.Proxies, are(act.Steering))
 	}
-	s := styleGood
-	if act.Converged < act.Proxies {
-		s = styleBad
-	}
+	s := either(act.Converged < act.Proxies, styleBad, styleGood)
 	return a.paint(s, fmt.Sprintf("%d of %d go to it", act.Converged, act.Proxies)) +
 		fmt.Sprintf(", %s steered", are(act.Steering))
 }
@@ -117,15 +112,11 @@ func by(who string) string { return after(" by ", who) }
 
 // ordersTable shows the orders that changed no active.
 func (a *app) ordersTable(w io.Writer, orders []api.Order) {
-	if len(orders) == 0 {
-		return
-	}
-	fmt.Fprintln(w)
 	g := newGrid("ORDER", "OF", "AT", "BY", "REASON")
 	for _, o := range orders {
 		g.add(plainCell(o.Kind), plainCell(o.What), plainCell(o.At.UTC().Format(time.RFC3339)), plainCell(o.By+colon(o.OrderedBy)), plainCell(o.Reason))
 	}
-	a.write(w, g)
+	a.below(w, g)
 }
 
 func (a *app) historyTable(w io.Writer, h api.History) {
@@ -140,13 +131,9 @@ func (a *app) historyTable(w io.Writer, h api.History) {
 		a.write(w, g)
 	}
 	a.ordersTable(w, h.Orders)
-	if len(h.Events) == 0 {
-		return
-	}
-	fmt.Fprintln(w)
 	g := newGrid("AT", "WHAT THIS DAEMON DID OR NOTICED")
 	for _, e := range h.Events {
 		g.add(plainCell(e.At.UTC().Format("2006-01-02T15:04:05.000Z")), plainCell(e.Message))
 	}
-	a.write(w, g)
+	a.below(w, g)
 }

@@ -34,8 +34,8 @@ const (
 // have moved by itself since.
 func agreedActive(ctx context.Context, hosts []string, port int) (api.Active, error) {
 	for {
-		act, why, ok := askOnce(ctx, hosts, port)
-		if ok {
+		act, why := askOnce(ctx, hosts, port)
+		if act.Active != "" {
 			return act, nil
 		}
 		if !sleep(ctx, askAgain) {
@@ -46,8 +46,8 @@ func agreedActive(ctx context.Context, hosts []string, port int) (api.Active, er
 
 // askOnce asks each host once and waits for all: two agreed answers can differ
 // for the moment of a move, and the newer one is right. Without an agreed answer
-// it returns the reason of the first host that gave one.
-func askOnce(ctx context.Context, hosts []string, port int) (best api.Active, why string, ok bool) {
+// it returns none and the reason of the first host that gave one.
+func askOnce(ctx context.Context, hosts []string, port int) (best api.Active, why string) {
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
 	answers := make([]api.Active, len(hosts))
@@ -55,28 +55,24 @@ func askOnce(ctx context.Context, hosts []string, port int) (best api.Active, wh
 	var wg sync.WaitGroup
 	for i, host := range hosts {
 		wg.Go(func() {
-			var err error
-			if answers[i], err = askMember(ctx, host, port); err != nil {
+			act, err := askAddress(ctx, net.JoinHostPort(host, strconv.Itoa(port)))
+			switch {
+			case err != nil:
 				reasons[i] = err.Error()
+			case !act.Agreed || act.Active == "":
+				reasons[i] = fmt.Sprintf("%s: %s", host, cmp.Or(act.Reason, "nothing is agreed"))
+			default:
+				answers[i] = act
 			}
 		})
 	}
 	wg.Wait()
-	for i, act := range answers {
-		switch {
-		case reasons[i] != "":
-			why = cmp.Or(why, reasons[i])
-		case !act.Agreed || act.Active == "":
-			why = cmp.Or(why, fmt.Sprintf("%s: %s", hosts[i], cmp.Or(act.Reason, "nothing is agreed")))
-		case !ok || best.At().Before(act.At()):
-			best, ok = act, true
+	for _, act := range answers {
+		if best.Active == "" || best.At().Before(act.At()) {
+			best = act
 		}
 	}
-	return best, why, ok
-}
-
-func askMember(ctx context.Context, host string, port int) (api.Active, error) {
-	return askAddress(ctx, net.JoinHostPort(host, strconv.Itoa(port)))
+	return best, cmp.Or(reasons...)
 }
 
 // askAddress asks the daemon whose --http-bind is ADDR:PORT.

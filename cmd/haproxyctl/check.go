@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -73,10 +74,7 @@ daemon that hangs.`,
   # haproxy.cfg, with "external-check" in its global section:
   #   option external-check
   #   external-check command /usr/local/bin/haproxyctl`,
-		Args: func(_ *cobra.Command, args []string) error {
-			_, err := serverAddress(args)
-			return err
-		},
+		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: runE(func(ctx context.Context, args []string) error {
 			address, err := serverAddress(args)
@@ -110,14 +108,14 @@ func (a *app) checkDefaults() checkOptions {
 // four: a proxy's are NOT_USED in a backend.
 func serverAddress(args []string) (string, error) {
 	if len(args) != 2 && len(args) != 4 {
-		return "", fmt.Errorf("ADDR PORT are wanted, or the four arguments of HAProxy's external check; got %d", len(args))
+		return "", usagef("ADDR PORT are wanted, or the four arguments of HAProxy's external check; got %d", len(args))
 	}
 	host, port := args[len(args)-2], args[len(args)-1]
 	if port == "NOT_USED" {
-		return "", fmt.Errorf("the server %s is a unix socket, which is no database node's address", host)
+		return "", usagef("the server %s is a unix socket, which is no database node's address", host)
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return "", fmt.Errorf("%q is not a port", port)
+		return "", usagef("%q is not a port", port)
 	}
 	return net.JoinHostPort(host, port), nil
 }
@@ -132,13 +130,8 @@ func (a *app) runCheck(ctx context.Context, args []string) (code int, done bool)
 	case !a.calledByHAProxy(args):
 		return 0, false
 	}
-	for _, arg := range args {
-		if strings.HasPrefix(arg, "-") {
-			return 0, false
-		}
-	}
 	address, err := serverAddress(args)
-	if err != nil {
+	if err != nil || slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "-") }) {
 		return 0, false
 	}
 	a.format = formatTable
@@ -196,9 +189,5 @@ func (c checked) sentence(address string) string {
 	if !c.Usable {
 		word = "not usable"
 	}
-	text := fmt.Sprintf("%s is %s: %s", name, word, c.Reason)
-	if c.Daemon != "" {
-		text += "; probed from here, because " + c.Daemon
-	}
-	return text
+	return fmt.Sprintf("%s is %s: %s%s", name, word, c.Reason, after("; probed from here, because ", c.Daemon))
 }

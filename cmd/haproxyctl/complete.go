@@ -13,15 +13,22 @@ import (
 // one that offers nothing.
 const completeWithin = 500 * time.Millisecond
 
-// complete asks the daemon what may stand there.
-func complete[T any](ask func(context.Context) (T, error), names func(T) []string) ([]string, cobra.ShellCompDirective) {
-	ctx, cancel := context.WithTimeout(context.Background(), completeWithin)
-	defer cancel()
-	v, err := ask(ctx)
-	if err != nil {
+// complete completes the first argument with what the daemon lists: name gives the name
+// of one, "" where it does not fit. Behind that argument it offers nothing.
+func complete[T any](args []string, list func(context.Context) ([]T, error), name func(T) string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	return names(v), cobra.ShellCompDirectiveNoFileComp
+	ctx, cancel := context.WithTimeout(context.Background(), completeWithin)
+	defer cancel()
+	all, _ := list(ctx) // without an answer nothing is offered
+	var names []string
+	for _, v := range all {
+		if n := name(v); n != "" {
+			names = append(names, n)
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 // words completes a flag that takes one of these.
@@ -39,41 +46,30 @@ func files(cmd *cobra.Command, flags ...string) {
 // nodeNames completes the one argument NODE with the daemon's nodes that fit.
 func (a *app) nodeNames(fits func(api.Node) bool) cobra.CompletionFunc {
 	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		if len(args) > 0 {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		return complete(a.client().Nodes, func(nodes []api.Node) (names []string) {
-			for _, n := range nodes {
-				if fits(n) {
-					names = append(names, cobra.CompletionWithDesc(n.Name, nodeState(n)+", "+votes(n)))
-				}
+		return complete(args, a.client().Nodes, func(n api.Node) string {
+			if !fits(n) {
+				return ""
 			}
-			return names
+			return cobra.CompletionWithDesc(n.Name, nodeState(n)+", "+votes(n))
 		})
 	}
 }
 
 // memberNames completes a flag that takes names of members.
 func (a *app) memberNames(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return complete(a.client().Members, func(members []api.Member) (names []string) {
-		for _, m := range members {
-			names = append(names, m.Name)
-		}
-		return names
-	})
+	return complete(nil, a.client().Members, func(m api.Member) string { return m.Name })
 }
 
 // deadVoters completes the one argument NAME with the voters that are not there.
 func (a *app) deadVoters(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
+	voters := func(ctx context.Context) ([]api.Voter, error) {
+		r, err := a.client().Register(ctx)
+		return r.Voters, err
 	}
-	return complete(a.client().Register, func(r api.Register) (names []string) {
-		for _, v := range r.Voters {
-			if !v.Live {
-				names = append(names, cobra.CompletionWithDesc(v.Name, "heard "+heard(v)))
-			}
+	return complete(args, voters, func(v api.Voter) string {
+		if v.Live {
+			return ""
 		}
-		return names
+		return cobra.CompletionWithDesc(v.Name, "heard "+heard(v))
 	})
 }

@@ -19,7 +19,6 @@ voter's word on it; then, for every node, what the members would do if it died n
 by the same rules that they would follow.`,
 		Example: `  haproxyctl explain
   haproxyctl explain -o json | jq -r '.if_down[] | select(.moves) | .active'`,
-		Args: exactly(),
 		RunE: answer(a, func(ctx context.Context, _ []string) (api.Explanation, error) { return a.client().Explain(ctx) }, a.explanation),
 	}
 }
@@ -32,16 +31,9 @@ func (a *app) explanation(w io.Writer, e api.Explanation) {
 	}
 	a.fields(w, "Why", e.Why)
 	a.fields(w, "Votes", e.Votes)
-	if len(e.IfDown) == 0 {
-		return
-	}
-	fmt.Fprintln(w)
 	g := newGrid("IF THIS DIED NOW", "THE ACTIVE WOULD BE", "BECAUSE")
 	for _, i := range e.IfDown {
-		name, then := plainCell(i.Node), cell{i.Active, styleNone}
-		if i.Node == e.Active {
-			name.style = styleBold
-		}
+		name, then := cell{i.Node, either(i.Node == e.Active, styleBold, styleNone)}, plainCell(i.Active)
 		switch {
 		case i.Active == "":
 			then = cell{"none", styleBad}
@@ -54,5 +46,5 @@ func (a *app) explanation(w io.Writer, e api.Explanation) {
 		}
 		g.add(name, then, plainCell(i.Reason))
 	}
-	a.write(w, g)
+	a.below(w, g)
 }

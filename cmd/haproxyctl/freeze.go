@@ -32,7 +32,6 @@ until "unfreeze". "active set" still works. If the active node dies while frozen
 HAProxy's own checks decide where connections go. A second time with another reason
 replaces the reason.`,
 		Example: `  haproxyctl freeze --reason "upgrade of pxc-0, ask Ana"`,
-		Args:    exactly(),
 		RunE: answer(a, func(ctx context.Context, _ []string) (api.Active, error) { return a.client().Freeze(ctx, a.reason) },
 			func(w io.Writer, act api.Active) {
 				fmt.Fprintf(w, "Frozen: the active node stays %s until `haproxyctl unfreeze` or `haproxyctl active set`.\n", orNone(act.Active))
@@ -47,7 +46,6 @@ func (a *app) unfreezeCommand() *cobra.Command {
 		Long: `Allow automatic changes of the active node again. If it is down, the members move
 away from it at once.`,
 		Example: "  haproxyctl unfreeze",
-		Args:    exactly(),
 		RunE: answer(a, func(ctx context.Context, _ []string) (api.Active, error) { return a.client().Unfreeze(ctx, a.reason) },
 			func(w io.Writer, act api.Active) {
 				fmt.Fprintf(w, "Not frozen: the members move away from a dead node by themselves again. The active node is %s.\n", orNone(act.Active))

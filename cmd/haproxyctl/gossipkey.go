@@ -28,7 +28,6 @@ With --out the key goes into a new file that its owner alone may read; a file th
 is there is never replaced, because the key of a running cluster would be lost.`,
 		Example: `  haproxyctl gossip-key --out /etc/haproxyd/gossip-key
   haproxyctl gossip-key | kubectl create secret generic haproxy-gossip --from-file=keys=/dev/stdin`,
-		Args: exactly(),
 		RunE: runE(func(context.Context, []string) error {
 			key := gossip.NewKey() + "\n"
 			if out == "" {

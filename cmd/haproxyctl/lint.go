@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -27,12 +26,7 @@ cannot be read.`,
 		Example: `  haproxyctl config lint /etc/haproxy/haproxy.cfg
   haproxyctl config lint /etc/haproxy-custom/haproxy-global.cfg /etc/haproxy/pxc/haproxy.cfg
   haproxyctl config lint -o json haproxy.cfg | jq -r '.[] | select(.severity == "error") | .rule'`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return errors.New("FILE is missing")
-			}
-			return nil
-		},
+		Args: cobra.ArbitraryArgs,
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return []string{"cfg"}, cobra.ShellCompDirectiveFilterFileExt
 		},
@@ -43,6 +37,9 @@ cannot be read.`,
 }
 
 func (a *app) lint(local string, files []string) error {
+	if len(files) == 0 {
+		return usagef("FILE is missing")
+	}
 	findings, err := configs.LintAs(local, files...)
 	if err != nil {
 		return err

@@ -96,18 +96,9 @@ const (
 // exitError is an error of a command that ran, with its exit status. Errors that
 // are not one come from cobra's parsing, and are the caller's usage.
 type exitError struct {
-	code int
-	err  error // nil: everything was said already
+	code  int
+	error // nil: everything was said already
 }
-
-func (e *exitError) Error() string {
-	if e.err == nil {
-		return ""
-	}
-	return e.err.Error()
-}
-
-func (e *exitError) Unwrap() error { return e.err }
 
 // usagef is a usage error that only a running command can find.
 func usagef(format string, args ...any) error {
@@ -132,7 +123,7 @@ func (a *app) failed(err error, path string) int {
 	if !ok {
 		exit = &exitError{exitUsage, err}
 	}
-	if exit.err == nil {
+	if exit.error == nil {
 		return exit.code
 	}
 	text := oneLine(exit.Error())

@@ -30,7 +30,6 @@ func (a *app) membersCommand() *cobra.Command {
 HAProxy beside each of them does. "here" is the daemon that was asked.`,
 			Example: `  haproxyctl members list
   haproxyctl members list -o json | jq -r '.[] | select(.voter) | .name'`,
-			Args: exactly(),
 			RunE: list,
 		},
 		a.removeMemberCommand(),
@@ -91,10 +90,7 @@ func role(m api.Member) string {
 func (a *app) membersTable(w io.Writer, members []api.Member) {
 	g := newGrid("MEMBER", "STATE", "ROLE", "ADDRESS", "VERSION", "DISK", "ITS HAPROXY")
 	for _, m := range members {
-		state := cell{m.State, styleGood}
-		if m.State != "alive" {
-			state.style = styleBad
-		}
+		state := cell{m.State, either(m.State == "alive", styleGood, styleBad)}
 		g.add(memberCell(m), state, plainCell(role(m)), plainCell(m.Address), plainCell(m.Version), plainCell(m.Disk), plainCell(proxySentence(m)))
 	}
 	a.write(w, g)

@@ -23,9 +23,6 @@ const (
 	forgottenAfter = 20
 )
 
-// errInterrupted says that the first Ctrl-C came.
-var errInterrupted = errors.New("interrupted")
-
 // mover follows one planned move to its end.
 type mover struct {
 	*app
@@ -41,24 +38,23 @@ type mover struct {
 // cluster is left in one of two clean states, never between. until is the end of
 // the move's time, or the second Ctrl-C.
 func (m *mover) follow(ctx, until context.Context) error {
-	err := m.watch(until, ctx.Done())
-	rolling := errors.Is(err, errInterrupted)
+	over := m.watch(ctx, until, "")
+	rolling := !over && ctx.Err() != nil
 	if rolling {
 		var cancel context.CancelFunc
 		until, cancel = m.untilAgain(rollBackWithin)
 		defer cancel()
-		if err = m.rollBack(until); err == nil {
-			err = m.watch(until, nil)
+		if err := m.rollBack(until); err != nil {
+			return err
 		}
+		// Nothing interrupts that.
+		over = until.Err() == nil && m.watch(until, until, "rolling back, ")
 	}
 	m.bar.clear()
-	switch {
-	case err == nil:
-		return m.end(rolling)
-	case until.Err() != nil:
+	if !over {
 		return m.notOver(until, rolling)
 	}
-	return err
+	return m.end(rolling)
 }
 
 // untilAgain is a context that lasts until the second Ctrl-C, for as long as d.
@@ -74,31 +70,20 @@ func (a *app) untilAgain(d time.Duration) (context.Context, context.CancelFunc) 
 	return ctx, cancel
 }
 
-// watch looks until the move is over. While it is rolled back nothing interrupts that.
-func (m *mover) watch(until context.Context, interrupted <-chan struct{}) error {
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	lead := ""
-	if interrupted == nil {
-		lead = "rolling back, "
-	}
+// watch looks until the move is over, and tells whether it is: ctx interrupts that, and
+// until is the end of the time.
+func (m *mover) watch(ctx, until context.Context, lead string) bool {
+	both, cancel := context.WithCancel(until)
+	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
 	for !moveOver(*m.resp.Move) {
 		m.bar.say(lead + moveLine(*m.resp.Move))
-		select {
-		case <-interrupted:
-			return errInterrupted
-		case <-until.Done():
-			return until.Err()
-		case <-tick.C:
-		}
-		select {
-		case <-interrupted: // both at once: it comes first
-			return errInterrupted
-		default:
+		if !sleep(both, pollEvery) {
+			return false
 		}
 		m.look(until)
 	}
-	return nil
+	return true
 }
 
 // look keeps the latest state of the move in the response.
@@ -145,7 +130,7 @@ func (m *mover) rollBack(ctx context.Context) error {
 	fmt.Fprintf(m.stderr, "haproxyctl: rolling back to %s ... (Ctrl-C again leaves it to haproxyd)\n", move.From)
 	now, err := m.client().CancelMove(ctx, api.CancelRequest{Epoch: move.Epoch})
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return nil //nolint:nilerr // that is no word on the move
 	}
 	if errors.Is(err, api.ErrUnreachable) || refusedFor(err, api.CodeNoMajority, api.CodeUnavailable, api.CodeInternal, api.CodeBadRequest) {
 		return fmt.Errorf("interrupted, but nothing was rolled back (%w): the move to %s (epoch %d) goes on by itself; look with `haproxyctl status`", err, move.To, move.Epoch)
@@ -158,8 +143,8 @@ func (m *mover) rollBack(ctx context.Context) error {
 
 // refusedFor tells whether err is the daemon's answer with one of the codes.
 func refusedFor(err error, codes ...string) bool {
-	var refusal *api.Error
-	return errors.As(err, &refusal) && slices.Contains(codes, refusal.Code)
+	refusal, ok := errors.AsType[*api.Error](err)
+	return ok && slices.Contains(codes, refusal.Code)
 }
 
 // end says how the move ended, where that is not as it was asked for.
@@ -198,9 +183,9 @@ func (m *mover) end(rolling bool) error {
 // notOver says that the end was not waited for.
 func (m *mover) notOver(until context.Context, rolling bool) error {
 	move := m.resp.Move
-	what := fmt.Sprintf("the move from %s to %s (epoch %d)", move.From, move.To, move.Epoch)
+	what, waited := fmt.Sprintf("the move from %s to %s (epoch %d)", move.From, move.To, move.Epoch), m.o.timeout+moveMargin
 	if rolling {
-		what = fmt.Sprintf("the roll-back to %s (of epoch %d)", move.From, move.Epoch)
+		what, waited = fmt.Sprintf("the roll-back to %s (of epoch %d)", move.From, move.Epoch), rollBackWithin
 	}
 	if errors.Is(until.Err(), context.Canceled) {
 		return fmt.Errorf("interrupted twice: %s goes on by itself; look with `haproxyctl status`", what)
@@ -208,10 +193,6 @@ func (m *mover) notOver(until context.Context, rolling bool) error {
 	state := move.WaitingFor
 	if m.lost != nil {
 		state = oneLine(m.lost.Error())
-	}
-	waited := m.o.timeout + moveMargin
-	if rolling {
-		waited = rollBackWithin
 	}
 	return &exitError{exitTimeout, fmt.Errorf("timed out after %s: %s is not over%s; it goes on by itself, look with `haproxyctl status`", waited, what, colon(state))}
 }

@@ -85,10 +85,6 @@ func (a *app) moveReport(w io.Writer, m api.Move) {
 	}
 	a.some(w, "Ended", m.Reason)
 	a.some(w, "Cut", m.Cut)
-	if len(m.Proxies) == 0 {
-		return
-	}
-	fmt.Fprintln(w)
 	a.moveProxies(w, m)
 }
 
@@ -108,13 +104,8 @@ func sessionsSentence(m api.Move) string {
 func (a *app) moveProxies(w io.Writer, m api.Move) {
 	g := newGrid("PROXY", "MOVED", "DRAINED", "FINISHED", "KILLED", "LEFT", "NOTE")
 	for _, p := range m.Proxies {
-		killed, left := plainCell(strconv.Itoa(p.Killed)), plainCell(strconv.Itoa(p.Left))
-		if p.Killed > 0 {
-			killed.style = styleWarn
-		}
-		if p.Left > 0 {
-			left.style = styleWarn
-		}
+		killed := cell{strconv.Itoa(p.Killed), either(p.Killed > 0, styleWarn, styleNone)}
+		left := cell{strconv.Itoa(p.Left), either(p.Left > 0, styleWarn, styleNone)}
 		note := p.Problem
 		if note == "" && p.InTransaction > 0 {
 			note = fmt.Sprintf("%d in a transaction", p.InTransaction)
@@ -122,5 +113,5 @@ func (a *app) moveProxies(w io.Writer, m api.Move) {
 		g.add(plainCell(p.Member), plainCell(strconv.Itoa(p.Moved)), plainCell(strconv.Itoa(p.Drained)),
 			plainCell(strconv.Itoa(p.Finished)), killed, left, cell{note, styleBad})
 	}
-	a.write(w, g)
+	a.below(w, g)
 }

@@ -23,14 +23,10 @@ each node: its own probe's verdict and reason, and the server's state and sessio
 in the HAProxy beside it.`,
 		Example: `  haproxyctl nodes
   haproxyctl nodes -o json | jq -r '.[] | select(.eligible) | .name'`,
-		Args: exactly(),
 		RunE: answer(a, func(ctx context.Context, _ []string) ([]api.Node, error) { return a.client().Nodes(ctx) },
 			func(w io.Writer, nodes []api.Node) {
 				a.nodesTable(w, nodes)
-				if slices.ContainsFunc(nodes, func(n api.Node) bool { return len(n.Opinions) > 0 }) {
-					fmt.Fprintln(w)
-					a.opinionsTable(w, nodes)
-				}
+				a.opinionsTable(w, nodes)
 				a.lacking(w, nodes)
 			}),
 	}
@@ -116,7 +112,7 @@ func (a *app) healthTable(w io.Writer, nodes []api.Node) {
 			name, state, vote, sessions = cell{}, cell{}, cell{}, cell{}
 		}
 	}
-	a.write(w, g)
+	a.below(w, g)
 }
 
 // sayings are the different words on a node with who says them, the worst first.
@@ -248,7 +244,7 @@ func (a *app) opinionsTable(w io.Writer, nodes []api.Node) {
 				plainCell(seqno), plainCell(roughly(time.Duration(o.AgeMS)*time.Millisecond)), cell{opinionReason(o), rankStyle(opinionRank(o))})
 		}
 	}
-	a.write(w, g)
+	a.below(w, g)
 }
 
 // haproxyWord is the state of a node's server in one HAProxy.

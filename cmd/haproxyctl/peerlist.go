@@ -67,23 +67,16 @@ func parsePeerList(r io.Reader, domain string) ([]peerHost, error) {
 // maxOrdinal keeps an id within what HAProxy takes, far beyond any Galera cluster.
 const maxOrdinal = 9999
 
-// knownNodes are the nodes of the file that is replaced, and the one that comes first
-// in it. None where there is no file or it was not rendered.
-func knownNodes(file string) (nodes []configs.RenderNode, first string) {
-	if file == "-" {
-		return nil, ""
-	}
-	t, err := configs.Load(file)
-	if err != nil || !t.Ours || len(t.Sticky) == 0 {
-		return nil, ""
+// knownNodes are the nodes of the file that is replaced, in its order. None where there
+// is no file or it was not rendered.
+func knownNodes(t *configs.Topology) (nodes []configs.RenderNode) {
+	if !t.Ours || len(t.Sticky) == 0 {
+		return nil
 	}
 	for _, s := range t.Sticky[0].Servers {
 		nodes = append(nodes, configs.RenderNode{Name: s.Name, Host: s.Host, ID: s.ID})
 	}
-	if len(nodes) > 0 {
-		first = nodes[0].Name
-	}
-	return nodes, first
+	return nodes
 }
 
 // merged is every node ever seen, in the order of the predecessor and of Percona's

@@ -120,7 +120,7 @@ func (r *peerListRun) look(ctx context.Context) (in configs.RenderInput, old []b
 // input is the configuration's input with the file's nodes and the listed ones, and what is
 // in the file, nil for none.
 func (r *peerListRun) input(ctx context.Context) (in configs.RenderInput, old []byte, err error) {
-	known, first := knownNodes(r.o.out)
+	known := knownNodes(r.o.before())
 	nodes, changes, err := merged(known, r.listed)
 	if err != nil {
 		return in, nil, err
@@ -128,8 +128,8 @@ func (r *peerListRun) input(ctx context.Context) (in configs.RenderInput, old []
 	if in, err = r.o.inputFor(ctx, nodes, r.o.nodePort); err != nil {
 		return in, nil, err
 	}
-	if first != "" {
-		in.Active = first
+	if len(known) > 0 {
+		in.Active = known[0].Name
 	}
 	if err := in.Validate(); err != nil {
 		return in, nil, &exitError{exitUsage, err}
@@ -231,8 +231,5 @@ func (r *peerListRun) print(text string) error {
 
 // note names the nodes that stay without being listed.
 func (r *peerListRun) note() string {
-	if len(r.result.Absent) == 0 {
-		return ""
-	}
-	return "; not listed, and kept: " + strings.Join(r.result.Absent, ", ")
+	return after("; not listed, and kept: ", strings.Join(r.result.Absent, ", "))
 }

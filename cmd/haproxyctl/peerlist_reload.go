@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,10 +54,7 @@ func (r *peerListRun) mayReload(ctx context.Context) (running bool, err error) {
 func (o renderOptions) master() runtimeapi.Master { return runtimeapi.Master{Socket: o.masterSocket} }
 
 func changesText(changes []string) string {
-	if len(changes) == 0 {
-		return "other settings"
-	}
-	return strings.Join(changes, ", ")
+	return cmp.Or(strings.Join(changes, ", "), "other settings")
 }
 
 // waitsFor says what forbids a reload now, "" for nothing.

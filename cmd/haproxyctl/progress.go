@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"time"
 )
 
@@ -18,46 +17,41 @@ const (
 // progress is one line on a terminal's stderr that is rewritten and taken back.
 // Elsewhere say writes a line now and then, and show nothing.
 type progress struct {
-	w        io.Writer
-	terminal bool
-	width    int
-	now      func() time.Time
-	said     time.Time
-	shown    bool
+	*app
+	said  time.Time
+	shown bool
 }
 
-func (a *app) newProgress() *progress {
-	p := &progress{w: a.stderr, terminal: a.progress, width: progressWidth, now: a.now, said: a.now()}
-	if columns := a.columns(); columns > 0 {
-		p.width = columns - 1
-	}
-	return p
-}
+func (a *app) newProgress() *progress { return &progress{app: a, said: a.now()} }
 
 func (p *progress) show(format string, args ...any) {
-	if !p.terminal {
+	if !p.progress {
 		return
 	}
+	width := progressWidth
+	if columns, _ := p.window(); columns > 0 {
+		width = columns - 1
+	}
 	line := []rune(fmt.Sprintf(format, args...))
-	fmt.Fprintf(p.w, "\r\x1b[K%s", string(line[:min(len(line), p.width)]))
+	fmt.Fprintf(p.stderr, "\r\x1b[K%s", string(line[:min(len(line), width)]))
 	p.shown = true
 }
 
 // say is show for what may take minutes.
 func (p *progress) say(text string) {
-	if p.terminal {
+	if p.progress {
 		p.show("%s", text)
 		return
 	}
 	if now := p.now(); now.Sub(p.said) >= sayEvery {
-		fmt.Fprintf(p.w, "haproxyctl: %s\n", text)
+		fmt.Fprintf(p.stderr, "haproxyctl: %s\n", text)
 		p.said = now
 	}
 }
 
 func (p *progress) clear() {
 	if p.shown {
-		fmt.Fprint(p.w, "\r\x1b[K")
+		fmt.Fprint(p.stderr, "\r\x1b[K")
 		p.shown = false
 	}
 }

@@ -81,10 +81,6 @@ func layoutCell(p api.Proxy) cell {
 
 // proxySessions are a proxy's open sessions by node, the busiest node first.
 func proxySessions(p api.Proxy) cell {
-	c := plainCell("")
-	if p.Elsewhere > 0 {
-		c.style = styleWarn
-	}
 	names := slices.SortedFunc(maps.Keys(p.Sessions), func(a, b string) int {
 		return cmp.Or(p.Sessions[b]-p.Sessions[a], strings.Compare(a, b))
 	})
@@ -94,15 +90,10 @@ func proxySessions(p api.Proxy) cell {
 			parts = append(parts, fmt.Sprintf("%s %d", n, p.Sessions[n]))
 		}
 	}
-	switch {
-	case len(parts) > 0:
-		c.text = strings.Join(parts, ", ")
-	case p.Elsewhere > 0:
-		c.text = fmt.Sprintf("%d elsewhere", p.Elsewhere)
-	default:
-		c.text = "none"
+	if len(parts) == 0 && p.Elsewhere > 0 {
+		parts = []string{fmt.Sprintf("%d elsewhere", p.Elsewhere)}
 	}
-	return c
+	return cell{orNone(strings.Join(parts, ", ")), either(p.Elsewhere > 0, styleWarn, styleNone)}
 }
 
 // proxyNotes are sentences on what is not as it should be.

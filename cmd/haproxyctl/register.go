@@ -27,7 +27,6 @@ initial voters are there for the first time, and changes its voters by itself.`,
 			Long: `Show the record's version, its voters, which of them are heard, and where its file
 is.`,
 			Example: "  haproxyctl register status",
-			Args:    exactly(),
 			RunE:    answer(a, func(ctx context.Context, _ []string) (api.Register, error) { return a.client().Register(ctx) }, a.registerTable),
 		},
 		a.registerInitCommand(),
@@ -47,7 +46,6 @@ func (a *app) registerInitCommand() *cobra.Command {
 haproxy.cfg) are there; this is for the first start with fewer. Needed once in the
 life of an installation, and refused when a record exists.`,
 		Example: "  haproxyctl register init --force",
-		Args:    exactly(),
 		RunE: answer(a, func(ctx context.Context, _ []string) (api.Register, error) {
 			return a.client().RegisterInit(ctx, force)
 		}, a.registerTable),
@@ -67,7 +65,6 @@ when the disks of a majority are gone for good. A majority that comes back later
 not obeyed any more; so be sure that it cannot: otherwise two groups decide.
 Messages of the old generation are refused and reported.`,
 		Example: "  haproxyctl register recover --voters px0,px2",
-		Args:    exactly(),
 		RunE: answer(a, func(ctx context.Context, _ []string) (api.Register, error) {
 			if len(voters) == 0 {
 				return api.Register{}, usagef("--voters names no member")
@@ -98,15 +95,11 @@ func (a *app) registerTable(w io.Writer, r api.Register) {
 	for _, n := range r.Notes {
 		a.field(w, "Note", a.paint(styleWarn, n))
 	}
-	if len(r.Voters) == 0 {
-		return
-	}
-	fmt.Fprintln(w)
 	g := newGrid("VOTER", "LIVE", "HEARD", "DISK")
 	for _, v := range r.Voters {
 		g.add(plainCell(v.Name), yesNo(v.Live), plainCell(heard(v)), plainCell(v.Disk))
 	}
-	a.write(w, g)
+	a.below(w, g)
 }
 
 func (a *app) agreed(r api.Register) string {
@@ -114,17 +107,11 @@ func (a *app) agreed(r api.Register) string {
 	if !r.Agreed {
 		text, s = "no", styleBad
 	}
-	if r.Reason != "" {
-		text += ": " + r.Reason
-	}
-	return a.paint(s, text)
+	return a.paint(s, text+colon(r.Reason))
 }
 
 func leader(r api.Register) string {
-	if r.Leader == "" {
-		return fmt.Sprintf("none, term %d", r.Term)
-	}
-	return fmt.Sprintf("%s, term %d", r.Leader, r.Term)
+	return fmt.Sprintf("%s, term %d", orNone(r.Leader), r.Term)
 }
 
 func heard(v api.Voter) string {

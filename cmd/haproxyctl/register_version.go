@@ -24,7 +24,6 @@ does not know is lost with that, and is named. It stays there until "register
 raise-version".`,
 		Example: `  haproxyctl register lower-version --dry-run
   haproxyctl register lower-version`,
-		Args: exactly(),
 		RunE: answer(a, func(ctx context.Context, _ []string) (api.LowerResponse, error) {
 			return a.client().LowerVersion(ctx, api.LowerRequest{DryRun: dry})
 		}, lowered),
@@ -58,7 +57,6 @@ func (a *app) raiseVersionCommand() *cobra.Command {
 		Long: `Let the lowest version rise again by itself, once every member reads a later one
 and a minute has passed.`,
 		Example: "  haproxyctl register raise-version",
-		Args:    exactly(),
 		RunE:    answer(a, func(ctx context.Context, _ []string) (api.Register, error) { return a.client().RaiseVersion(ctx) }, a.registerTable),
 	}
 }

@@ -91,11 +91,10 @@ changes nothing, ends with status 1, and wants to be run again.`,
   haproxyctl config render --for percona-operator --cluster cluster1 --namespace pxc > patch.yaml
   # an init container: the agreed active node first
   haproxyctl config render --nodes ... --proxies ... --from-members --wait 5s --out /cfg/haproxy.cfg`,
-		Args: exactly(),
 	}
 	cmd.RunE = runE(func(ctx context.Context, _ []string) error {
 		if o.forWhom != "" {
-			return a.renderOperator(ctx, cmd, o)
+			return a.renderOperator(cmd, o)
 		}
 		for _, flag := range []string{"print", "gossip-encrypt"} {
 			if cmd.Flags().Changed(flag) {
@@ -195,8 +194,10 @@ func (a *app) renderActive(ctx context.Context, o renderOptions, in configs.Rend
 	if in.Active != "" {
 		return in.Active, "--active"
 	}
-	if last := renderedBefore(o.out); isNode(in, last) {
-		return last, "it did in the file before"
+	// The daemon keeps the file at the last decision, which is the best guess when all
+	// proxies restart together.
+	if names := o.before().NodeNames(); len(names) > 0 && isNode(in, names[0]) {
+		return names[0], "it did in the file before"
 	}
 	if o.peerList {
 		return in.Nodes[0].Name, "the first node"
@@ -204,21 +205,14 @@ func (a *app) renderActive(ctx context.Context, o renderOptions, in configs.Rend
 	return in.Nodes[0].Name, "first of --nodes"
 }
 
-// renderedBefore is the first node of the file that is about to be replaced; ""
-// if there is none. The daemon keeps it at the last decision, which is the best
-// guess when all proxies restart together.
-func renderedBefore(file string) string {
-	if file == "-" {
-		return ""
+// before is the file that is about to be replaced, an empty one if there is none.
+func (o renderOptions) before() *configs.Topology {
+	if o.out != "-" {
+		if t, err := configs.Load(o.out); err == nil {
+			return t
+		}
 	}
-	t, err := configs.Load(file)
-	if err != nil {
-		return ""
-	}
-	if names := t.NodeNames(); len(names) > 0 {
-		return names[0]
-	}
-	return ""
+	return &configs.Topology{}
 }
 
 // install checks the text with haproxy, where there is one, and replaces the file.

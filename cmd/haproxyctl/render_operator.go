@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -42,7 +41,7 @@ func (o *renderOptions) operatorFlags(cmd *cobra.Command) {
 }
 
 // renderOperator prints the patch, or what --print says.
-func (a *app) renderOperator(ctx context.Context, cmd *cobra.Command, o renderOptions) error {
+func (a *app) renderOperator(cmd *cobra.Command, o renderOptions) error {
 	if o.forWhom != forOperator {
 		return usagef("--for %q: it is %s", o.forWhom, forOperator)
 	}
@@ -68,9 +67,6 @@ func (a *app) renderOperator(ctx context.Context, cmd *cobra.Command, o renderOp
 	data, err := a.operatorText(o.printWhat, in)
 	if err != nil {
 		return &exitError{exitUsage, err}
-	}
-	if err := ctx.Err(); err != nil {
-		return err
 	}
 	_, err = a.stdout.Write(data)
 	return err

@@ -35,9 +35,7 @@ proxy had converged. An error is one line on stderr that says what to do.`,
 	})
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	if a.stdin != nil {
-		root.SetIn(a.stdin)
-	}
+	root.SetIn(a.stdin)
 	root.SetVersionTemplate("haproxyctl {{.Version}}\n")
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "Flags.FlagUsages", "Flags.FlagUsagesWrapped 100"))
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
@@ -64,6 +62,7 @@ proxy had converged. An error is one line on stderr that says what to do.`,
 	add(groupSee, a.statusCommand(), a.nodesCommand(), a.membersCommand(), a.explainCommand())
 	add(groupSteer, a.activeCommand(), a.excludeCommand(), a.includeCommand(), a.freezeCommand(), a.unfreezeCommand())
 	add(groupSetup, a.configCommand(), a.registerCommand(), a.gossipKeyCommand(), a.checkCommand(), a.versionCommand())
+	takeNone(root)
 	root.SetHelpCommandGroupID(groupSetup)
 	root.SetCompletionCommandGroupID(groupSetup)
 	return root
@@ -133,6 +132,16 @@ func exactly(names ...string) cobra.PositionalArgs {
 			}
 		}
 		return nil
+	}
+}
+
+// takeNone has the commands below cmd that say nothing of arguments refuse them.
+func takeNone(cmd *cobra.Command) {
+	for _, c := range cmd.Commands() {
+		if c.Args == nil {
+			c.Args = exactly()
+		}
+		takeNone(c)
 	}
 }
 

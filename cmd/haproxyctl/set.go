@@ -88,9 +88,8 @@ func (a *app) await(ctx, until context.Context, resp *api.SetResponse, o setOpti
 // setError sorts what came instead of a SetResponse: an answer that did not come
 // in time is a timeout, because the move may have been agreed all the same.
 func setError(err error, o setOptions) error {
-	var refusal *api.Error
 	switch {
-	case errors.As(err, &refusal) && refusal.Code == api.CodeUnknown:
+	case refusedFor(err, api.CodeUnknown):
 		return &exitError{exitTimeout, err}
 	case errors.Is(err, api.ErrNoAnswer) && !o.req.DryRun:
 		return &exitError{exitTimeout, fmt.Errorf("%w; the move to %s may have been agreed or not: look with `haproxyctl active`", err, o.req.Node)}
@@ -101,8 +100,6 @@ func setError(err error, o setOptions) error {
 // awaitProxies polls until every proxy has converged to the decision in resp,
 // and keeps the latest state in it.
 func (a *app) awaitProxies(ctx context.Context, resp *api.SetResponse, o setOptions, bar *progress) error {
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
 	var lost error // the daemon does not answer just now
 	for {
 		now := resp.Active
@@ -113,10 +110,8 @@ func (a *app) awaitProxies(ctx context.Context, resp *api.SetResponse, o setOpti
 			return nil
 		}
 		bar.show("%s is agreed, %d of %d proxies go to it ...", resp.To, now.Converged, now.Proxies)
-		select {
-		case <-ctx.Done():
+		if !sleep(ctx, pollEvery) {
 			return waitError(ctx, *resp, o, lost)
-		case <-tick.C:
 		}
 		act, err := a.client().Active(ctx)
 		if err == nil {

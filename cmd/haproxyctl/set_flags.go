@@ -9,10 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/haproxy-peers/haproxy-peers/control/api"
+	"github.com/haproxy-peers/haproxy-peers/control/model"
 )
-
-// drains are the values of --drain, the default first.
-var drains = []string{"immediate", "graceful", "transactions"}
 
 type setOptions struct {
 	req     api.SetRequest
@@ -55,7 +53,7 @@ look with "haproxyctl status".`,
 		ValidArgsFunction: a.nodeNames(func(n api.Node) bool { return !n.Active }),
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.req.Drain, "drain", drains[0],
+	f.StringVar(&o.req.Drain, "drain", model.DrainImmediate,
 		"how sessions to the old node end: immediate closes them at once, graceful lets them end by themselves, transactions closes each between two transactions")
 	f.DurationVar(&o.timeout, "timeout", 10*time.Second,
 		"with --drain or --hold, how long sessions may take to end; else how long to wait for the proxies (an agreed move goes on without us)")
@@ -73,7 +71,7 @@ look with "haproxyctl status".`,
 		"check everything, print the votes, change nothing")
 	f.BoolVar(&o.wait, "wait", true,
 		"wait for the end; --wait=false returns once the move is agreed")
-	words(cmd, "drain", drains...)
+	words(cmd, "drain", model.Drains...)
 	cmd.RunE = runE(func(ctx context.Context, args []string) error {
 		o.req.Node, o.req.Reason, o.maxHoldGiven = args[0], a.reason, f.Changed("max-hold")
 		return a.set(ctx, o)
@@ -82,19 +80,19 @@ look with "haproxyctl status".`,
 }
 
 // planned tells whether the move lasts: it waits for sessions, or holds connections.
-func (o setOptions) planned() bool { return o.req.Drain != drains[0] || o.req.Hold }
+func (o setOptions) planned() bool { return o.req.Drain != model.DrainImmediate || o.req.Hold }
 
 // validate refuses what makes no sense; of two flags that do not go together it
 // names both.
 func (o setOptions) validate() error {
 	switch {
-	case !slices.Contains(drains, o.req.Drain):
-		return usagef("--drain %q: it is one of %s", o.req.Drain, strings.Join(drains, ", "))
+	case !slices.Contains(model.Drains, o.req.Drain):
+		return usagef("--drain %q: it is one of %s", o.req.Drain, strings.Join(model.Drains, ", "))
 	case o.timeout <= 0:
 		return usagef("--timeout %s: it must be longer than nothing", o.timeout)
 	case o.maxHold <= 0:
 		return usagef("--max-hold %s: it must be longer than nothing", o.maxHold)
-	case o.req.LocalOnly && o.req.Drain != drains[0]:
+	case o.req.LocalOnly && o.req.Drain != model.DrainImmediate:
 		return usagef("--local-only with --drain %s: without a majority nothing can be planned; leave one of them out", o.req.Drain)
 	case o.req.LocalOnly && o.req.Hold:
 		return usagef("--local-only with --hold: without a majority nothing can be planned; leave one of them out")

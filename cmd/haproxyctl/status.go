@@ -28,7 +28,6 @@ yaml, the whole status again at each change.`,
 		Example: `  haproxyctl status
   haproxyctl status --watch
   haproxyctl status -o json | jq -r '.problems[]'`,
-		Args: exactly(),
 		RunE: runE(func(ctx context.Context, _ []string) error {
 			client := a.client()
 			if watch {
@@ -70,11 +69,8 @@ func (a *app) statusTable(w io.Writer, s api.Status) {
 	for _, warning := range s.Warnings {
 		a.field(w, "Warning", a.paint(styleWarn, warning))
 	}
+	a.healthTable(w, s.Nodes)
 	fmt.Fprintln(w)
-	if len(s.Nodes) > 0 {
-		a.healthTable(w, s.Nodes)
-		fmt.Fprintln(w)
-	}
 	if len(s.Members) > 0 {
 		a.proxiesTable(w, s.Members)
 		fmt.Fprintln(w)
@@ -94,14 +90,11 @@ func (a *app) banner(w io.Writer, s api.Status) {
 	problems := problems(s)
 	switch move := s.Active.Move; {
 	case len(problems) > 0:
-		const head, also = "NOT AS AGREED: ", "         also: "
-		for i, p := range problems {
-			lead := also
-			if i == 0 {
-				lead = head
-			}
-			lines := a.foldIn(styleBad, p, len(head))
-			fmt.Fprintln(w, a.paint(styleBad, lead)+strings.Join(lines, "\n"+strings.Repeat(" ", len(head))))
+		lead := "NOT AS AGREED: "
+		for _, p := range problems {
+			lines := a.foldIn(styleBad, p, len(lead))
+			fmt.Fprintln(w, a.paint(styleBad, lead)+strings.Join(lines, "\n"+strings.Repeat(" ", len(lead))))
+			lead = "         also: " // as wide as the first
 		}
 	case move != nil:
 		fmt.Fprintln(w, a.paint(styleWarn, fmt.Sprintf("Moving from %s to %s: %d of %s left.",

@@ -29,6 +29,14 @@ func (a *app) paint(s style, text string) string {
 	return "\x1b[" + string(s) + "m" + text + "\x1b[0m"
 }
 
+// either is the one style or the other.
+func either(ok bool, yes, no style) style {
+	if ok {
+		return yes
+	}
+	return no
+}
+
 // cell is a text with its meaning.
 type cell struct {
 	text  string
@@ -92,6 +100,14 @@ func (a *app) write(w io.Writer, g *grid) {
 	}
 }
 
+// below is write with an empty line before the table.
+func (a *app) below(w io.Writer, g *grid) {
+	if len(g.rows) > 0 {
+		fmt.Fprintln(w)
+		a.write(w, g)
+	}
+}
+
 const (
 	// gap is the space between two columns.
 	gap = 2
@@ -123,19 +139,19 @@ func (a *app) fields(w io.Writer, name string, values []string) {
 	}
 }
 
-// columns is the width of the terminal that is written to, 0 where there is none.
-func (a *app) columns() int {
+// window is the size of the terminal that is written to, 0 where there is none.
+func (a *app) window() (columns, rows int) {
 	if a.size == nil {
-		return 0
+		return 0, 0
 	}
-	columns, _ := a.size()
-	return columns
+	return a.size()
 }
 
 // fold breaks text between words into lines that fit beside an indent. Where stdout
 // is no terminal a line stays a line, for grep.
 func (a *app) fold(text string, indent int) []string {
-	room := a.columns() - indent
+	columns, _ := a.window()
+	room := columns - indent
 	if !a.terminal || room < foldLeast || visible(text) <= room {
 		return []string{text}
 	}

@@ -23,7 +23,6 @@ func (a *app) versionCommand() *cobra.Command {
 		Short:   "Print the version of haproxyctl and of the daemon",
 		Long:    `Print the version of haproxyctl and, if it answers, of the daemon behind the socket.`,
 		Example: "  haproxyctl version -o json",
-		Args:    exactly(),
 		RunE: runE(func(ctx context.Context, _ []string) error {
 			v := versions{Client: version}
 			ctx, cancel := context.WithTimeout(ctx, 2*time.Second)

@@ -15,73 +15,26 @@ import (
 // watchEvery is how often --watch looks.
 const watchEvery = time.Second
 
-// watch shows the status until ctx is done. The first answer must come; later a
-// daemon that does not answer is shown as such and asked again.
+// watch shows the status until ctx is done, which is how it ends well. The first answer
+// must come; later a daemon that does not answer is shown as such and asked again.
 func (a *app) watch(ctx context.Context, fetch func(context.Context) (api.Status, error)) error {
-	last, err := fetch(ctx)
+	s, err := fetch(ctx)
 	if err != nil {
 		return err
 	}
+	show := a.showChanges(s)
 	if a.format == formatTable && a.terminal {
-		return a.redraw(ctx, fetch, last)
+		show = a.redraw
 	}
-	if err := a.print(last, func(w io.Writer) { a.statusTable(w, last) }); err != nil {
-		return err
-	}
-	wasLost := ""
-	for sleep(ctx, watchEvery) {
-		s, err := fetch(ctx)
-		switch {
-		case ended(ctx):
-			return nil
-		case err != nil:
-			if lost := oneLine(err.Error()); wasLost == "" && a.format == formatTable {
-				a.logLine(lost)
-				wasLost = lost
-			}
-			continue
-		case wasLost != "":
-			a.logLine("haproxyd answers again")
-			wasLost = ""
-		}
-		lines := changes(last, s)
-		last = s
-		if len(lines) == 0 {
-			continue
-		}
-		if err := a.print(s, func(w io.Writer) {
-			for _, l := range lines {
-				fmt.Fprintf(w, "%s %s\n", a.now().UTC().Format(time.RFC3339), l)
-			}
-		}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// redraw keeps a terminal's screen up to date. Each screen goes out in one
-// write, so that it does not flicker.
-func (a *app) redraw(ctx context.Context, fetch func(context.Context) (api.Status, error), s api.Status) error {
-	lost := ""
+	lost := "" // why there is no answer just now
 	for {
-		var buf bytes.Buffer
-		buf.WriteString("\x1b[H\x1b[2J")
-		fmt.Fprintln(&buf, a.paint(styleDim, fmt.Sprintf("haproxyctl status, every second, %s; Ctrl-C ends it", a.now().UTC().Format(time.RFC3339))))
-		if lost != "" {
-			fmt.Fprintln(&buf, a.paint(styleBad, "NO ANSWER, this is old: "+lost))
-		}
-		a.statusTable(&buf, s)
-		if _, err := a.stdout.Write(a.clip(buf.Bytes())); err != nil {
+		if err := show(s, lost); err != nil || !sleep(ctx, watchEvery) {
 			return err
-		}
-		if !sleep(ctx, watchEvery) {
-			return nil
 		}
 		fresh, err := fetch(ctx)
 		switch {
-		case ended(ctx):
-			return nil
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // interrupted: that is no failure
 		case err != nil:
 			lost = oneLine(err.Error())
 		default:
@@ -90,12 +43,51 @@ func (a *app) redraw(ctx context.Context, fetch func(context.Context) (api.Statu
 	}
 }
 
+// showChanges prints the status once and from then on what changes in it.
+func (a *app) showChanges(last api.Status) func(s api.Status, lost string) error {
+	first, wasLost := true, false
+	return func(s api.Status, lost string) error {
+		if first {
+			first = false
+			return a.print(s, func(w io.Writer) { a.statusTable(w, s) })
+		}
+		if (lost != "") != wasLost && a.format == formatTable {
+			a.stamped(a.stdout, cmp.Or(lost, "haproxyd answers again"))
+		}
+		wasLost = lost != ""
+		lines := changes(last, s)
+		last = s
+		if len(lines) == 0 {
+			return nil
+		}
+		return a.print(s, func(w io.Writer) { a.stamped(w, lines...) })
+	}
+}
+
+// stamped writes each line behind the time.
+func (a *app) stamped(w io.Writer, lines ...string) {
+	for _, l := range lines {
+		fmt.Fprintf(w, "%s %s\n", a.now().UTC().Format(time.RFC3339), l)
+	}
+}
+
+// redraw keeps a terminal's screen up to date. Each screen goes out in one
+// write, so that it does not flicker.
+func (a *app) redraw(s api.Status, lost string) error {
+	var buf bytes.Buffer
+	buf.WriteString("\x1b[H\x1b[2J")
+	fmt.Fprintln(&buf, a.paint(styleDim, fmt.Sprintf("haproxyctl status, every second, %s; Ctrl-C ends it", a.now().UTC().Format(time.RFC3339))))
+	if lost != "" {
+		fmt.Fprintln(&buf, a.paint(styleBad, "NO ANSWER, this is old: "+lost))
+	}
+	a.statusTable(&buf, s)
+	_, err := a.stdout.Write(a.clip(buf.Bytes()))
+	return err
+}
+
 // clip keeps a screen from being scrolled away: what matters most is at its top.
 func (a *app) clip(screen []byte) []byte {
-	if a.size == nil {
-		return screen
-	}
-	_, rows := a.size()
+	_, rows := a.window()
 	lines := bytes.SplitAfter(screen, []byte("\n"))
 	if rows < 3 || len(lines) <= rows {
 		return screen
@@ -105,22 +97,14 @@ func (a *app) clip(screen []byte) []byte {
 	return fmt.Appendf(screen, "%s", a.paint(styleDim, fmt.Sprintf("... %d more lines: make the window higher", cut)))
 }
 
-// ended tells whether the watching was interrupted, which is how it ends well: an
-// answer that failed for that reason is no error.
-func ended(ctx context.Context) bool { return ctx.Err() != nil }
-
 // sleep waits for the next look and tells whether there is one.
 func sleep(ctx context.Context, pause time.Duration) bool {
 	select {
 	case <-ctx.Done():
 		return false
 	case <-time.After(pause):
-		return true
+		return ctx.Err() == nil // both at once: the end comes first
 	}
-}
-
-func (a *app) logLine(text string) {
-	fmt.Fprintf(a.stdout, "%s %s\n", a.now().UTC().Format(time.RFC3339), text)
 }
 
 // changes says in sentences what became different; what differs at every look

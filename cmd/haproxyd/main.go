@@ -27,25 +27,21 @@ const memoryLimit = 40 << 20
 
 func main() { os.Exit(execute(os.Args[1:])) }
 
-// usageError marks what deserves exit status 2.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
-
 // refusedError says that this daemon would not be safe as it is set up: no gossip key, or a file that others may write.
 type refusedError struct{ error }
-
-func (e refusedError) Unwrap() error { return e.error }
 
 // exitRefused is how a refused daemon tells its supervisor, which then stays; it is sysexits.h's EX_CONFIG. Without one
 // a refused daemon ends with 2, as one with other bad settings does.
 const exitRefused = 78
 
-// exitError is an end with the exit status of the daemon under --supervise.
+// exitError is an end with an exit status of its own.
 type exitError struct {
 	error
 	status int
 }
+
+// usageError is the end of a daemon that was called or set up wrongly.
+func usageError(err error) error { return exitError{err, 2} }
 
 func execute(args []string) int {
 	// The daemon mostly waits: several threads would wake each other for work that
@@ -66,18 +62,16 @@ func execute(args []string) int {
 	if err == nil {
 		return 0
 	}
-	var usage usageError
-	var refused refusedError
-	var exit exitError
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		_, _ = fmt.Fprintln(os.Stderr, "haproxyd:", line)
 	}
-	switch {
-	case errors.As(err, &refused) && supervised(cmd.Flags()):
-		return exitRefused
-	case errors.As(err, &refused), errors.As(err, &usage):
+	if _, refused := errors.AsType[refusedError](err); refused {
+		if supervised(cmd.Flags()) {
+			return exitRefused
+		}
 		return 2
-	case errors.As(err, &exit):
+	}
+	if exit, ok := errors.AsType[exitError](err); ok {
 		return exit.status
 	}
 	return 1
@@ -113,7 +107,7 @@ itself. Steer with haproxyctl.`,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := fill(cmd.Flags(), os.LookupEnv); err != nil {
-				return usageError{err}
+				return usageError(err)
 			}
 			if s.Supervise != "" {
 				return supervise(cmd.Context(), &s, args)
@@ -123,6 +117,6 @@ itself. Steer with haproxyctl.`,
 	}
 	cmd.SetArgs(args)
 	s.flags(cmd.Flags())
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError(err) })
 	return cmd
 }

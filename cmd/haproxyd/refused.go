@@ -16,24 +16,21 @@ import (
 // checkFiles refuses to go on without a gossip key, and with a key or a password that somebody else may write. The
 // warnings are about files that others may read.
 func (s *settings) checkFiles() (warnings []string, err error) {
-	encrypt := gossip.Encrypt(s.GossipEncrypt)
-	switch encrypt {
-	case gossip.EncryptAccept, gossip.EncryptSend, gossip.EncryptRequire:
-	default:
-		return nil, usageError{fmt.Errorf("gossip-encrypt %q: give accept, send or require", s.GossipEncrypt)}
+	if !slices.Contains([]gossip.Encrypt{gossip.EncryptAccept, gossip.EncryptSend, gossip.EncryptRequire}, s.Cluster.Encrypt) {
+		return nil, usageError(fmt.Errorf("gossip-encrypt %q: give accept, send or require", s.Cluster.Encrypt))
 	}
 	switch {
-	case s.GossipKeyFile != "":
-		warning, err := safefile.Check(s.GossipKeyFile)
+	case s.Cluster.KeyFile != "":
+		warning, err := safefile.Check(s.Cluster.KeyFile)
 		if err != nil {
 			return nil, refusedError{fmt.Errorf("gossip-key-file: %w", err)}
 		}
 		warnings = append(warnings, warning)
-	case s.keylessInTheOpen() && !s.GossipInsecure:
+	case s.inTheOpen() && !s.Cluster.Insecure:
 		return nil, refusedError{fmt.Errorf("there is no gossip key, and whoever reaches %s could take part in decisions: make one with `haproxyctl gossip-key --out FILE`, "+
-			"copy FILE to every member and start each with --gossip-key-file FILE; or give --gossip-insecure (HAPROXYD_GOSSIP_INSECURE=true) to do without", s.GossipBind)}
-	case encrypt != gossip.EncryptRequire:
-		return nil, usageError{fmt.Errorf("gossip-encrypt %s: there is no key to do so with; give --gossip-key-file FILE", s.GossipEncrypt)}
+			"copy FILE to every member and start each with --gossip-key-file FILE; or give --gossip-insecure (HAPROXYD_GOSSIP_INSECURE=true) to do without", s.Cluster.GossipBind)}
+	case s.Cluster.Encrypt != gossip.EncryptRequire:
+		return nil, usageError(fmt.Errorf("gossip-encrypt %s: there is no key to do so with; give --gossip-key-file FILE", s.Cluster.Encrypt))
 	}
 	for flag, file := range map[string]string{
 		"probe-password-file": s.ProbePasswordFile, "probe-ssl-key": s.ProbeSSL.Key, "probe-ssl-ca": s.ProbeSSL.CA,
@@ -53,12 +50,9 @@ func (s *settings) checkFiles() (warnings []string, err error) {
 	return slices.DeleteFunc(warnings, func(w string) bool { return w == "" }), nil
 }
 
-// keylessInTheOpen: there is no key, and others than this machine may reach the gossip.
-func (s *settings) keylessInTheOpen() bool {
-	if s.GossipKeyFile != "" {
-		return false
-	}
-	host, _, err := net.SplitHostPort(s.GossipBind)
+// inTheOpen: others than this machine may reach the gossip.
+func (s *settings) inTheOpen() bool {
+	host, _, err := net.SplitHostPort(s.Cluster.GossipBind)
 	if err != nil {
 		return false // cluster.Config.Validate says what is wrong with it
 	}
@@ -69,10 +63,10 @@ func (s *settings) keylessInTheOpen() bool {
 // gossipWarnings are what `status` says as long as it is so.
 func (s *settings) gossipWarnings() []string {
 	switch {
-	case s.keylessInTheOpen():
+	case s.Cluster.KeyFile == "" && s.inTheOpen():
 		return []string{"the gossip has no key (--gossip-insecure): whoever reaches its port can take part in decisions; `haproxyctl gossip-key` makes one"}
-	case s.GossipKeyFile != "" && s.GossipEncrypt != string(gossip.EncryptRequire):
-		return []string{"the gossip takes messages without a key, too (--gossip-encrypt " + s.GossipEncrypt + "): go on to require when all members have the key"}
+	case s.Cluster.KeyFile != "" && s.Cluster.Encrypt != gossip.EncryptRequire:
+		return []string{"the gossip takes messages without a key, too (--gossip-encrypt " + string(s.Cluster.Encrypt) + "): go on to require when all members have the key"}
 	}
 	return nil
 }

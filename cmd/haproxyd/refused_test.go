@@ -65,7 +65,7 @@ func TestInsecureByEnvironmentAndFile(t *testing.T) {
 		file string
 	}{{env: map[string]string{"HAPROXYD_GOSSIP_INSECURE": "true"}}, {file: "gossip-insecure: true\n"}} {
 		s, err := parse(t, nil, from.env, from.file)
-		if err != nil || !s.GossipInsecure {
+		if err != nil || !s.Cluster.Insecure {
 			t.Fatalf("%+v: %v", from, err)
 		}
 		if _, err := s.checkFiles(); err != nil {

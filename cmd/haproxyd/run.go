@@ -16,7 +16,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
-	"github.com/haproxy-peers/haproxy-peers/cluster/gossip"
 	"github.com/haproxy-peers/haproxy-peers/cluster/safefile"
 	"github.com/haproxy-peers/haproxy-peers/configs"
 	"github.com/haproxy-peers/haproxy-peers/control"
@@ -39,11 +38,11 @@ const leaveWithin = 5 * time.Second
 func run(ctx context.Context, s *settings) error {
 	log, err := s.logger(os.Stderr)
 	if err != nil {
-		return usageError{err}
+		return usageError(err)
 	}
 	name, err := s.memberName()
 	if err := errors.Join(err, s.checkVoters()); err != nil {
-		return usageError{err}
+		return usageError(err)
 	}
 	warnings, err := s.checkFiles()
 	if err != nil {
@@ -59,7 +58,7 @@ func run(ctx context.Context, s *settings) error {
 	cfg.Name, cfg.Version, cfg.Warnings = name, version, s.gossipWarnings()
 	cfg.Logger, cfg.Registerer, cfg.Gatherer = log, reg, reg
 	if err := cfg.Validate(); err != nil {
-		return usageError{err}
+		return usageError(err)
 	}
 	folder, more, err := safefile.Folder(s.DataDir)
 	if err != nil {
@@ -85,18 +84,17 @@ func run(ctx context.Context, s *settings) error {
 	} else {
 		log.Warn("no --probe-user: HAProxy's own checks are the votes, at their own pace")
 	}
-	if s.KubernetesPods != "" {
-		pods, err := kube.New(kube.Config{
-			Selector: s.KubernetesPods, API: s.KubernetesAPI, Account: s.KubernetesDir, Logger: log, Registerer: reg,
-		})
+	if s.Kubernetes.Selector != "" {
+		s.Kubernetes.Logger, s.Kubernetes.Registerer = log, reg
+		pods, err := kube.New(s.Kubernetes)
 		if err != nil {
-			return usageError{err}
+			return usageError(err)
 		}
 		deps.Pods = pods
 	}
 	d, err := control.New(cfg, deps)
 	if err != nil {
-		return usageError{err}
+		return usageError(err)
 	}
 	log.Info("starting", "name", name, "version", version, "haproxy_cfg", s.Files, "observe", s.Observe, "witness", s.Witness)
 
@@ -138,10 +136,8 @@ func (s *settings) memberName() (string, error) {
 	if s.Name != "" {
 		return s.Name, nil
 	}
-	if len(s.Files) > 0 {
-		if t, err := configs.Load(s.Files...); err == nil && t.LocalPeer != "" {
-			return t.LocalPeer, nil
-		}
+	if t, err := configs.Load(s.Files...); err == nil && t.LocalPeer != "" {
+		return t.LocalPeer, nil
 	}
 	name, err := os.Hostname()
 	if err != nil {
@@ -167,12 +163,11 @@ func (p *parts) cluster(t *configs.Topology) (control.Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg := cluster.Config{
-		Name: p.name, DataDir: p.folder, Label: p.GossipLabel, GossipBind: p.GossipBind,
-		GossipAdvertise: p.advertise(peers), KeyFile: p.GossipKeyFile, Insecure: p.GossipInsecure, Encrypt: gossip.Encrypt(p.GossipEncrypt), Join: p.join(peers), InitialVoters: voters,
-		BootstrapExpect: p.BootstrapExpect, Reads: readsRecord,
-		Witness: p.Witness, Observe: p.Observe, Version: version, Logger: p.log, Registerer: prometheus.WrapRegistererWithPrefix("haproxyd_", p.reg),
-	}
+	cfg := p.Cluster
+	cfg.Name, cfg.Version, cfg.DataDir, cfg.Reads = p.name, version, p.folder, readsRecord
+	cfg.GossipAdvertise, cfg.Join, cfg.InitialVoters = p.advertise(peers), p.join(peers), voters
+	cfg.Witness, cfg.Observe = p.Witness, p.Observe
+	cfg.Logger, cfg.Registerer = p.log, prometheus.WrapRegistererWithPrefix("haproxyd_", p.reg)
 	c, err := cluster.New(cfg)
 	if err != nil {
 		return nil, err
@@ -211,14 +206,14 @@ func (p *parts) initialVoters(peers []configs.Peer) ([]string, error) {
 }
 
 func (p *parts) prober(t *configs.Topology, expect func() string) (control.Prober, error) {
-	var canary *galera.CanaryConfig
+	cfg := p.Probe
+	cfg.Nodes, cfg.Account, cfg.SSL, cfg.ExpectUUID = haproxycfg.Targets(t), p.account(), p.ProbeSSL, expect
+	cfg.Logger, cfg.Registerer = p.log, p.reg
 	if p.Canary {
-		canary = &galera.CanaryConfig{Schema: p.CanarySchema, Interval: p.CanaryInterval, Deadline: p.CanaryDeadline, Member: p.name}
+		row := p.CanaryRow
+		row.Member, cfg.Canary = p.name, &row
 	}
-	return galera.New(galera.Config{
-		Canary: canary, Nodes: haproxycfg.Targets(t), Account: p.account(), SSL: p.ProbeSSL, Interval: p.ProbeInterval,
-		Deadline: p.ProbeDeadline, ExpectUUID: expect, Logger: p.log, Registerer: p.reg,
-	})
+	return galera.New(cfg)
 }
 
 func (p *parts) inspector(node galera.Target) (drain.NodeInspector, error) {
@@ -248,10 +243,10 @@ func (p *parts) leave() {
 
 // join is --join, else every peer's host with the gossip's port.
 func (p *parts) join(peers []configs.Peer) []string {
-	if len(p.Join) > 0 {
-		return p.Join
+	if len(p.Cluster.Join) > 0 {
+		return p.Cluster.Join
 	}
-	_, port, err := net.SplitHostPort(p.GossipBind)
+	_, port, err := net.SplitHostPort(p.Cluster.GossipBind)
 	if err != nil {
 		return nil // cluster.Config.Validate says it better
 	}
@@ -270,10 +265,10 @@ func (p *parts) join(peers []configs.Peer) []string {
 // advertise is --gossip-advertise, else the local peer's own address where
 // haproxy.cfg gives one and the gossip listens on all.
 func (p *parts) advertise(peers []configs.Peer) string {
-	if p.GossipAdvertise != "" {
-		return p.GossipAdvertise
+	if p.Cluster.GossipAdvertise != "" {
+		return p.Cluster.GossipAdvertise
 	}
-	host, port, err := net.SplitHostPort(p.GossipBind)
+	host, port, err := net.SplitHostPort(p.Cluster.GossipBind)
 	if err != nil {
 		return ""
 	}

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
@@ -13,8 +11,10 @@ import (
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/cluster/gossip"
 	"github.com/haproxy-peers/haproxy-peers/control"
+	"github.com/haproxy-peers/haproxy-peers/control/galera"
 	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
 	"github.com/haproxy-peers/haproxy-peers/control/kube"
 	"github.com/haproxy-peers/haproxy-peers/control/steer"
@@ -25,25 +25,14 @@ import (
 // the environment, the environment beats the file.
 type settings struct {
 	control.Config
-	GossipBind      string
-	GossipAdvertise string
-	GossipKeyFile   string
-	GossipInsecure  bool
-	GossipEncrypt   string
-	GossipLabel     string
-	Join            []string
-	ProbeInterval   time.Duration
-	ProbeDeadline   time.Duration
-	BootstrapExpect int
-	CanarySchema    string
-	CanaryInterval  time.Duration
-	CanaryDeadline  time.Duration
-	KubernetesPods  string
-	KubernetesAPI   string
-	KubernetesDir   string
-	LogFormat       string
-	LogLevel        string
-	Supervise       string
+	// Of these four the flags set a part; the rest is filled in when they are used.
+	Cluster    cluster.Config
+	Probe      galera.Config
+	CanaryRow  galera.CanaryConfig
+	Kubernetes kube.Config
+	LogFormat  string
+	LogLevel   string
+	Supervise  string
 }
 
 // flags declares every flag with its help.
@@ -53,15 +42,15 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.String("config", "", "YAML `FILE` with these settings, the flags' names as keys")
 	f.StringVar(&s.DataDir, "data-dir", "/var/lib/haproxyd", "`DIR` of the replicated record; keep it over restarts")
 	f.StringVar(&s.AdminSocket, "admin-socket", "/run/haproxyd/admin.sock", "`PATH` of the admin API's unix socket, for haproxyctl")
-	f.StringVar(&s.GossipBind, "gossip-bind", "0.0.0.0:7946", "`ADDR:PORT` of the gossip, TCP and UDP")
-	f.StringVar(&s.GossipAdvertise, "gossip-advertise", "", "`ADDR:PORT` that the others reach this gossip at (default: this host's address)")
-	f.StringVar(&s.GossipKeyFile, "gossip-key-file", "", "`FILE` of gossip keys (haproxyctl gossip-key makes one), one in base64 or hex a line, the first one encrypts; read again when it changes. Required, unless the gossip is bound to loopback")
-	f.BoolVar(&s.GossipInsecure, "gossip-insecure", false, "start without a gossip key: whoever reaches the gossip's port can take part in decisions then. With a key it means nothing")
-	f.StringVar(&s.GossipEncrypt, "gossip-encrypt", string(gossip.EncryptRequire), "how the gossip key is used: `accept|send|require`: plain messages are sent, encrypted ones are taken as well; encrypted ones are sent, plain ones are taken as well; nothing plain is sent or taken. One after the other, each on all members before the next, they bring a key into a cluster that runs without one")
-	f.StringVar(&s.GossipLabel, "gossip-label", "haproxyd", "`LABEL` of this installation: members with another one are not heard")
-	f.StringSliceVar(&s.Join, "join", nil, "`HOST:PORT,...` of first members (default: the hosts of the peers section with the gossip's port)")
+	f.StringVar(&s.Cluster.GossipBind, "gossip-bind", "0.0.0.0:7946", "`ADDR:PORT` of the gossip, TCP and UDP")
+	f.StringVar(&s.Cluster.GossipAdvertise, "gossip-advertise", "", "`ADDR:PORT` that the others reach this gossip at (default: this host's address)")
+	f.StringVar(&s.Cluster.KeyFile, "gossip-key-file", "", "`FILE` of gossip keys (haproxyctl gossip-key makes one), one in base64 or hex a line, the first one encrypts; read again when it changes. Required, unless the gossip is bound to loopback")
+	f.BoolVar(&s.Cluster.Insecure, "gossip-insecure", false, "start without a gossip key: whoever reaches the gossip's port can take part in decisions then. With a key it means nothing")
+	f.StringVar((*string)(&s.Cluster.Encrypt), "gossip-encrypt", string(gossip.EncryptRequire), "how the gossip key is used: `accept|send|require`: plain messages are sent, encrypted ones are taken as well; encrypted ones are sent, plain ones are taken as well; nothing plain is sent or taken. One after the other, each on all members before the next, they bring a key into a cluster that runs without one")
+	f.StringVar(&s.Cluster.Label, "gossip-label", "haproxyd", "`LABEL` of this installation: members with another one are not heard")
+	f.StringSliceVar(&s.Cluster.Join, "join", nil, "`HOST:PORT,...` of first members (default: the hosts of the peers section with the gossip's port)")
 	f.StringSliceVar(&s.InitialVoters, "initial-voters", nil, "`NAME,...` of the voters of a first start, the same for all members (default: the names in the peers section), or dns:HOST: whoever has an address there, looked up until a record is known; for a haproxy.cfg whose peers section does not name them all")
-	f.IntVar(&s.BootstrapExpect, "bootstrap-expect", 0, "never start the first record by itself with fewer than `N` initial voters, nor before all of them mean the same ones; more than half of all members (0: off)")
+	f.IntVar(&s.Cluster.BootstrapExpect, "bootstrap-expect", 0, "never start the first record by itself with fewer than `N` initial voters, nor before all of them mean the same ones; more than half of all members (0: off)")
 	f.StringVar(&s.HTTPBind, "http-bind", "0.0.0.0:9102", "`ADDR:PORT` of /beacon, /healthz, /readyz, /metrics and /active")
 	f.StringVar(&s.ProbeUser, "probe-user", "", "database `USER` of the probe (default: none; HAProxy's own checks are the votes then)")
 	f.StringVar(&s.ProbePasswordFile, "probe-password-file", "", "`FILE` with the probe user's password; read again when access is denied")
@@ -70,8 +59,8 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.ProbeSSL.CA, "probe-ssl-ca", "", "PEM `FILE` of the CA that VERIFY_CA and VERIFY_IDENTITY check the server by; this and the next two are read for every connection")
 	f.StringVar(&s.ProbeSSL.Cert, "probe-ssl-cert", "", "PEM `FILE` of the probe's own certificate, for an account that REQUIREs one")
 	f.StringVar(&s.ProbeSSL.Key, "probe-ssl-key", "", "PEM `FILE` of that certificate's key")
-	f.DurationVar(&s.ProbeInterval, "probe-interval", 100*time.Millisecond, "`TIME` between probes of a node")
-	f.DurationVar(&s.ProbeDeadline, "probe-deadline", time.Second, "`TIME` after which a node that does not answer counts as hanging")
+	f.DurationVar(&s.Probe.Interval, "probe-interval", 100*time.Millisecond, "`TIME` between probes of a node")
+	f.DurationVar(&s.Probe.Deadline, "probe-deadline", time.Second, "`TIME` after which a node that does not answer counts as hanging")
 	f.IntVar(&s.Policy.MaxAutoMoves, "max-auto-moves", 6, "`N` automatic moves within an hour are made, one more freezes (0: no limit); those before a node's announced end do not count")
 	f.BoolVar(&s.Policy.LastResort, "last-resort", false, "choose a donor, desynced or read-only node when nothing else is left")
 	f.StringVar(&s.OnBlind, "on-blind", steer.BlindFence, "what a proxy does that cannot reach the active: `fence|follow|serve`: it serves nobody; the same, and the cluster moves to a node that everybody reaches; it goes elsewhere alone (two writers)")
@@ -83,13 +72,13 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.Int64Var(&s.Policy.MaxLag, "max-lag", 1000, "a node that is more than `N` write sets behind is not chosen while another would do (0: no limit)")
 	f.StringVar(&s.Readers, "readers", steer.ReadersAll, "what reader backends do with the active: `all|exclude-active`: nothing; it drains there and the former one comes back")
 	f.BoolVar(&s.Canary, "canary", false, "commit a row of its own on every node, to tell a node whose commits hang from a slow cluster")
-	f.StringVar(&s.CanarySchema, "canary-schema", "haproxyd", "`SCHEMA` of the canary's table")
-	f.DurationVar(&s.CanaryInterval, "canary-interval", 500*time.Millisecond, "`TIME` between two of its commits")
-	f.DurationVar(&s.CanaryDeadline, "canary-deadline", time.Second, "`TIME` after which its commit counts as hanging")
+	f.StringVar(&s.CanaryRow.Schema, "canary-schema", "haproxyd", "`SCHEMA` of the canary's table")
+	f.DurationVar(&s.CanaryRow.Interval, "canary-interval", 500*time.Millisecond, "`TIME` between two of its commits")
+	f.DurationVar(&s.CanaryRow.Deadline, "canary-deadline", time.Second, "`TIME` after which its commit counts as hanging")
 	f.BoolVar(&s.RewriteConfig, "rewrite-config", true, "after a move put the active first in a haproxy.cfg that haproxyctl rendered; others are never touched")
-	f.StringVar(&s.KubernetesPods, "kubernetes-pods", "", "label `SELECTOR` of the database pods in this namespace: the writes leave a pod that is being deleted before its end (default: not watched); needs get, list and watch on pods")
-	f.StringVar(&s.KubernetesAPI, "kubernetes-api", "", "`URL` of the API server (default: what Kubernetes tells every container)")
-	f.StringVar(&s.KubernetesDir, "kubernetes-account", kube.DefaultAccount, "`DIR` of the service account: token, ca.crt, namespace; read again for every request")
+	f.StringVar(&s.Kubernetes.Selector, "kubernetes-pods", "", "label `SELECTOR` of the database pods in this namespace: the writes leave a pod that is being deleted before its end (default: not watched); needs get, list and watch on pods")
+	f.StringVar(&s.Kubernetes.API, "kubernetes-api", "", "`URL` of the API server (default: what Kubernetes tells every container)")
+	f.StringVar(&s.Kubernetes.Account, "kubernetes-account", kube.DefaultAccount, "`DIR` of the service account: token, ca.crt, namespace; read again for every request")
 	f.StringVar(&s.LogFormat, "log-format", "text", "`json|text`")
 	f.StringVar(&s.LogLevel, "log-level", "info", "`debug|info|warn|error`")
 	f.BoolVar(&s.Observe, "observe", false, "watch and report, never write: how a careful operator starts")
@@ -102,12 +91,16 @@ func (s *settings) flags(f *pflag.FlagSet) {
 func fill(f *pflag.FlagSet, lookup func(string) (string, bool)) error {
 	var errs []error
 	f.VisitAll(func(fl *pflag.Flag) {
-		name := envName(fl.Name)
+		name := "HAPROXYD_" + strings.ToUpper(strings.ReplaceAll(fl.Name, "-", "_"))
 		v, ok := lookup(name)
 		if !ok || fl.Changed || fl.Name == "help" || fl.Name == "version" {
 			return
 		}
-		err := set(f, fl, splitEnv(fl, v))
+		values := []string{v}
+		if fl.Value.Type() == "stringArray" { // one that may be repeated
+			values = strings.Split(v, ",")
+		}
+		err := set(f, fl, values)
 		fl.Changed = true // the file has no say in it, even where this is wrong
 		if err != nil {
 			errs = append(errs, fmt.Errorf("environment variable %s: %w", name, err))
@@ -121,18 +114,6 @@ func fill(f *pflag.FlagSet, lookup func(string) (string, bool)) error {
 		errs = append(errs, fillFile(f, path))
 	}
 	return errors.Join(errs...)
-}
-
-func envName(flag string) string {
-	return "HAPROXYD_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
-}
-
-// splitEnv separates the values of a flag that may be repeated.
-func splitEnv(fl *pflag.Flag, v string) []string {
-	if fl.Value.Type() == "stringArray" {
-		return strings.Split(v, ",")
-	}
-	return []string{v}
 }
 
 func set(f *pflag.FlagSet, fl *pflag.Flag, values []string) error {
@@ -151,11 +132,11 @@ func fillFile(f *pflag.FlagSet, path string) error {
 		return fmt.Errorf("config: %w", err)
 	}
 	var doc yaml.Node
-	if err := yaml.NewDecoder(bytes.NewReader(data)).Decode(&doc); err != nil {
-		if errors.Is(err, io.EOF) {
-			return nil // an empty file
-		}
+	if err := yaml.Unmarshal(data, &doc); err != nil {
 		return fmt.Errorf("config %s: %w", path, err)
+	}
+	if doc.IsZero() {
+		return nil // an empty file
 	}
 	if len(doc.Content) != 1 || doc.Content[0].Kind != yaml.MappingNode {
 		return fmt.Errorf("config %s: expected `key: value` lines", path)

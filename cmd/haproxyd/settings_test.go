@@ -38,7 +38,7 @@ func TestFlagBeatsEnvironmentBeatsFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ got, want string }{
-		{s.GossipBind, "10.0.0.3:1"}, {s.HTTPBind, "10.0.0.2:2"}, {s.AdminSocket, "/file"},
+		{s.Cluster.GossipBind, "10.0.0.3:1"}, {s.HTTPBind, "10.0.0.2:2"}, {s.AdminSocket, "/file"},
 		{strings.Join(s.Files, " "), "a.cfg b.cfg"}, {s.DataDir, "/var/lib/haproxyd"},
 	} {
 		if c.got != c.want {

@@ -15,14 +15,14 @@ import (
 func supervise(ctx context.Context, s *settings, args []string) error {
 	log, err := s.logger(os.Stderr)
 	if err != nil {
-		return usageError{err}
+		return usageError(err)
 	}
 	if _, _, err := net.SplitHostPort(s.Supervise); err != nil {
-		return usageError{fmt.Errorf("supervise: %w", err)}
+		return usageError(fmt.Errorf("supervise: %w", err))
 	}
 	url, err := healthURL(s.HTTPBind)
 	if err != nil {
-		return usageError{err}
+		return usageError(err)
 	}
 	binary, err := os.Executable()
 	if err != nil {

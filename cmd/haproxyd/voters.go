@@ -30,7 +30,7 @@ func (s *settings) checkVoters() error {
 	switch {
 	case ok && host == "":
 		return errors.New("--initial-voters dns: names no host")
-	case ok && s.BootstrapExpect < 2:
+	case ok && s.Cluster.BootstrapExpect < 2:
 		return errors.New("--initial-voters dns:" + host + " needs --bootstrap-expect N with more than half of all members: pods see different parts of each other in DNS at first")
 	case !ok && slices.ContainsFunc(s.InitialVoters, func(v string) bool { return strings.HasPrefix(v, "dns:") }):
 		return errors.New("--initial-voters: dns:HOST names them all, so it stands alone")

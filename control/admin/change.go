@@ -46,10 +46,10 @@ func (s *Server) Private() http.Handler {
 	mux.HandleFunc("POST "+api.PathInclude, handle(func(ctx context.Context, r api.NodeRequest) (any, error) {
 		return s.exclude(ctx, r.Node, false)
 	}))
-	mux.HandleFunc("POST "+api.PathFreeze, handle(func(ctx context.Context, r api.FreezeRequest) (any, error) {
+	mux.HandleFunc("POST "+api.PathFreeze, handle(func(ctx context.Context, r api.Reasoned) (any, error) {
 		return s.freeze(ctx, true, r.Reason)
 	}))
-	mux.HandleFunc("POST "+api.PathUnfreeze, handle(func(ctx context.Context, r api.FreezeRequest) (any, error) {
+	mux.HandleFunc("POST "+api.PathUnfreeze, handle(func(ctx context.Context, r api.Reasoned) (any, error) {
 		return s.freeze(ctx, false, r.Reason)
 	}))
 	mux.HandleFunc("POST "+api.PathRegisterInit, handle(s.registerInit))

@@ -181,7 +181,7 @@ func TestReasonThatCannotBeShown(t *testing.T) {
 func TestCallerOfAnotherConnection(t *testing.T) {
 	for remote, want := range map[string]string{"127.0.0.1:80": "", "[::1]:80": "", "@": "", "": "", "ana (uid 1000)": "ana (uid 1000)"} {
 		r := &http.Request{RemoteAddr: remote}
-		if ctx, err := withOrder(r, &api.FreezeRequest{Reasoned: api.Reasoned{Reason: "why"}}); err != nil || orderOf(ctx).by != want || orderOf(ctx).reason != "why" {
+		if ctx, err := withOrder(r, &api.Reasoned{Reason: "why"}); err != nil || orderOf(ctx).by != want || orderOf(ctx).reason != "why" {
 			t.Errorf("%q: %+v, %v", remote, orderOf(ctx), err)
 		}
 	}

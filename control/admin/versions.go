@@ -70,7 +70,7 @@ func (s *Server) lowerVersion(ctx context.Context, req api.LowerRequest) (any, e
 
 // raiseVersion is `register raise-version`: it takes lowerVersion's hold back. The
 // lowest version then rises by itself, once every member reads a later one.
-func (s *Server) raiseVersion(ctx context.Context, _ api.RaiseRequest) (any, error) {
+func (s *Server) raiseVersion(ctx context.Context, _ struct{}) (any, error) {
 	held := false
 	err := s.change(ctx, func(sit *published.Situation) (*model.Record, bool, error) {
 		rec := sit.Record

@@ -132,12 +132,12 @@ func (c *Client) Include(ctx context.Context, node string) (Active, error) {
 
 // Freeze stops automatic changes of the active.
 func (c *Client) Freeze(ctx context.Context, reason string) (Active, error) {
-	return post[Active](ctx, c, PathFreeze, FreezeRequest{Reasoned{reason}})
+	return post[Active](ctx, c, PathFreeze, Reasoned{reason})
 }
 
 // Unfreeze undoes Freeze.
 func (c *Client) Unfreeze(ctx context.Context, reason string) (Active, error) {
-	return post[Active](ctx, c, PathUnfreeze, FreezeRequest{Reasoned{reason}})
+	return post[Active](ctx, c, PathUnfreeze, Reasoned{reason})
 }
 
 // Register returns the replicated record as the daemon knows it.
@@ -164,7 +164,7 @@ func (c *Client) LowerVersion(ctx context.Context, req LowerRequest) (LowerRespo
 
 // RaiseVersion takes LowerVersion back: the lowest version rises again by itself.
 func (c *Client) RaiseVersion(ctx context.Context) (Register, error) {
-	return post[Register](ctx, c, PathRegisterRaise, RaiseRequest{})
+	return post[Register](ctx, c, PathRegisterRaise, struct{}{})
 }
 
 // Check returns the daemon's word on the node at address (IP:PORT).

@@ -13,13 +13,13 @@ const (
 	PathMembersRemove   = "/v1/members/remove"   // POST MemberRequest -> RemoveResponse
 	PathExclude         = "/v1/exclude"          // POST NodeRequest -> Active
 	PathInclude         = "/v1/include"          // POST NodeRequest -> Active
-	PathFreeze          = "/v1/freeze"           // POST FreezeRequest -> Active
-	PathUnfreeze        = "/v1/unfreeze"         // POST FreezeRequest -> Active
+	PathFreeze          = "/v1/freeze"           // POST Reasoned -> Active
+	PathUnfreeze        = "/v1/unfreeze"         // POST Reasoned -> Active
 	PathRegister        = "/v1/register"         // GET Register
 	PathRegisterInit    = "/v1/register/init"    // POST InitRequest -> Register
 	PathRegisterRecover = "/v1/register/recover" // POST RecoverRequest -> Register
 	PathRegisterLower   = "/v1/register/lower"   // POST LowerRequest -> LowerResponse
-	PathRegisterRaise   = "/v1/register/raise"   // POST RaiseRequest -> Register
+	PathRegisterRaise   = "/v1/register/raise"   // POST -> Register
 	PathCheck           = "/v1/check"            // GET ?address=IP:PORT -> Check
 	PathMove            = "/v1/move"             // GET Move: the last planned move, pending or over
 	PathMoveCancel      = "/v1/move/cancel"      // POST CancelRequest -> Move: roll a pending move back
@@ -326,9 +326,6 @@ type RemoveResponse struct {
 	Register Register `json:"register"`
 }
 
-// FreezeRequest gives the reason, which is shown to everybody.
-type FreezeRequest struct{ Reasoned }
-
 // InitRequest makes the first record.
 type InitRequest struct {
 	// Force starts with fewer than all initial voters: those that are here now.
@@ -354,9 +351,6 @@ type LowerResponse struct {
 	// Register is the record afterwards.
 	Register Register `json:"register"`
 }
-
-// RaiseRequest lets the lowest version rise again by itself.
-type RaiseRequest struct{}
 
 // RecoverRequest raises the recovery generation.
 type RecoverRequest struct {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"reflect"
 	"slices"
 	"strings"
@@ -26,26 +25,28 @@ func Unmarshal(data []byte, v any) error {
 	to.SetZero()
 	strict := json.NewDecoder(bytes.NewReader(data))
 	strict.DisallowUnknownFields()
-	if strict.Decode(v) == nil && onlySpace(data[strict.InputOffset():]) {
+	if strict.Decode(v) == nil && len(bytes.TrimSpace(data[strict.InputOffset():])) == 0 {
 		return nil // nothing is unknown: this is the common case
 	}
 	to.SetZero()
 	if err := json.Unmarshal(data, v); err != nil {
 		return err
 	}
-	return collect(data, to)
+	collect(data, to)
+	return nil
 }
-
-func onlySpace(b []byte) bool { return len(bytes.TrimSpace(b)) == 0 }
 
 // Marshal writes v as json.Marshal does, with what was kept.
 func Marshal(v any) ([]byte, error) {
 	data, err := json.Marshal(v)
-	if err != nil || !holds(reflect.ValueOf(v)) {
-		return data, err
+	if err != nil {
+		return nil, err
 	}
-	return splice(data, reflect.ValueOf(v))
+	return splice(data, reflect.ValueOf(v)), nil
 }
+
+// Everything below works on JSON that encoding/json has just read into the value, or
+// written from it: to read it once more cannot fail.
 
 // member is one name and value of an object, in the order in which they stand.
 type member struct {
@@ -53,35 +54,34 @@ type member struct {
 	value json.RawMessage
 }
 
-func members(data []byte) ([]member, error) {
+// members are those of an object; none of a null, or of what the type reads by itself.
+func members(data []byte) []member {
 	d := json.NewDecoder(bytes.NewReader(data))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, err // a null, or what the type reads by itself
+	if t, _ := d.Token(); t != json.Delim('{') {
+		return nil
 	}
 	var out []member
 	for d.More() {
-		name, err := d.Token()
-		if err != nil {
-			return nil, err
-		}
+		name, _ := d.Token()
 		m := member{name: fmt.Sprint(name)}
-		if err := d.Decode(&m.value); err != nil {
-			return nil, err
-		}
+		_ = d.Decode(&m.value)
 		out = append(out, m)
 	}
-	if _, err := d.Token(); err != nil && err != io.EOF {
-		return nil, err
-	}
-	return out, nil
+	return out
+}
+
+// elements are those of a list.
+func elements(data []byte) []json.RawMessage {
+	var out []json.RawMessage
+	_ = json.Unmarshal(data, &out)
+	return out
 }
 
 // field returns the field of a struct that encoding/json reads a name into, as
 // it does: the exact name, else one that differs in case only.
 func field(v reflect.Value, name string) (reflect.Value, bool) {
 	var near reflect.Value
-	for i := range v.NumField() {
-		f := v.Type().Field(i)
+	for f, value := range v.Fields() {
 		tag, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		switch {
 		case !f.IsExported() || tag == "-":
@@ -90,10 +90,10 @@ func field(v reflect.Value, name string) (reflect.Value, bool) {
 			tag = f.Name
 		}
 		if tag == name {
-			return v.Field(i), true
+			return value, true
 		}
 		if strings.EqualFold(tag, name) && !near.IsValid() {
-			near = v.Field(i)
+			near = value
 		}
 	}
 	return near, near.IsValid()
@@ -101,9 +101,9 @@ func field(v reflect.Value, name string) (reflect.Value, bool) {
 
 // rest returns the field of a struct that keeps what is unknown.
 func rest(v reflect.Value) (reflect.Value, bool) {
-	for i := range v.NumField() {
-		if f := v.Type().Field(i); f.Type == restType && f.IsExported() {
-			return v.Field(i), true
+	for f, value := range v.Fields() {
+		if f.Type == restType && f.IsExported() {
+			return value, true
 		}
 	}
 	return reflect.Value{}, false
@@ -118,73 +118,53 @@ func walks(v reflect.Value) bool {
 	case reflect.Slice:
 		k := v.Type().Elem().Kind()
 		return k == reflect.Struct || k == reflect.Pointer
-	case reflect.Pointer:
-		return !v.IsNil()
 	}
-	return false
+	return false // a nil pointer, too
 }
 
 // collect fills the Rest fields below v, which was read from data.
-func collect(data []byte, v reflect.Value) error {
+func collect(data []byte, v reflect.Value) {
+	v = reflect.Indirect(v)
 	switch {
 	case !walks(v):
-		return nil
-	case v.Kind() == reflect.Pointer:
-		return collect(data, v.Elem())
+		return
 	case v.Kind() == reflect.Slice:
-		var parts []json.RawMessage
-		if err := json.Unmarshal(data, &parts); err != nil {
-			return err
+		parts := elements(data)
+		for i := range min(len(parts), v.Len()) { // a name that stands twice may have had a longer list
+			collect(parts[i], v.Index(i))
 		}
-		for i := range min(len(parts), v.Len()) {
-			if err := collect(parts[i], v.Index(i)); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	ms, err := members(data)
-	if err != nil {
-		return err
+		return
 	}
 	var unknown []member
-	for _, m := range ms {
+	for _, m := range members(data) {
 		if f, ok := field(v, m.name); ok {
-			if err := collect(m.value, f); err != nil {
-				return err
-			}
+			collect(m.value, f)
 			continue
 		}
 		unknown = append(unknown, m)
 	}
 	if to, ok := rest(v); ok && len(unknown) > 0 {
-		b, err := write(unknown)
-		if err != nil {
-			return err
-		}
+		b := write(unknown)
 		to.SetString(string(b[1 : len(b)-1]))
 	}
-	return nil
 }
 
 // holds tells whether something is kept in v or below it.
 func holds(v reflect.Value) bool {
+	v = reflect.Indirect(v)
 	switch {
-	case !v.IsValid() || !walks(v):
+	case !walks(v):
 		return false
-	case v.Kind() == reflect.Pointer:
-		return holds(v.Elem())
 	case v.Kind() == reflect.Slice:
-		for i := range v.Len() {
-			if holds(v.Index(i)) {
+		for _, element := range v.Seq2() {
+			if holds(element) {
 				return true
 			}
 		}
 		return false
 	}
-	for i := range v.NumField() {
-		f := v.Type().Field(i)
-		if f.IsExported() && (f.Type == restType && v.Field(i).Len() > 0 || holds(v.Field(i))) {
+	for f, value := range v.Fields() {
+		if f.IsExported() && (f.Type == restType && value.Len() > 0 || holds(value)) {
 			return true
 		}
 	}
@@ -192,42 +172,26 @@ func holds(v reflect.Value) bool {
 }
 
 // splice puts what is kept in v into data, which was written from it.
-func splice(data []byte, v reflect.Value) ([]byte, error) {
+func splice(data []byte, v reflect.Value) []byte {
+	v = reflect.Indirect(v)
 	switch {
 	case !holds(v):
-		return data, nil
-	case v.Kind() == reflect.Pointer:
-		return splice(data, v.Elem())
+		return data
 	case v.Kind() == reflect.Slice:
-		var parts []json.RawMessage
-		if err := json.Unmarshal(data, &parts); err != nil {
-			return nil, err
-		}
-		for i := range parts {
-			part, err := splice(parts[i], v.Index(i))
-			if err != nil {
-				return nil, err
-			}
-			parts[i] = part
+		var out [][]byte
+		for i, part := range elements(data) {
+			out = append(out, splice(part, v.Index(i)))
 		}
 		// Not json.Marshal: it would escape what stood there unescaped.
-		return slices.Concat([]byte("["), bytes.Join(asBytes(parts), []byte(",")), []byte("]")), nil
+		return slices.Concat([]byte("["), bytes.Join(out, []byte(",")), []byte("]"))
 	}
-	ms, err := members(data)
-	if err != nil {
-		return nil, err
-	}
+	ms := members(data)
 	for i := range ms {
 		if f, ok := field(v, ms[i].name); ok {
-			if ms[i].value, err = splice(ms[i].value, f); err != nil {
-				return nil, err
-			}
+			ms[i].value = splice(ms[i].value, f)
 		}
 	}
-	out, err := write(ms)
-	if err != nil {
-		return nil, err
-	}
+	out := write(ms)
 	if kept, ok := rest(v); ok && kept.Len() > 0 {
 		out = out[:len(out)-1]
 		if len(ms) > 0 {
@@ -235,35 +199,22 @@ func splice(data []byte, v reflect.Value) ([]byte, error) {
 		}
 		out = append(append(out, kept.String()...), '}')
 	}
-	return out, nil
-}
-
-func asBytes(parts []json.RawMessage) [][]byte {
-	out := make([][]byte, 0, len(parts))
-	for _, p := range parts {
-		out = append(out, p)
-	}
 	return out
 }
 
 // write writes an object, its values without spaces between them.
-func write(ms []member) ([]byte, error) {
+func write(ms []member) []byte {
 	var out bytes.Buffer
 	out.WriteByte('{')
 	for i, m := range ms {
 		if i > 0 {
 			out.WriteByte(',')
 		}
-		name, err := json.Marshal(m.name)
-		if err != nil {
-			return nil, err
-		}
+		name, _ := json.Marshal(m.name)
 		out.Write(name)
 		out.WriteByte(':')
-		if err := json.Compact(&out, m.value); err != nil {
-			return nil, err
-		}
+		_ = json.Compact(&out, m.value)
 	}
 	out.WriteByte('}')
-	return out.Bytes(), nil
+	return out.Bytes()
 }

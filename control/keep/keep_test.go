@@ -70,6 +70,14 @@ func TestNamesOfAnotherCase(t *testing.T) {
 	}
 }
 
+// Of a name that stands twice the last one counts, whatever the first one had.
+func TestNamesTwice(t *testing.T) {
+	var v tree
+	if err := Unmarshal([]byte(`{"list":[{"n":1},{"x":1},{"y":1}],"list":[{"n":2}],"other":{"z":1},"other":null}`), &v); err != nil || len(v.List) != 1 || v.List[0].N != 2 || v.Other != nil {
+		t.Errorf("got %+v, %v", v, err)
+	}
+}
+
 func TestErrorsAreThoseOfJSON(t *testing.T) {
 	for _, text := range []string{``, `{`, `{"leaf":3,"x":1}`, `{"name":"a"} x`, `[]`, `{"x":1}{"y":2}`} {
 		var v, plain tree

@@ -64,8 +64,6 @@ func (r *Record) WithOrder(o Order) *Record {
 		return c
 	}
 	c.Orders = append([]Order{o}, c.Orders...)
-	if len(c.Orders) > MaxOrders {
-		c.Orders = c.Orders[:MaxOrders]
-	}
+	c.Orders = c.Orders[:min(len(c.Orders), MaxOrders)]
 	return c
 }

@@ -119,14 +119,10 @@ func (r *Record) WithActive(d Decision) *Record {
 	c := r.Clone()
 	c.Active, c.Move = d.Active, nil
 	c.History = append([]Decision{d}, c.History...)
-	if len(c.History) > MaxHistory {
-		c.History = c.History[:MaxHistory]
-	}
+	c.History = c.History[:min(len(c.History), MaxHistory)]
 	if d.Kind == KindFailover || d.Kind == KindPlanned || d.Kind == KindFollow {
 		c.AutoMoves = append(c.AutoMoves, d.At)
-		if n := len(c.AutoMoves); n > MaxAutoMoves {
-			c.AutoMoves = c.AutoMoves[n-MaxAutoMoves:]
-		}
+		c.AutoMoves = c.AutoMoves[max(len(c.AutoMoves)-MaxAutoMoves, 0):]
 	}
 	return c
 }
@@ -195,20 +191,17 @@ func mustEncode(v any) []byte {
 	return b
 }
 
-// ErrBadRecord marks a record's content that cannot be understood.
-var ErrBadRecord = errors.New("record cannot be understood")
-
 // DecodeRecord reads what Encode wrote, and keeps what a newer version has added.
 func DecodeRecord(b []byte) (*Record, error) {
 	var r Record
 	if err := keep.Unmarshal(b, &r); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrBadRecord, err)
+		return nil, fmt.Errorf("record cannot be understood: %w", err)
 	}
 	if r.Lowest > Protocol {
-		return nil, fmt.Errorf("%w: its lowest version is %d and this daemon reads %d: upgrade it", ErrBadRecord, r.Lowest, Protocol)
+		return nil, fmt.Errorf("record cannot be understood: its lowest version is %d and this daemon reads %d: upgrade it", r.Lowest, Protocol)
 	}
 	if r.Active == "" {
-		return nil, fmt.Errorf("%w: it names no active node", ErrBadRecord)
+		return nil, errors.New("record cannot be understood: it names no active node")
 	}
 	slices.Sort(r.Excluded)
 	return &r, nil

@@ -1,7 +1,6 @@
 package model
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/haproxy-peers/haproxy-peers/control/keep"
@@ -137,9 +136,6 @@ const (
 	LayoutStickOn = "stick-on" // an existing configuration: the native table only
 )
 
-// ErrBadView marks a view that cannot be understood.
-var ErrBadView = errors.New("view cannot be understood")
-
 // Encode returns the view's bytes.
 func (v *View) Encode() []byte { return mustEncode(v) }
 
@@ -147,14 +143,11 @@ func (v *View) Encode() []byte { return mustEncode(v) }
 func DecodeView(b []byte) (*View, error) {
 	var v View
 	if err := keep.Unmarshal(b, &v); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrBadView, err)
+		return nil, fmt.Errorf("view cannot be understood: %w", err)
 	}
 	for i := range v.Nodes {
-		switch v.Nodes[i].Verdict {
-		case Healthy, Down:
-		default:
-			v.Nodes[i].Verdict = Unknown
-			v.Nodes[i].Eligible = false
+		if n := &v.Nodes[i]; n.Verdict != Healthy && n.Verdict != Down {
+			n.Verdict, n.Eligible = Unknown, false
 		}
 	}
 	return &v, nil

@@ -99,7 +99,7 @@ func (s *supervisor) keep(ctx context.Context) (int, error) {
 			return 1, fmt.Errorf("supervise: %w", err)
 		case told:
 			return status(end), err
-		case s.refused(end):
+		case s.Refused != 0 && end.ExitCode() == s.Refused:
 			s.Log.Error("the daemon refuses to start as it is set up; HAProxy goes on by itself, and it is tried again", "wait", s.Timing.RefusedWait)
 			if !s.pause(ctx, s.Timing.RefusedWait, "the daemon refuses to start as it is set up: its log says why") {
 				return 0, nil
@@ -121,11 +121,6 @@ func (s *supervisor) keep(ctx context.Context) (int, error) {
 		}
 		wait = min(2*wait, s.Timing.LastWait)
 	}
-}
-
-// refused tells whether a daemon ended because it would not be safe.
-func (s *supervisor) refused(end *os.ProcessState) bool {
-	return s.Refused != 0 && end.ExitCode() == s.Refused
 }
 
 // status is the exit status of a process, 1 of one that a signal ended.
