@@ -75,10 +75,6 @@ type (
 // MaxValue is the largest Value of a [Command] in bytes.
 const MaxValue = state.MaxValue
 
-// ErrBadCommand refuses a command without an ID, or with a value or an ID that is
-// too long.
-var ErrBadCommand = state.ErrBadCommand
-
 // Member is what the register must know of a member of the gossip. A member
 // announces its own with [Node.Self]; the glue collects the others' and hands
 // them to [Node.SetMembers].
@@ -155,14 +151,11 @@ type Status struct {
 	Voting   bool
 	IsLeader bool
 	// Leader is the leader's name, "" if unknown.
-	Leader string
-	// LeaderDisk is the leader's disk, 0 if unknown.
-	LeaderDisk uint64
+	Leader     string
 	Term       uint64
 	Voters     []VoterStatus
 	Cluster    string
 	Generation uint64
-	Name       string
 	Disk       uint64
 	// Index is the raft index up to which the record was applied here.
 	Index uint64
@@ -191,9 +184,6 @@ type Counters struct {
 	// LostDisks counts the disks that this process found lost and replaced by
 	// a new id.
 	LostDisks uint64
-	// Doubts counts how often a member's word suspended this one's promises until
-	// a majority had been asked whether this disk has forgotten any.
-	Doubts uint64
 	// Messages that were dropped: undecodable, of a newer protocol, of another
 	// cluster, of another generation, for another disk, or not acceptable now.
 	DroppedGarbage, DroppedNewer, DroppedCluster, DroppedGeneration, DroppedDisk, DroppedOther uint64
@@ -241,23 +231,16 @@ type Config struct {
 // Validate returns every problem of c.
 func (c Config) Validate() error {
 	var errs []error
-	if c.Name == "" {
-		errs = append(errs, errors.New("register: Name is empty"))
+	refuse := func(bad bool, format string, args ...any) {
+		if bad {
+			errs = append(errs, fmt.Errorf("register: "+format, args...))
+		}
 	}
-	if c.Dir == "" {
-		errs = append(errs, errors.New("register: Dir is empty"))
-	}
-	if c.Transport == nil {
-		errs = append(errs, errors.New("register: Transport is nil"))
-	}
-	if c.Logger == nil {
-		errs = append(errs, errors.New("register: Logger is nil"))
-	}
-	if c.MaxVoters < 0 || c.MaxVoters > 9 {
-		errs = append(errs, fmt.Errorf("register: MaxVoters is %d, want 1 to 9 (0 for the default)", c.MaxVoters))
-	}
-	if c.BootstrapExpect < 0 {
-		errs = append(errs, fmt.Errorf("register: BootstrapExpect is %d, want 0 (off) or more", c.BootstrapExpect))
-	}
+	refuse(c.Name == "", "Name is empty")
+	refuse(c.Dir == "", "Dir is empty")
+	refuse(c.Transport == nil, "Transport is nil")
+	refuse(c.Logger == nil, "Logger is nil")
+	refuse(c.MaxVoters < 0 || c.MaxVoters > 9, "MaxVoters is %d, want 1 to 9 (0 for the default)", c.MaxVoters)
+	refuse(c.BootstrapExpect < 0, "BootstrapExpect is %d, want 0 (off) or more", c.BootstrapExpect)
 	return errors.Join(errs...)
 }

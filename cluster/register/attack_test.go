@@ -19,7 +19,7 @@ func forged(h *simHost, from uint64, proof bool, k kind, payload []byte, edit fu
 		stamp: 12345, payload: payload,
 	}
 	if proof {
-		env.echo = c.stampFor(from)
+		env.echo = c.contacts.stampFor(from, c.now)
 	}
 	if edit != nil {
 		edit(&env)

@@ -12,7 +12,7 @@ import (
 // a question, and nothing else.
 func (c *Core) hint(env *envelope, a *announcement) {
 	if c.Cluster != 0 && c.failed == nil {
-		if !c.same(env) && env.cluster == c.Cluster || c.lead == 0 {
+		if !c.ours(env.scope) && env.cluster == c.Cluster || c.lead == 0 {
 			c.challenge(env.from)
 		}
 		return
@@ -38,28 +38,8 @@ func (c *Core) askVotersNow() bool {
 		return false
 	}
 	c.askTurn++
-	c.askAll(c.followed())
+	c.askAll(c.observer.followed(c.Disk))
 	return true
-}
-
-// followed are the voters that this member knows of.
-func (c *Core) followed() []uint64 {
-	var ids []uint64
-	if c.view != nil {
-		for _, id := range voters.IDs(c.view.conf) {
-			if voters.Has(c.view.conf, id) {
-				ids = append(ids, id)
-			}
-		}
-	}
-	for _, m := range c.members {
-		if m.Voter && (c.view == nil || m.Cluster != c.view.cluster || m.Generation != c.view.generation || !slices.Contains(ids, m.Disk)) {
-			ids = append(ids, m.Disk)
-		}
-	}
-	ids = slices.DeleteFunc(ids, func(id uint64) bool { return id == c.Disk })
-	slices.Sort(ids)
-	return slices.Compact(ids)
 }
 
 // follow takes an answer, for a member that does not vote.
@@ -67,11 +47,16 @@ func (c *Core) follow(w *word) {
 	if v := c.view; v != nil && w.scope == v.scope && w.said.bare && w.said.record.Version == v.record.Version {
 		w.said.record, w.said.bare = v.record, false
 	}
-	leader := c.leader()
-	before := c.view
-	for _, id := range sortedKeys(c.words) {
-		if o := c.words[id]; c.spoke(o) && !o.said.bare && c.believes(o) {
-			c.adopt(o)
+	leader, before, h := c.leader(), c.view, c.hearing()
+	for _, o := range h.spoken() {
+		if o.said.bare {
+			continue
+		}
+		switch believed, conflict := c.observer.believes(h, o, c.Name, c.silence()); {
+		case believed && c.observer.adopt(h, o):
+			c.fresh.at = 0
+		case conflict:
+			c.reportConflict("two clusters or generations are announced; following the first")
 		}
 	}
 	v := c.view
@@ -93,13 +78,12 @@ func (c *Core) follow(w *word) {
 // heed takes from a voter's answer, which changed nothing or was believed, how
 // fresh it is, and asks the others where it says something that they must confirm.
 func (c *Core) heed(w *word) {
-	v := c.view
+	v, h := c.view, c.hearing()
 	if !voters.Has(v.conf, w.disk) {
 		return
 	}
-	names := func(o *word) bool { return c.spoke(o) && o.scope == v.scope && o.said.leader == w.said.leader }
 	switch {
-	case w.said.leader != 0 && w.said.leader != v.leader && c.most(v.conf, names):
+	case w.said.leader != 0 && w.said.leader != v.leader && h.most(v.conf, h.names(v.scope, w.said.leader)):
 		v.leader = w.said.leader
 	case w.said.leader != 0 && w.said.leader != v.leader || w.said.index > v.index:
 		c.askVotersNow()
@@ -114,132 +98,128 @@ func (c *Core) heed(w *word) {
 	case w.disk == v.leader:
 		c.fresh.credit(w.told, w.touchedAge)
 	default:
-		c.creditMost()
+		v.creditMost(h, &c.fresh)
 	}
+}
+
+// names says of a word that it names the leader of a generation.
+func (h hearing) names(of scope, leader uint64) func(o *word) bool {
+	return func(o *word) bool { return h.spoke(o) && o.scope == of && o.said.leader == leader }
 }
 
 // creditMost notes how fresh a majority of the voters is, where the leader does
 // not say so: a single one of the others could pass off what is long outdated.
-func (c *Core) creditMost() {
-	for _, id := range sortedKeys(c.words) {
-		w := c.words[id]
-		if w.touchedAge < never && c.most(c.view.conf, func(o *word) bool {
-			return c.spoke(o) && o.scope == c.view.scope && o.said.index <= c.view.index && o.touched() >= w.touched()
+func (v *view) creditMost(h hearing, f *freshness) {
+	for _, w := range h.spoken() {
+		if w.touchedAge < never && h.most(v.conf, func(o *word) bool {
+			return h.spoke(o) && o.scope == v.scope && o.said.index <= v.index && o.touched() >= w.touched()
 		}) {
-			c.fresh.credit(w.told, w.touchedAge)
+			f.credit(w.told, w.touchedAge)
 		}
 	}
 }
 
-// touched is when a voter was in touch with its majority, as it says.
-func (w *word) touched() time.Duration {
-	if w.touchedAge > uint64(w.told/time.Microsecond) {
-		return 0
-	}
-	return w.told - time.Duration(w.touchedAge)*time.Microsecond
-}
-
-// believes says whether what a voter announces is to be known here from now on.
-// Within what is followed: the leader says so, or a majority of the voters does.
-// Something else: only when what is followed is silent, or there is nothing.
-func (c *Core) believes(w *word) bool {
-	v := c.view
+// believes says whether what a voter announces is to be known here from now on, and
+// whether it is in conflict with what is. Within what is followed: the leader says so,
+// or a majority of the voters does. Something else: only when what is followed is
+// silent, or there is nothing. self is this member's name, silence how long ago a
+// majority was heard.
+func (obs *observer) believes(h hearing, w *word, self string, silence time.Duration) (yes, conflict bool) {
+	v := obs.view
 	switch {
 	case v == nil:
-		return c.outnumbers(w)
-	case c.overrules(w):
-		return true
+		return obs.outnumbers(h, w), false
+	case obs.overrules(h, w):
+		return true, false
 	case w.scope == v.scope:
-		if v.backers == 0 || w.said.index <= v.index || w.said.record.Version.Compare(v.record.Version) < 0 {
-			return false
-		}
-		near := w.said.index-v.index < countLeap &&
-			w.said.record.Epoch-v.record.Epoch < countLeap && w.said.record.Revision-v.record.Revision < countLeap
-		led := near && w.disk == v.leader && voters.Has(v.conf, w.disk)
-		// What leaps is not a lone voter's to say. Who has not heard of any majority for
-		// so long takes it from one that works, whatever else goes on answering.
-		lone := near && (c.onlyOther(w) || c.now-v.heardAt > viewFor || c.working(w) && !c.inTouch(viewFor))
-		return led || c.most(v.conf, func(o *word) bool { return c.spoke(o) && w.confirmedBy(o) }) ||
-			!c.inTouch(silentFor) && c.confirms(w) && (c.backers(w) >= settled || lone)
-	case w.cluster == v.cluster && w.later(v.scope) && !c.inTouch(silentFor):
+		return obs.follows(h, w, self, silence), false
+	case w.cluster == v.cluster && w.later(v.scope) && silence >= silentFor:
 		// Not a recovery that nobody has followed yet, while the majority of the
 		// generation before it answers.
-		return w.generation-v.generation < countLeap && c.supported(w)
-	case c.now-v.heardAt > viewFor:
-		return c.confirms(w)
+		return w.generation-v.generation < countLeap && h.supported(w), false
+	case h.now-v.heardAt > viewFor:
+		return obs.confirms(h, w), false
 	}
-	if w.cluster != v.cluster || w.generation == v.generation {
-		c.reportConflict("two clusters or generations are announced; following the first")
+	return false, w.cluster != v.cluster || w.generation == v.generation
+}
+
+// follows is believes for what comes after what is known, in the same generation.
+func (obs *observer) follows(h hearing, w *word, self string, silence time.Duration) bool {
+	v := obs.view
+	if v.backers == 0 || w.said.index <= v.index || w.said.record.Version.Compare(v.record.Version) < 0 {
+		return false
 	}
-	return false
+	near := w.said.index-v.index < countLeap &&
+		w.said.record.Epoch-v.record.Epoch < countLeap && w.said.record.Revision-v.record.Revision < countLeap
+	led := near && w.disk == v.leader && voters.Has(v.conf, w.disk)
+	// What leaps is not a lone voter's to say. Who has not heard of any majority for
+	// so long takes it from one that works, whatever else goes on answering.
+	lone := near && (v.onlyOther(w, self) || h.now-v.heardAt > viewFor || w.working() && silence >= viewFor)
+	return led || h.most(v.conf, func(o *word) bool { return h.backs(w, o) }) ||
+		silence >= silentFor && obs.confirms(h, w) && (h.backers(w) >= settled || lone)
 }
 
 // overrules says that more voters stand behind a word than behind what is known
 // here: that was believed when there was no majority to ask, and rests on the
 // word of one sender, which may have been a lie. What is higher than what they
 // say may also be news of a moment ago, so it stays for as long as their words count.
-func (c *Core) overrules(w *word) bool {
-	v := c.view
-	if v.backers >= settled || c.backers(w) <= v.backers || !c.confirms(w) {
+func (obs *observer) overrules(h hearing, w *word) bool {
+	v := obs.view
+	if v.backers >= settled || h.backers(w) <= v.backers || !obs.confirms(h, w) {
 		return false
 	}
 	lower := func(o *word) bool {
-		return c.spoke(o) && o.scope == w.scope && (o.said.index < v.index || o.said.record.Version.Compare(v.record.Version) < 0)
+		return h.spoke(o) && o.scope == w.scope && (o.said.index < v.index || o.said.record.Version.Compare(v.record.Version) < 0)
 	}
-	return w.scope != v.scope || !lower(w) || c.now-v.since > wordFor && c.working(w) && c.most(w.said.conf, lower)
+	return w.scope != v.scope || !lower(w) || h.now-v.since > wordFor && w.working() && h.most(w.said.conf, lower)
 }
 
 // onlyOther says that a word is of the only voter of what is known here that is not
 // a former disk of this member: of two there is no other majority.
-func (c *Core) onlyOther(w *word) bool {
-	return voters.Has(c.view.conf, w.disk) && !slices.ContainsFunc(voters.IDs(c.view.conf), func(id uint64) bool {
-		return id != w.disk && voters.Has(c.view.conf, id) && c.view.names[id] != c.Name
+func (v *view) onlyOther(w *word, self string) bool {
+	return voters.Has(v.conf, w.disk) && !slices.ContainsFunc(voters.Of(v.conf), func(id uint64) bool {
+		return id != w.disk && v.names[id] != self
 	})
 }
 
 // confirms says that a majority of the voters that a word announces says so, and
 // that they are the majority of those that the gossip shows.
-func (c *Core) confirms(w *word) bool { return c.supported(w) && c.outnumbers(w) }
-
-// backers counts the voters that a word announces which say the same.
-func (c *Core) backers(w *word) int {
-	return c.count(w.said.conf, func(o *word) bool { return c.spoke(o) && w.confirmedBy(o) })
-}
+func (obs *observer) confirms(h hearing, w *word) bool { return h.supported(w) && obs.outnumbers(h, w) }
 
 // outnumbers says that a majority of the voters that this member knows of says
 // so, each asked itself: of those that the gossip shows, whatever they belong to,
 // if it shows any, else of those that are announced. That is what there is for who
 // has no configuration, or one of which nobody is left.
-func (c *Core) outnumbers(w *word) bool {
-	says := func(o *word) bool { return c.spoke(o) && w.confirmedBy(o) }
+func (obs *observer) outnumbers(h hearing, w *word) bool {
 	yes, all := 0, 0
-	for _, m := range c.members {
+	for _, m := range obs.members {
 		if !m.Voter || m.Cluster == w.cluster && m.Generation < w.generation {
 			continue
 		}
 		all++
-		if o := c.words[m.Disk]; says(o) {
+		if h.backs(w, h.words[m.Disk]) {
 			yes++
 		}
 	}
-	return 2*yes > all || all == 0 && c.most(w.said.conf, says)
+	return 2*yes > all || all == 0 && h.supported(w)
 }
 
-// adopt makes what a word announces what is known here.
-func (c *Core) adopt(w *word) {
-	next := &view{scope: w.scope, announcement: w.said, heardAt: c.now, since: c.now}
-	if c.supported(w) {
-		next.backers = c.backers(w)
+// adopt makes what a word announces what is known here. True says that it is not what
+// comes after what was: how fresh that was means nothing for it.
+func (obs *observer) adopt(h hearing, w *word) (anew bool) {
+	next := &view{scope: w.scope, announcement: w.said, heardAt: h.now, since: h.now}
+	if h.supported(w) {
+		next.backers = h.backers(w)
 	}
-	if v := c.view; v != nil && w.scope == v.scope && v.backers > 0 && w.said.index >= v.index {
+	v := obs.view
+	obs.view = next
+	if v != nil && w.scope == v.scope && v.backers > 0 && w.said.index >= v.index {
 		// Who leads is a matter of its own: see heed.
 		next.leader, next.backers = v.leader, max(v.backers, next.backers)
-	} else {
-		c.fresh.at = 0
-		names := func(o *word) bool { return c.spoke(o) && o.scope == w.scope && o.said.leader == next.leader }
-		if !c.most(w.said.conf, names) {
-			next.leader = 0
-		}
+		return false
 	}
-	c.view = next
+	if !h.most(w.said.conf, h.names(w.scope, next.leader)) {
+		next.leader = 0
+	}
+	return true
 }

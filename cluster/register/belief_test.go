@@ -150,24 +150,25 @@ func TestAnOfferThatNobodyProvesIsNothing(t *testing.T) {
 func TestEchoes(t *testing.T) {
 	s := quietSim(t, 1, 3)
 	c := s.hosts[0].core
+	k := &c.contacts
 	one, two := s.hosts[1].core.Disk, s.hosts[2].core.Disk
-	env := envelope{from: one, echo: c.stampFor(one)}
-	if _, ok := c.echoed(&env); !ok {
+	env := envelope{from: one, echo: k.stampFor(one, c.now)}
+	if _, ok := k.echoed(&env, c.now); !ok {
 		t.Error("its own stamp proves nothing")
 	}
 	env.from = two
-	if _, ok := c.echoed(&env); ok {
+	if _, ok := k.echoed(&env, c.now); ok {
 		t.Error("one disk's stamp proves another one")
 	}
-	env = envelope{from: one, echo: c.stampFor(one)}
+	env = envelope{from: one, echo: k.stampFor(one, c.now)}
 	for _, age := range []time.Duration{echoFor, provenFor} {
-		if env.echo = c.stampFor(one) - uint64((age+time.Second)/time.Microsecond); c.now > age {
-			if p := c.prove(&env); p.recent {
+		if env.echo = k.stampFor(one, c.now) - uint64((age+time.Second)/time.Microsecond); c.now > age {
+			if p := k.prove(&env, c.now); p.recent {
 				t.Errorf("a stamp of %s ago counts as one of now", age)
 			}
 		}
 	}
-	if env.echo = c.stampFor(one) + uint64(time.Second/time.Microsecond); c.prove(&env).proven {
+	if env.echo = k.stampFor(one, c.now) + uint64(time.Second/time.Microsecond); k.prove(&env, c.now).proven {
 		t.Error("a stamp that was not sent yet proves something")
 	}
 }

@@ -47,16 +47,17 @@ func (c *Core) admit(m *pb.Message, env *envelope, p proof) bool {
 		c.challenge(env.from)
 		return false
 	}
-	c.hearTerm(m)
-	st := c.node.BasicStatus()
-	own := st.GetTerm()
+	c.words.hearTerm(m)
+	own := c.node.BasicStatus().GetTerm()
 	if fromLeader(m.GetType()) {
 		return m.GetTerm() < own || c.leads(m, env)
 	}
 	if m.GetType() == pb.MsgTimeoutNow {
 		return m.GetTerm() == own && c.lead == env.from && c.now-p.at <= silentFor
 	}
-	if asks && !slices.Contains(voters.IDs(c.authority()), env.from) && !c.strangerMayAsk() {
+	// A disk that is not in this one's configuration may have been made a voter since,
+	// and this vote may be the one that it needs.
+	if asks && !slices.Contains(voters.IDs(c.authority()), env.from) && !c.orphaned() {
 		return false
 	}
 	if m.GetTerm() > own && raises(m) && !c.termMayBe(m.GetTerm(), own) && !c.repeatsTerm(env.from, m.GetTerm()) {
@@ -66,12 +67,8 @@ func (c *Core) admit(m *pb.Message, env *envelope, p proof) bool {
 	return true
 }
 
-// strangerMayAsk says that a disk that is not in this one's configuration may
-// ask for its vote. It may have been made a voter since, and this vote may be
-// the one that it needs; but only while there has been no leader for a while.
-func (c *Core) strangerMayAsk() bool {
-	return c.lead == 0 && c.leaderless() > silentFor
-}
+// orphaned says that there has been no leader for a while.
+func (c *Core) orphaned() bool { return c.lead == 0 && c.leaderless() > silentFor }
 
 // leads says that the sender of m leads its term, as far as this member can know:
 // it has given it its vote in that term, which is written down, or a majority
@@ -91,15 +88,10 @@ func (c *Core) leads(m *pb.Message, env *envelope) bool {
 		cl = &claim{leadership: of, since: c.now.Truncate(time.Microsecond)}
 		c.claims[env.from] = cl
 	}
-	c.askAboutClaim(cl)
-	return false
-}
-
-func (c *Core) askAboutClaim(cl *claim) {
-	if !c.due(&cl.askedAt, heartbeat) {
-		return
+	if c.due(&cl.askedAt, heartbeat) {
+		c.askAll(voters.IDs(c.authority()))
 	}
-	c.askAll(voters.IDs(c.authority()))
+	return false
 }
 
 // judgeClaims accepts the leader that a majority names.
@@ -107,19 +99,19 @@ func (c *Core) judgeClaims() {
 	if len(c.claims) == 0 || c.node == nil || !c.trusted() {
 		return
 	}
-	own := c.node.BasicStatus().GetTerm()
+	h, own := c.hearing(), c.node.BasicStatus().GetTerm()
 	for _, id := range sortedKeys(c.claims) {
 		cl := c.claims[id]
 		names := func(w *word) bool {
 			// A daemon that does not tell its term may name the leader of another:
 			// then the term must be one that may be.
 			term := w.saidTerm == cl.term || w.saidTerm == 0 && (c.termMayBe(cl.term, own) || c.repeatsTerm(w.disk, cl.term))
-			return w.told >= cl.since && c.ownWord(w) && w.said.leader == cl.leader && term
+			return w.told >= cl.since && c.ours(w.scope) && w.said.leader == cl.leader && term
 		}
 		switch {
 		case cl.term < own || c.now-cl.since > silentFor:
 			delete(c.claims, id)
-		case c.mostOrLater(names):
+		case c.mostOrLater(h, names):
 			delete(c.claims, id)
 			c.accept(cl.leadership)
 			return
@@ -143,8 +135,9 @@ func (c *Core) notTooFar(m *pb.Message) bool {
 	if index <= c.lastIndex()+countLeap && v.Epoch <= own.Epoch+countLeap && v.Revision <= own.Revision+countLeap {
 		return true
 	}
-	if c.most(c.authority(), func(w *word) bool {
-		return c.ownWord(w) && c.spoke(w) && w.said.index+countLeap >= index && w.said.record.Epoch+countLeap >= v.Epoch &&
+	h := c.hearing()
+	if h.most(c.authority(), func(w *word) bool {
+		return c.ours(w.scope) && h.spoke(w) && w.said.index+countLeap >= index && w.said.record.Epoch+countLeap >= v.Epoch &&
 			w.said.record.Revision+countLeap >= v.Revision
 	}) {
 		return true
@@ -157,26 +150,23 @@ func (c *Core) notTooFar(m *pb.Message) bool {
 // or of a later one that is announced: of its own too few may be left. Who hears
 // a leader of its own needs no other configuration, and whoever has some disks can
 // announce one: so only after there has been none for a while.
-func (c *Core) mostOrLater(yes func(w *word) bool) bool {
-	if c.most(c.authority(), yes) {
+func (c *Core) mostOrLater(h hearing, yes func(w *word) bool) bool {
+	if h.most(c.authority(), yes) {
 		return true
 	}
-	if c.Log == nil || c.lead != 0 || c.leaderless() <= silentFor {
-		return false
-	}
-	for _, id := range sortedKeys(c.words) {
-		w := c.words[id]
-		if c.spoke(w) && c.ownWord(w) && w.said.index > c.Log.Applied.Index && c.several(w.said.conf, yes) {
-			return true
-		}
-	}
-	return false
+	return c.Log != nil && c.orphaned() &&
+		slices.ContainsFunc(c.laterConfs(h), func(conf *pb.ConfState) bool { return h.several(conf, yes) })
 }
 
-// several says that yes holds for a majority of a configuration that others
-// announce, and for more than one voter: one alone is no majority of a later one.
-func (c *Core) several(conf *pb.ConfState, yes func(w *word) bool) bool {
-	return c.count(conf, yes) > 1 && c.most(conf, yes)
+// laterConfs are the configurations of this generation that others announce and that
+// come after what is applied here.
+func (c *Core) laterConfs(h hearing) (confs []*pb.ConfState) {
+	for _, w := range h.spoken() {
+		if c.ours(w.scope) && w.said.index > c.Log.Applied.Index {
+			confs = append(confs, w.said.conf)
+		}
+	}
+	return confs
 }
 
 func (c *Core) accept(of leadership) {

@@ -72,6 +72,22 @@ func TestWhatWasSaidBeforeSomebodyLedIsLost(t *testing.T) {
 	s.untilWorks(t, 3*time.Second)
 }
 
+// Who goes on saying that it leads, and whom nobody names, is never followed.
+func TestWhoGoesOnClaimingToLeadIsNotFollowed(t *testing.T) {
+	s, leader, a, b := three(t, 1)
+	s.decide(t, leader, "first")
+	term := b.core.term + 1
+	for range 50 {
+		m := &pb.Message{Type: pb.MsgHeartbeat.Enum(), From: new(a.core.Disk), To: new(b.core.Disk), Term: new(term)}
+		b.receive(forged(b, a.core.Disk, true, kindRaft, raftPayload(m), nil))
+		s.run(s.now+60*time.Millisecond, nil)
+		if b.core.lead == a.core.Disk || b.core.term >= term {
+			t.Fatalf("%s follows %s in term %d", b.name, a.name, b.core.term)
+		}
+	}
+	s.untilWorks(t, 3*time.Second)
+}
+
 // A leader that is followed still cannot leap: a snapshot far beyond what
 // anybody else has is held.
 func TestASnapshotThatLeapsIsHeld(t *testing.T) {

@@ -1,6 +1,7 @@
 package register
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -119,9 +120,8 @@ type Core struct {
 	// a majority last did not confirm what a member said.
 	doubt     *doubt
 	dismissed map[uint64]time.Duration
-	// words are what others said last, claims who says that it leads, accepted
-	// whom this member believes to.
-	words    map[uint64]*word
+	words     words
+	// claims are who says that it leads, accepted whom this member believes to.
 	claims   map[uint64]*claim
 	accepted leadership
 	// hearsay is what the leader said once of others' promises.
@@ -147,8 +147,8 @@ type Core struct {
 	waiters  waiters
 	// membership is the leader's alone.
 	membership membership
+	contacts   contacts
 	election
-	contacts
 	observer
 
 	out      Output
@@ -161,20 +161,17 @@ type Core struct {
 // NewCore returns a core that has read its state file. The error says what is
 // wrong with the body.
 func NewCore(cfg CoreConfig, now time.Duration) (*Core, error) {
-	if cfg.MaxVoters == 0 {
-		cfg.MaxVoters = 5
-	}
+	cfg.MaxVoters = cmp.Or(cfg.MaxVoters, 5)
 	c := &Core{
 		cfg: cfg, now: now, started: now,
 		confirmedBy: make(map[uint64]bool), dismissed: make(map[uint64]time.Duration),
-		words: make(map[uint64]*word), claims: make(map[uint64]*claim), hearsay: make(map[uint64]hearsay),
+		words: make(words), claims: make(map[uint64]*claim), hearsay: make(map[uint64]hearsay),
+		contacts: newContacts(cfg.Random(), now),
+		requests: requests{local: make(map[uint64]*localRequest), nextID: cfg.Random()},
+		waiters:  make(waiters),
+		founding: founding{self: cfg.Name, expect: cfg.Expect, most: cfg.MaxVoters, joined: make(map[uint64]bool)},
 	}
-	c.contacts.init(cfg.Random())
-	c.founding = founding{self: cfg.Name, expect: cfg.Expect, most: cfg.MaxVoters, joined: make(map[uint64]bool)}
 	c.founding.name(cfg.Initial)
-	c.requests = requests{local: make(map[uint64]*localRequest), nextID: cfg.Random()}
-	c.waiters = make(waiters)
-	c.callers = make(map[uint64]string)
 	c.Image.Seen = make(map[uint64]uint64)
 	if cfg.Lost != "" {
 		c.counters.LostDisks++
@@ -243,7 +240,9 @@ func (c *Core) openLog() {
 		panic(err)
 	}
 	c.node = node
-	c.election.reset(c)
+	c.election = newElection(node.BasicStatus())
+	c.election.drawJitter(c.cfg.Random())
+	c.postpone()
 }
 
 // Written reports the end of a write. An error takes the member out of the
@@ -347,16 +346,13 @@ func (c *Core) finish(rd raft.Ready) {
 
 // applyEntry applies a committed entry.
 func (c *Core) applyEntry(e *pb.Entry) {
-	switch e.GetType() {
-	case pb.EntryNormal:
-		if !c.cfg.hooks.applyUncommitted {
-			c.applyCommand(e)
-		}
-		if c.failed != nil {
-			return
-		}
-	default:
+	if isConfChange(e) {
 		c.applyConfig(e)
+	} else if !c.cfg.hooks.applyUncommitted {
+		c.applyCommand(e)
+	}
+	if c.failed != nil {
+		return
 	}
 	c.Log.Applied = state.At(e)
 	c.out.Changed = true
@@ -382,7 +378,9 @@ func (c *Core) applyCommand(e *pb.Entry) {
 	if c.cfg.hooks.applied != nil {
 		c.cfg.hooks.applied(c, cmd, o)
 	}
-	c.commandDone(cmd, o)
+	for _, w := range c.waiters.take(cmd.ID) {
+		c.replyOutcome(w, o)
+	}
 	c.readRecord()
 }
 

@@ -11,8 +11,9 @@
 //   - [Core] is pure: messages, time, members and finished writes go in,
 //     messages, writes and answers come out. No goroutine, clock, file,
 //     network or logger. It keeps raft and the order of effects; what has rules of
-//     its own, freshness, requests, membership and founding, decides by itself and
-//     is tested by itself. A seeded simulation drives it all (sim_test.go).
+//     its own, freshness, requests, membership, founding, election, contacts, words
+//     and observer, is told the time and what else it needs, decides by itself and is
+//     tested by itself. A seeded simulation drives it all (sim_test.go).
 //   - [Node] runs a Core with a real clock and a real file over a [Transport].
 //
 // DESIGN.md beside the code says why each rule is there and gives the safety

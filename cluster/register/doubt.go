@@ -1,6 +1,7 @@
 package register
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -42,7 +43,6 @@ func (c *Core) suspect(witness uint64, why string) {
 		return
 	}
 	c.doubt = &doubt{why: why, witness: witness, since: c.now.Truncate(time.Microsecond), known: c.acquainted(witness)}
-	c.counters.Doubts++
 	c.out.Changed = true
 	c.askAboutDoubt()
 }
@@ -53,10 +53,9 @@ func (c *Core) weigh(env *envelope, p proof) {
 		return
 	}
 	says := ""
-	switch {
-	case env.seen > c.Promises || env.known[c.Disk] > c.Promises:
-		says = fmt.Sprintf("another voter knows of %d promises of it, the file of %d",
-			max(env.seen, env.known[c.Disk]), c.Promises)
+	switch n := env.knowsOf(c.Disk); {
+	case n > c.Promises:
+		says = fmt.Sprintf("another voter knows of %d promises of it, the file of %d", n, c.Promises)
 	case c.soleVoter() && env.commit > c.lastIndex():
 		says = "others have applied what it, the only voter that it knows, does not have"
 	}
@@ -72,10 +71,9 @@ func (c *Core) weigh(env *envelope, p proof) {
 }
 
 func (c *Core) askAboutDoubt() {
-	if c.doubt == nil || !c.due(&c.doubt.askedAt, 2*heartbeat) {
-		return
+	if c.due(&c.doubt.askedAt, 2*heartbeat) {
+		c.askAll(c.others())
 	}
-	c.askAll(c.others())
 }
 
 // decideDoubt ends a doubt: with a majority's word, this disk's own not counted,
@@ -87,43 +85,45 @@ func (c *Core) decideDoubt() {
 		return
 	}
 	c.askAboutDoubt()
-	if !c.soleVoter() && voters.Majority(c.Log.Conf, func(id uint64) bool {
-		w := c.words[id]
-		return id == c.Disk || c.current(w) && c.ownWord(w)
-	}) {
+	h, conf := c.hearing(), c.Log.Conf
+	if !c.soleVoter() && h.withSelf(conf, func(w *word) bool { return c.ours(w.scope) }) {
 		d.answeredAt = c.now
 	}
-	answered := func(w *word) bool { return w.at >= d.since && w.told >= d.since && c.ownWord(w) }
+	answered := func(w *word) bool { return w.at >= d.since && w.told >= d.since && c.ours(w.scope) }
 	says := func(w *word) bool { return answered(w) && w.forgotten }
 	denies := func(w *word) bool { return answered(w) && !w.forgotten }
-	for i, conf := range c.judges() {
+	for i, conf := range c.judges(h) {
 		// Whoever says so could announce a configuration of two as well.
-		if i == 0 && !c.convicts(conf, says) || i > 0 && !c.several(conf, says) {
+		if i == 0 && !d.convicts(h, conf, says) || i > 0 && !h.several(conf, says) {
 			continue
 		}
-		c.doubt = nil
-		c.forgot(d.why)
+		if c.doubt = nil; c.cfg.hooks.keepLostDisk == nil && !c.cfg.hooks.answerBeforeFsync {
+			c.closeLog()
+			c.wantReset("restored from an older copy: "+d.why, true)
+		}
 		return
 	}
-	conf := c.Log.Conf
-	outvoted := c.most(conf, denies) || c.outvotedLater(denies)
+	outvoted := h.most(conf, denies) || c.outvotedLater(h, denies)
 	somebody := false
 	for _, id := range sortedKeys(c.words) {
-		if c.current(c.words[id]) && says(c.words[id]) {
+		if h.current(c.words[id]) && says(c.words[id]) {
 			somebody, d.known = true, d.known || c.acquainted(id)
 		}
 	}
 	if somebody && !d.repeated {
 		d.repeated = true
-		c.rememberDoubt()
+		// Written down as what others know of this disk's own promises: a start, when
+		// nobody is there who says so, does not end it.
+		c.Seen[c.Disk] = c.Promises + 1
+		c.lazily()
+		if !c.writing {
+			c.startWrite("", func() {})
+		}
 	}
 	// The witness, asked itself, does not say so, or was never there to be asked.
 	witness := c.words[d.witness]
-	withdrawn := c.current(witness) && denies(witness) || c.now-d.since > silentFor && !d.repeated
-	enough := voters.Majority(conf, func(id uint64) bool {
-		w := c.words[id]
-		return id == c.Disk || c.current(w) && denies(w)
-	})
+	withdrawn := h.current(witness) && denies(witness) || c.now-d.since > silentFor && !d.repeated
+	enough := h.withSelf(conf, denies)
 	// The only voter has nobody who could outvote a stranger that is gone: it does
 	// as after a start at which the gossip shows no other voter of its cluster. Who
 	// is no stranger may be a voter of later, and be back in a moment.
@@ -138,21 +138,10 @@ func (c *Core) decideDoubt() {
 		c.doubt = nil
 		delete(c.Seen, c.Disk)
 		c.lazily()
-		c.campaignAt = c.now + c.patience()
+		c.postpone()
 		c.out.Changed = true
 		c.maybeConfirm()
 	}
-}
-
-// rememberDoubt writes the doubt down, as what others know of this disk's own
-// promises: a start, when nobody is there who says so, does not end it.
-func (c *Core) rememberDoubt() {
-	c.Seen[c.Disk] = c.Promises + 1
-	if c.writing {
-		c.lazily()
-		return
-	}
-	c.startWrite("", func() {})
 }
 
 // recallDoubt goes on with a doubt that was written down.
@@ -167,63 +156,31 @@ func (c *Core) recallDoubt() {
 // judges are the configurations whose majority may say that this disk has
 // forgotten something: its own and, since a copy may be of a time before the
 // voters were changed, later ones that have it as a voter.
-func (c *Core) judges() []*pb.ConfState {
-	confs := []*pb.ConfState{c.Log.Conf}
-	for _, id := range sortedKeys(c.words) {
-		w := c.words[id]
-		if c.spoke(w) && c.ownWord(w) && w.said.index > c.Log.Applied.Index && slices.Contains(voters.IDs(w.said.conf), c.Disk) {
-			confs = append(confs, w.said.conf)
-		}
-	}
-	return confs
+func (c *Core) judges(h hearing) []*pb.ConfState {
+	later := slices.DeleteFunc(c.laterConfs(h), func(conf *pb.ConfState) bool { return !slices.Contains(voters.IDs(conf), c.Disk) })
+	return append([]*pb.ConfState{c.Log.Conf}, later...)
 }
 
 // outvotedLater says that a majority of a later configuration, which has this disk
 // as a voter, denies it: of this disk's own too few may be left. Several of its own
 // must name that configuration, or whoever has some disks could make one.
-func (c *Core) outvotedLater(denies func(w *word) bool) bool {
-	for _, conf := range c.judges()[1:] {
-		name := 0
-		for _, id := range voters.IDs(c.Log.Conf) {
-			w := c.words[id]
-			if id != c.Disk && c.current(w) && denies(w) && slices.Equal(w.said.conf.GetVoters(), conf.GetVoters()) {
-				name++
-			}
-		}
-		if name > 1 && c.most(conf, denies) {
-			return true
-		}
-	}
-	return false
+func (c *Core) outvotedLater(h hearing, denies func(w *word) bool) bool {
+	return slices.ContainsFunc(c.judges(h)[1:], func(conf *pb.ConfState) bool {
+		name := func(w *word) bool { return denies(w) && slices.Equal(w.said.conf.GetVoters(), conf.GetVoters()) }
+		return h.countOf(voters.IDs(c.Log.Conf), name) > 1 && h.most(conf, denies)
+	})
 }
 
 // convicts says that enough of a configuration's other voters say so: a
 // majority or, where there is one other alone, which is half of all, that one
 // again and again. With fewer than two in all a single one never costs more than
 // a disk without which nothing could have been decided, and it is kept aside.
-func (c *Core) convicts(conf *pb.ConfState, says func(w *word) bool) bool {
-	return c.most(conf, says) || c.now-c.doubt.since > abandonAfter && c.otherOfTwo(conf, says)
-}
-
-// otherOfTwo says that a configuration has one other voter alone, and that yes
-// holds for it.
-func (c *Core) otherOfTwo(conf *pb.ConfState, yes func(w *word) bool) bool {
-	var others []uint64
-	for _, id := range voters.IDs(conf) {
-		if id != c.Disk && voters.Has(conf, id) {
-			others = append(others, id)
-		}
+func (d *doubt) convicts(h hearing, conf *pb.ConfState, says func(w *word) bool) bool {
+	if h.most(conf, says) {
+		return true
 	}
-	return len(others) == 1 && c.current(c.words[others[0]]) && yes(c.words[others[0]])
-}
-
-// forgot gives up a disk that has promised things that it no longer knows: a
-// file restored from a backup or a volume from a snapshot.
-func (c *Core) forgot(why string) {
-	if c.cfg.hooks.keepLostDisk == nil && !c.cfg.hooks.answerBeforeFsync {
-		c.closeLog()
-		c.wantReset("restored from an older copy: "+why, true)
-	}
+	others := slices.DeleteFunc(voters.Of(conf), func(id uint64) bool { return id == h.self })
+	return h.now-d.since > abandonAfter && len(others) == 1 && h.count(conf, says) == 1
 }
 
 // soleVoter says that nothing can be committed without this disk, and with it
@@ -239,7 +196,7 @@ func (c *Core) maybeConfirm() {
 	if c.confirmed || c.node == nil || c.doubt != nil {
 		return
 	}
-	for i, conf := range c.judges() {
+	for i, conf := range c.judges(c.hearing()) {
 		switch {
 		case len(conf.GetVoters()) == 0:
 			c.confirmed = c.confirmed || len(c.confirmedBy) > 0
@@ -262,7 +219,7 @@ func (c *Core) maybeConfirm() {
 		c.confirmed = c.confirmed || yes
 	}
 	if c.confirmed {
-		c.campaignAt = c.now + c.patience()
+		c.postpone()
 		c.out.Changed = true
 	}
 }
@@ -270,21 +227,12 @@ func (c *Core) maybeConfirm() {
 // attested says that a later configuration, which anybody can announce, is
 // confirmed by a disk of this one's own, or by several.
 func (c *Core) attested(conf *pb.ConfState) bool {
-	own, n := false, 0
-	for _, id := range voters.IDs(conf) {
-		if id != c.Disk && voters.Has(conf, id) && c.confirmedBy[id] {
-			own = own || slices.Contains(voters.IDs(c.Log.Conf), id)
-			n++
-		}
-	}
-	return own || n > 1
+	by := slices.DeleteFunc(voters.Of(conf), func(id uint64) bool { return id == c.Disk || !c.confirmedBy[id] })
+	return len(by) > 1 || len(by) == 1 && slices.Contains(voters.IDs(c.Log.Conf), by[0])
 }
 
 // doubtText says why this member makes no promises.
 func (c *Core) doubtText() string {
-	who := c.nameOf(c.doubt.witness)
-	if who == "" {
-		who = "somebody"
-	}
+	who := cmp.Or(c.nameOf(c.doubt.witness), "somebody")
 	return fmt.Sprintf("suspended: %s says of this disk: %s; asking every voter, a majority's word decides", who, c.doubt.why)
 }

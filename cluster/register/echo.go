@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"maps"
-	"slices"
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster/register/voters"
@@ -35,19 +34,28 @@ const (
 // address can bring its stamp back.
 type contacts struct {
 	secret [8]byte
-	// stamps are the last stamps of the others, to be echoed.
-	stamps map[uint64]uint64
-	// provenAt is, for each disk whose stamp was brought by a message that
-	// proved its sender, when the stamp was sent that the message brought back.
-	provenAt map[uint64]time.Duration
-	// challengedAt is when a disk was last asked to prove itself.
-	challengedAt map[uint64]time.Duration
+	// since is when this process began to send stamps.
+	since time.Duration
+	disks map[uint64]contact
 }
 
-func (k *contacts) init(secret uint64) {
+// contact is what is remembered of another disk. Its times are 0 for never.
+type contact struct {
+	// stamp is its last one, to be echoed.
+	stamp uint64
+	// provenAt is, if its stamp was brought by a message that proved its sender,
+	// when the stamp was sent that the message brought back.
+	provenAt time.Duration
+	// challengedAt is when it was last asked to prove itself.
+	challengedAt time.Duration
+	// name is what a disk that nothing is known of called itself when it asked something.
+	name string
+}
+
+func newContacts(secret uint64, now time.Duration) contacts {
+	k := contacts{since: now, disks: make(map[uint64]contact)}
 	binary.LittleEndian.PutUint64(k.secret[:], secret)
-	k.stamps = make(map[uint64]uint64)
-	k.provenAt, k.challengedAt = make(map[uint64]time.Duration), make(map[uint64]time.Duration)
+	return k
 }
 
 // offset is what the stamps for a disk are offset by.
@@ -58,16 +66,16 @@ func (k *contacts) offset(disk uint64) uint64 {
 
 // stampFor is the stamp of a message to a disk, in microseconds: few enough
 // values are valid at a time that none can be guessed.
-func (c *Core) stampFor(disk uint64) uint64 {
-	return c.offset(disk) + uint64(c.now/time.Microsecond)
+func (k *contacts) stampFor(disk uint64, now time.Duration) uint64 {
+	return k.offset(disk) + uint64(now/time.Microsecond)
 }
 
 // echoed returns when this process sent the stamp that a message brings back.
 // True proves that the sender is who it says.
-func (c *Core) echoed(env *envelope) (time.Duration, bool) {
-	at := env.echo - c.offset(env.from)
-	ok := env.echo != 0 && at >= uint64(c.started/time.Microsecond) && at <= uint64(c.now/time.Microsecond)
-	if !ok || c.now-time.Duration(at)*time.Microsecond > provenFor {
+func (k *contacts) echoed(env *envelope, now time.Duration) (time.Duration, bool) {
+	at := env.echo - k.offset(env.from)
+	ok := env.echo != 0 && at >= uint64(k.since/time.Microsecond) && at <= uint64(now/time.Microsecond)
+	if !ok || now-time.Duration(at)*time.Microsecond > provenFor {
 		return 0, false
 	}
 	return time.Duration(at) * time.Microsecond, true
@@ -81,97 +89,81 @@ type proof struct {
 }
 
 // prove checks a message before anything in it is believed.
-func (c *Core) prove(env *envelope) proof {
-	p := proof{same: c.same(env)}
-	p.at, p.proven = c.echoed(env)
-	p.recent = p.proven && c.now-p.at <= echoFor
+func (k *contacts) prove(env *envelope, now time.Duration) (p proof) {
+	p.at, p.proven = k.echoed(env, now)
+	p.recent = p.proven && now-p.at <= echoFor
 	return p
 }
 
 // meet remembers the sender's stamp, to be echoed. One that came with a proof is
 // replaced by another such one alone: nobody can make this member's echoes
 // worthless by sending stamps under another's name.
-func (c *Core) meet(env *envelope, p proof) {
-	if env.kind == kindAnnounce {
+func (k *contacts) meet(env *envelope, p proof, acquainted func(disk uint64) bool) {
+	met := k.disks[env.from].provenAt
+	if met != 0 && (!p.proven || p.at < met) {
 		return
 	}
-	before, met := c.provenAt[env.from]
-	if met && (!p.proven || p.at < before) {
-		return
+	// One sender can ask under any number of disks, and prove each of them: what
+	// strangers send takes no memory for long.
+	stranger := !acquainted(env.from)
+	if met == 0 && stranger && len(k.disks) >= maxStrangers {
+		k.keep(acquainted)
 	}
-	// One sender can ask under any number of disks, and prove each of them.
-	if !met && !c.acquainted(env.from) {
-		c.forgetStrangers()
+	d := k.disks[env.from]
+	if d.stamp = env.stamp; p.proven {
+		d.provenAt = p.at
 	}
-	if p.proven {
-		c.provenAt[env.from] = p.at
+	if env.sender != "" && stranger {
+		d.name = env.sender
 	}
-	c.stamps[env.from] = env.stamp
-	if env.sender != "" && !c.acquainted(env.from) {
-		c.callers[env.from] = env.sender
+	k.disks[env.from] = d
+}
+
+// keep forgets the other disks: members come and go, and may be invented.
+func (k *contacts) keep(known func(disk uint64) bool) {
+	maps.DeleteFunc(k.disks, func(disk uint64, _ contact) bool { return !known(disk) })
+}
+
+// challenge says that a disk may be asked to prove itself, and notes that it is:
+// false when it was asked a moment ago.
+func (k *contacts) challenge(disk uint64, now time.Duration) bool {
+	d := k.disks[disk]
+	if d.challengedAt != 0 {
+		every := challengeEvery
+		if d.provenAt >= d.challengedAt.Truncate(time.Microsecond) {
+			every = answeredEvery
+		}
+		if now-d.challengedAt < every {
+			return false
+		}
 	}
+	d.challengedAt = now
+	k.disks[disk] = d
+	return true
+}
+
+// fading says that a disk has not proved itself for long, or never.
+func (k *contacts) fading(disk uint64, now time.Duration) bool {
+	at := k.disks[disk].provenAt
+	return at == 0 || now-at > introduceEvery
 }
 
 // acquainted says that a disk is known from the configuration, from what is
 // followed, or from the gossip.
 func (c *Core) acquainted(disk uint64) bool {
-	if _, ok := c.Machine.Names[disk]; ok {
-		return true
-	}
-	if _, ok := c.memberNames[disk]; ok {
-		return true
-	}
-	return c.view != nil && slices.Contains(voters.IDs(c.view.conf), disk)
-}
-
-// forgetStrangers makes room: what strangers send takes no memory for long.
-func (c *Core) forgetStrangers() {
-	if len(c.stamps) < maxStrangers && len(c.callers) < maxStrangers {
-		return
-	}
-	for disk := range c.stamps {
-		if !c.acquainted(disk) {
-			delete(c.stamps, disk)
-			delete(c.provenAt, disk)
-			delete(c.challengedAt, disk)
-		}
-	}
-	for disk := range c.callers {
-		if !c.acquainted(disk) {
-			delete(c.callers, disk)
-		}
-	}
-}
-
-// forgetGone forgets the disks that nobody has any more: members come and go, and
-// may be invented.
-func (c *Core) forgetGone() {
-	gone := func(disk uint64) bool { return c.nameOf(disk) == "" }
-	maps.DeleteFunc(c.stamps, func(disk, _ uint64) bool { return gone(disk) })
-	for _, m := range []map[uint64]time.Duration{c.provenAt, c.challengedAt} {
-		maps.DeleteFunc(m, func(disk uint64, _ time.Duration) bool { return gone(disk) })
-	}
+	_, ok := c.Machine.Names[disk]
+	return ok || c.observer.knows(disk)
 }
 
 // challenge asks a disk, at its own address, to prove that it is alive and what
 // it says: its answer brings back the stamp of the question. False when it was
 // asked a moment ago.
 func (c *Core) challenge(disk uint64) bool {
-	if disk == c.Disk || !c.acquainted(disk) {
-		return false
+	ask := disk != c.Disk && c.acquainted(disk) && c.contacts.challenge(disk, c.now)
+	if ask {
+		c.sendAsk(disk)
 	}
-	if at, ok := c.challengedAt[disk]; ok {
-		every := challengeEvery
-		if c.provenAt[disk] >= at.Truncate(time.Microsecond) {
-			every = answeredEvery
-		}
-		if c.now-at < every {
-			return false
-		}
-	}
-	c.challengedAt[disk] = c.now
-	c.sendAsk(disk)
-	return true
+	return ask
 }
 
 // challengeAll asks every voter of a configuration.
@@ -189,7 +181,7 @@ func (c *Core) introduce() {
 		return
 	}
 	for _, id := range voters.IDs(c.Log.Conf) {
-		if at, met := c.provenAt[id]; !met || c.now-at > introduceEvery {
+		if c.contacts.fading(id, c.now) {
 			c.challenge(id)
 		}
 	}

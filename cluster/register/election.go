@@ -37,38 +37,69 @@ type election struct {
 	jitter time.Duration
 }
 
-func (e *election) reset(c *Core) {
-	*e = election{campaignAt: c.now + patienceFirst}
-	st := c.node.BasicStatus()
-	e.term, e.vote = st.GetTerm(), st.GetVote()
-	c.drawJitter()
-	e.campaignAt = c.now + c.patience()
+// newElection begins with the term and the vote of a disk.
+func newElection(st raft.BasicStatus) election {
+	return election{term: st.GetTerm(), vote: st.GetVote()}
 }
 
-// drawJitter draws up to a tenth of a step, 15 ms.
-func (c *Core) drawJitter() {
-	c.jitter = time.Duration(c.cfg.Random() % uint64(patienceStep/10+1))
+// drawJitter takes up to a tenth of a step, 15 ms, from a random number.
+func (e *election) drawJitter(random uint64) {
+	e.jitter = time.Duration(random % uint64(patienceStep/10+1))
 }
 
-// patience is how long this voter waits before it campaigns.
-func (c *Core) patience() time.Duration {
-	return patienceFirst + time.Duration(c.rank())*patienceStep + c.jitter
+// wait is how long a voter of this rank waits before it campaigns.
+func (e *election) wait(rank int) time.Duration {
+	return patienceFirst + time.Duration(rank)*patienceStep + e.jitter
 }
 
-// rank is the position of this voter among those that can be elected now, in the order
+// rank is the position of a voter among those that can be elected now, in the order
 // of their names; one that cannot be comes after them all.
-func (c *Core) rank() int {
-	conf, names := c.Log.Conf, c.Machine.Names
-	last := c.Disk == c.lastLead || !voters.Has(conf, c.Disk)
+func (e *election) rank(self uint64, conf *pb.ConfState, names map[uint64]string) int {
+	last := self == e.lastLead || !voters.Has(conf, self)
 	n := 0
-	for _, id := range voters.IDs(conf) {
-		before := cmp.Or(cmp.Compare(names[id], names[c.Disk]), cmp.Compare(id, c.Disk)) < 0
-		if voters.Has(conf, id) && id != c.lastLead && (before || last) {
+	for _, id := range voters.Of(conf) {
+		before := cmp.Or(cmp.Compare(names[id], names[self]), cmp.Compare(id, self)) < 0
+		if id != e.lastLead && (before || last) {
 			n++
 		}
 	}
 	return n
 }
+
+// noteTerm follows raft's term and vote. True says that somebody campaigns.
+func (e *election) noteTerm(term, vote uint64) (changed bool) {
+	changed = term != e.term || vote != e.vote
+	e.term, e.vote = term, vote
+	return changed
+}
+
+// heard notes that the leader was, and follows it if it is another one. True says that.
+func (e *election) heard(lead uint64, now time.Duration) (another bool) {
+	another = lead != e.lastLead
+	e.lastLead, e.leadHeard = lead, now
+	return another
+}
+
+// tick says that a leader's raft is to be ticked, once however late: a process that was
+// stopped learns from the answers, not from its clock, whether it still leads.
+func (e *election) tick(now time.Duration) bool {
+	if now-e.lastTick < heartbeat {
+		return false
+	}
+	e.lastTick = max(e.lastTick+heartbeat, now-heartbeat/2)
+	return true
+}
+
+// silent says that the lease of the leader that was followed is over.
+func (e *election) silent(now time.Duration) bool { return e.lead != 0 && now-e.leadHeard >= lease }
+
+// patience is how long this voter waits before it campaigns.
+func (c *Core) patience() time.Duration {
+	return c.election.wait(c.election.rank(c.Disk, c.Log.Conf, c.Machine.Names))
+}
+
+// postpone makes this voter wait for all of that again.
+func (c *Core) postpone() { c.campaignAt = c.now + c.patience() }
 
 // observeElection notices what raft has decided about leadership.
 func (c *Core) observeElection() {
@@ -76,9 +107,8 @@ func (c *Core) observeElection() {
 		return
 	}
 	st := c.node.BasicStatus()
-	if st.GetTerm() != c.term || st.GetVote() != c.vote {
+	if c.election.noteTerm(st.GetTerm(), st.GetVote()) {
 		// Somebody campaigns: leave them the time to finish.
-		c.term, c.vote = st.GetTerm(), st.GetVote()
 		c.campaignAt = max(c.campaignAt, c.now+c.patience())
 	}
 	lead, leading := st.Lead, st.RaftState == raft.StateLeader
@@ -90,11 +120,10 @@ func (c *Core) observeElection() {
 		c.fresh.newTerm()
 	}
 	if lead != 0 {
-		if lead != c.lastLead {
+		if c.election.heard(lead, c.now) {
 			c.counters.LeaderChanges++
 		}
-		c.lastLead, c.leadHeard = lead, c.now
-		c.campaignAt = c.now + c.patience()
+		c.postpone()
 	}
 	if leading && !c.leading {
 		c.lastTick = c.now
@@ -128,10 +157,7 @@ func (c *Core) tickRaft() {
 		return
 	}
 	if c.leading {
-		// One tick however late: a process that was stopped learns from the
-		// answers, not from its clock, whether it still leads.
-		if c.now-c.lastTick >= heartbeat {
-			c.lastTick = max(c.lastTick+heartbeat, c.now-heartbeat/2)
+		if c.election.tick(c.now) {
 			c.node.Tick()
 		}
 		return
@@ -139,7 +165,7 @@ func (c *Core) tickRaft() {
 	if !c.confirmed {
 		return
 	}
-	if c.lead != 0 && c.now-c.leadHeard >= lease {
+	if c.election.silent(c.now) {
 		// From here on this voter may vote for another; should the leader be
 		// heard again it is followed again.
 		if err := c.node.ForgetLeader(); err != nil {
@@ -147,7 +173,7 @@ func (c *Core) tickRaft() {
 		}
 	}
 	if c.now >= c.campaignAt && voters.Has(c.Log.Conf, c.Disk) && len(c.unjoined()) == 0 {
-		c.drawJitter()
+		c.election.drawJitter(c.cfg.Random())
 		c.campaignAt = c.now + c.patience() - patienceFirst + lease
 		c.counters.Campaigns++
 		if err := c.node.Campaign(); err != nil {
@@ -156,17 +182,12 @@ func (c *Core) tickRaft() {
 	}
 }
 
-// leaderMessages are those that only the leader of a term sends.
+// fromLeader says that a message is one that only the leader of a term sends.
 func fromLeader(t pb.MessageType) bool {
 	return t == pb.MsgApp || t == pb.MsgHeartbeat || t == pb.MsgSnap
 }
 
-// stepRaft hands a raft message of this generation to raft, if it may be.
-func (c *Core) stepRaft(m *pb.Message, env *envelope, p proof) bool {
-	return c.admit(m, env, p) && c.takeRaft(m, env)
-}
-
-// takeRaft hands a message to raft that is believed.
+// takeRaft hands a raft message of this generation to raft, which was admitted.
 func (c *Core) takeRaft(m *pb.Message, env *envelope) bool {
 	if m.GetType() == pb.MsgHeartbeat && m.GetCommit() > c.lastIndex() && m.GetTerm() >= c.term {
 		// A leader sends no commit index beyond what this disk has confirmed.
@@ -192,8 +213,8 @@ func (c *Core) takeRaft(m *pb.Message, env *envelope) bool {
 	})
 	c.observeElection()
 	if c.failed == nil && m.GetTerm() == c.term && fromLeader(m.GetType()) && c.lead == env.from {
-		c.leadHeard = c.now
-		c.campaignAt = c.now + c.patience()
+		c.election.heard(env.from, c.now)
+		c.postpone()
 	}
 	return c.failed == nil
 }

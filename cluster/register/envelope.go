@@ -82,25 +82,31 @@ type envelope struct {
 	payload     []byte
 }
 
+// knowsOf is how many promises of its receiver, whose disk that is, the sender knows of.
+func (v *envelope) knowsOf(disk uint64) uint64 { return max(v.seen, v.known[disk]) }
+
+func (v *envelope) fields(c *state.Codec) {
+	c.U8((*uint8)(&v.kind))
+	c.U64(&v.cluster)
+	c.Uvarint(&v.generation)
+	c.U64(&v.origin)
+	c.U64(&v.from)
+	c.U64(&v.to)
+	c.Str(&v.sender)
+	c.Uvarint(&v.promises)
+	c.Uvarint(&v.seen)
+	c.Counts(&v.known)
+	c.U64(&v.stamp)
+	c.U64(&v.echo)
+	c.U64(&v.age)
+	c.Uvarint(&v.commit)
+	c.Bytes(&v.payload)
+	c.Check(v.kind > 0 && v.kind < kindEnd && v.from != 0)
+}
+
 func (v *envelope) encode() []byte {
-	e := state.Encoder{B: make([]byte, 0, 128+len(v.payload))}
-	e.U8(protocol)
-	e.U8(uint8(v.kind))
-	e.U64(v.cluster)
-	e.Uvarint(v.generation)
-	e.U64(v.origin)
-	e.U64(v.from)
-	e.U64(v.to)
-	e.Str(v.sender)
-	e.Uvarint(v.promises)
-	e.Uvarint(v.seen)
-	e.Counts(v.known)
-	e.U64(v.stamp)
-	e.U64(v.echo)
-	e.U64(v.age)
-	e.Uvarint(v.commit)
-	e.Bytes(v.payload)
-	return binary.LittleEndian.AppendUint32(e.B, checksum(e.B))
+	b := append([]byte{protocol}, state.Marshal(v.fields)...)
+	return binary.LittleEndian.AppendUint32(b, checksum(b))
 }
 
 // checksum is the same in every version of the protocol, so that damage is
@@ -118,16 +124,12 @@ func decodeEnvelope(b []byte) (envelope, error) {
 	if b[0] > protocol {
 		return envelope{}, errNewer
 	}
-	d := state.Decoder{B: b[1:end]}
-	v := envelope{
-		kind: kind(d.U8()), scope: scope{d.U64(), d.Uvarint(), d.U64()}, from: d.U64(), to: d.U64(),
-		sender: d.Str(), promises: d.Uvarint(), seen: d.Uvarint(), known: d.Counts(),
-		stamp: d.U64(), echo: d.U64(), age: d.U64(), commit: d.Uvarint(), payload: d.Bytes(),
+	var v envelope
+	err := state.Unmarshal(b[1:end], v.fields)
+	if err == nil && b[0] != protocol {
+		err = state.ErrCodec
 	}
-	if b[0] != protocol || v.kind == 0 || v.kind >= kindEnd || v.from == 0 {
-		d.Fail()
-	}
-	return v, d.Done()
+	return v, err
 }
 
 // announcement says what is decided and by whom.
@@ -142,32 +144,24 @@ type announcement struct {
 	bare bool
 }
 
-func (a *announcement) encode() []byte {
-	var e state.Encoder
-	e.U64(a.leader)
-	e.Uvarint(a.index)
-	e.Message(a.conf)
-	e.Names(a.names)
-	e.Bool(a.bare)
-	if a.bare {
-		e.Version(a.record.Version)
+func (a *announcement) fields(c *state.Codec) {
+	c.U64(&a.leader)
+	c.Uvarint(&a.index)
+	c.Message(a.conf)
+	c.Names(&a.names)
+	if c.Bool(&a.bare); a.bare {
+		c.Version(&a.record.Version)
 	} else {
-		e.Record(a.record)
+		c.Record(&a.record)
 	}
-	return e.B
 }
 
+func (a *announcement) encode() []byte { return state.Marshal(a.fields) }
+
 func decodeAnnouncement(b []byte) (announcement, error) {
-	d := state.Decoder{B: b}
-	a := announcement{leader: d.U64(), index: d.Uvarint(), conf: &pb.ConfState{}}
-	d.Message(a.conf)
-	a.names = d.Names()
-	if a.bare = d.Bool(); a.bare {
-		a.record.Version = d.Version()
-	} else {
-		a.record = d.Record()
-	}
-	return a, d.Done()
+	a := announcement{conf: &pb.ConfState{}}
+	err := state.Unmarshal(b, a.fields)
+	return a, err
 }
 
 // op is what a request asks the leader for.
@@ -189,31 +183,23 @@ type request struct {
 	name    string
 }
 
-func (r *request) encode() []byte {
-	var e state.Encoder
-	e.U64(r.id)
-	e.U8(uint8(r.op))
-	e.Uvarint(r.index)
-	e.Bytes(r.command.Encode())
+func (r *request) fields(c *state.Codec) {
+	c.U64(&r.id)
+	c.U8((*uint8)(&r.op))
+	c.Uvarint(&r.index)
+	c.Nested(r.command.Fields)
+	c.Check(r.op >= opCommand && r.op <= opRemove)
 	// Only there, so that the other requests are as they were before it.
 	if r.op == opRemove {
-		e.Str(r.name)
+		c.Str(&r.name)
 	}
-	return e.B
 }
 
-func decodeRequest(b []byte) (request, error) {
-	d := state.Decoder{B: b}
-	r := request{id: d.U64(), op: op(d.U8()), index: d.Uvarint()}
-	c, err := state.DecodeCommand(d.Bytes())
-	if err != nil || r.op < opCommand || r.op > opRemove {
-		d.Fail()
-	}
-	r.command = c
-	if r.op == opRemove {
-		r.name = d.Str()
-	}
-	return r, d.Done()
+func (r *request) encode() []byte { return state.Marshal(r.fields) }
+
+func decodeRequest(b []byte) (r request, err error) {
+	err = state.Unmarshal(b, r.fields)
+	return r, err
 }
 
 // verdict is how the leader answers a request.
@@ -237,22 +223,19 @@ type reply struct {
 	record  Record
 }
 
-func (r *reply) encode() []byte {
-	var e state.Encoder
-	e.U64(r.id)
-	e.U8(uint8(r.verdict))
-	e.U64(r.leader)
-	e.Record(r.record)
-	return e.B
+func (r *reply) fields(c *state.Codec) {
+	c.U64(&r.id)
+	c.U8((*uint8)(&r.verdict))
+	c.U64(&r.leader)
+	c.Record(&r.record)
+	c.Check(r.verdict >= verdictDone && r.verdict <= verdictAlive)
 }
 
-func decodeReply(b []byte) (reply, error) {
-	d := state.Decoder{B: b}
-	r := reply{id: d.U64(), verdict: verdict(d.U8()), leader: d.U64(), record: d.Record()}
-	if r.verdict < verdictDone || r.verdict > verdictAlive {
-		d.Fail()
-	}
-	return r, d.Done()
+func (r *reply) encode() []byte { return state.Marshal(r.fields) }
+
+func decodeReply(b []byte) (r reply, err error) {
+	err = state.Unmarshal(b, r.fields)
+	return r, err
 }
 
 // offer is the beginning of a generation: the configuration and the machine of
@@ -262,23 +245,18 @@ type offer struct {
 	machine state.Machine
 }
 
-func (o *offer) encode() []byte {
-	var e state.Encoder
-	e.Message(o.conf)
-	e.Bytes(o.machine.Encode())
-	return e.B
+func (o *offer) fields(c *state.Codec) {
+	c.Message(o.conf)
+	c.Nested(o.machine.Fields)
+	c.Check(voters.Valid(o.conf) && len(voters.IDs(o.conf)) == len(o.machine.Names))
 }
 
+func (o *offer) encode() []byte { return state.Marshal(o.fields) }
+
 func decodeOffer(b []byte) (offer, error) {
-	d := state.Decoder{B: b}
 	o := offer{conf: &pb.ConfState{}}
-	d.Message(o.conf)
-	m, err := state.DecodeMachine(d.Bytes())
-	if err != nil || !voters.Valid(o.conf) || len(voters.IDs(o.conf)) != len(m.Names) {
-		d.Fail()
-	}
-	o.machine = m
-	return o, d.Done()
+	err := state.Unmarshal(b, o.fields)
+	return o, err
 }
 
 // raftTypes are the raft messages that may come from another member. Requests

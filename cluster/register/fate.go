@@ -18,7 +18,7 @@ func (c *Core) learn(env *envelope, a announcement, p proof) {
 		c.hint(env, &a)
 		return
 	}
-	w := c.hearAnswer(env, a, p)
+	w := c.words.hearAnswer(env, a, p)
 	if w == nil {
 		return
 	}
@@ -27,12 +27,6 @@ func (c *Core) learn(env *envelope, a announcement, p proof) {
 		return
 	}
 	c.follow(w)
-}
-
-// working says that the majority that a word announces was heard lately by the
-// voter that announces it.
-func (c *Core) working(w *word) bool {
-	return w.touchedAge < uint64(FreshFor/time.Microsecond)
 }
 
 // decideFate lets a voter find out that it was removed or that its generation or
@@ -46,19 +40,17 @@ func (c *Core) decideFate() {
 	if c.laterSince != 0 && c.now-c.laterAt > 2*abandonAfter {
 		c.laterSince = 0
 	}
-	for _, id := range sortedKeys(c.words) {
-		w := c.words[id]
-		if !c.spoke(w) || !c.working(w) {
-			continue
-		}
+	h := c.hearing()
+	for _, w := range h.spoken() {
 		switch {
-		case c.ownWord(w):
-			c.decideRemoved(w)
-			c.decideStranded(w)
+		case !w.working():
+		case c.ours(w.scope):
+			c.decideRemoved(h, w)
+			c.decideStranded(h, w)
 		case w.cluster == c.Cluster:
-			c.decideOtherGeneration(w)
+			c.decideOtherGeneration(h, w)
 		default:
-			c.decideOtherCluster(w)
+			c.decideOtherCluster(h, w)
 		}
 		if c.reset != "" {
 			return
@@ -71,9 +63,9 @@ func (c *Core) decideFate() {
 // there has been no leader for a while, a majority of those that came after them:
 // of more than one, since anybody can announce itself as all that is left. One alone
 // must be the only other of this disk's own voters that has not got another disk.
-func (c *Core) decideRemoved(w *word) {
+func (c *Core) decideRemoved(h hearing, w *word) {
 	lacks := func(o *word) bool {
-		return c.spoke(o) && c.ownWord(o) && o.said.index > c.Log.Applied.Index && !slices.Contains(voters.IDs(o.said.conf), c.Disk)
+		return h.spoke(o) && c.ours(o.scope) && o.said.index > c.Log.Applied.Index && !slices.Contains(voters.IDs(o.said.conf), c.Disk)
 	}
 	if c.following() || !lacks(w) {
 		return
@@ -82,7 +74,7 @@ func (c *Core) decideRemoved(w *word) {
 	if !known && c.now-max(c.joinedAt, c.started) <= abandonAfter {
 		return
 	}
-	if c.most(c.Log.Conf, lacks) || c.leaderless() > abandonAfter && (c.several(w.said.conf, lacks) || c.onlyOneLeft(w.disk) && c.most(w.said.conf, lacks)) {
+	if h.most(c.Log.Conf, lacks) || c.leaderless() > abandonAfter && (h.several(w.said.conf, lacks) || c.onlyOneLeft(w.disk) && h.most(w.said.conf, lacks)) {
 		c.abandon("removed from the voters", false)
 	} else if c.leaderless() > 2*abandonAfter {
 		c.reportConflict(fmt.Sprintf("%s says that this disk was removed from the voters, and too few are there to confirm it: "+
@@ -94,14 +86,14 @@ func (c *Core) decideRemoved(w *word) {
 // leader, to one that leaps for the others is of no use to them: they hold such a
 // term, and it cannot obey a leader of theirs. A majority says that it works
 // there, so that this disk is one that has died.
-func (c *Core) decideStranded(w *word) {
+func (c *Core) decideStranded(h hearing, w *word) {
 	if c.following() || c.leaderless() <= abandonAfter {
 		return
 	}
 	works := func(o *word) bool {
-		return c.spoke(o) && c.ownWord(o) && c.working(o) && o.said.leader == w.said.leader && o.saidTerm != 0 && o.saidTerm+leap < c.term
+		return h.spoke(o) && c.ours(o.scope) && o.working() && o.said.leader == w.said.leader && o.saidTerm != 0 && o.saidTerm+leap < c.term
 	}
-	if w.said.leader != 0 && works(w) && c.most(c.Log.Conf, works) {
+	if w.said.leader != 0 && works(w) && h.most(c.Log.Conf, works) {
 		c.abandon(fmt.Sprintf("in term %d, to which the others, who work in term %d, do not follow", c.term, w.saidTerm), true)
 	}
 }
@@ -113,33 +105,17 @@ func (c *Core) following() bool { return c.lead != 0 && c.doubt == nil }
 // onlyOneLeft says that a disk is the only other one that is left of this one's own
 // voters: the gossip shows the members of all the rest with other disks.
 func (c *Core) onlyOneLeft(disk uint64) bool {
-	if !voters.Has(c.Log.Conf, disk) {
-		return false
-	}
-	for _, id := range voters.IDs(c.Log.Conf) {
-		if id == disk || id == c.Disk || !voters.Has(c.Log.Conf, id) {
-			continue
-		}
-		name, other := c.Machine.Names[id], false
-		for _, m := range c.members {
-			if m.Disk == id {
-				return false
-			}
-			other = other || m.Name == name
-		}
-		if !other {
-			return false
-		}
-	}
-	return true
+	return voters.Has(c.Log.Conf, disk) && !slices.ContainsFunc(voters.Of(c.Log.Conf), func(id uint64) bool {
+		return id != disk && id != c.Disk && (c.here(id) || !c.observer.shows(c.Machine.Names[id]))
+	})
 }
 
 func (c *Core) leaderless() time.Duration { return c.now - max(c.ledAt, c.started) }
 
 // decideOtherGeneration: a recovery is an operator's word, and what it has made
 // comes after all that is here, even where the old majority has come back.
-func (c *Core) decideOtherGeneration(w *word) {
-	if !c.supported(w) || w.generation > c.Generation+countLeap {
+func (c *Core) decideOtherGeneration(h hearing, w *word) {
+	if !h.supported(w) || w.generation > c.Generation+countLeap {
 		return
 	}
 	if w.later(c.own()) {
@@ -151,7 +127,7 @@ func (c *Core) decideOtherGeneration(w *word) {
 		}
 		if c.later == w.scope {
 			c.laterAt = c.now
-			if c.now-c.laterSince > abandonAfter && (c.unanswered() || c.othersFound(w)) {
+			if c.now-c.laterSince > abandonAfter && (c.unanswered() || c.othersFound(h, w)) {
 				c.abandon(why, true)
 				return
 			}
@@ -172,15 +148,12 @@ func (c *Core) decideOtherGeneration(w *word) {
 // later one that w speaks of, each by asking it itself, as this one has. Decisions
 // may be on their disks alone: while they answer, none of them is given up on the
 // word of those alone who came later.
-func (c *Core) othersFound(w *word) bool {
-	return voters.Majority(c.Log.Conf, func(id uint64) bool {
-		o := c.words[id]
-		return id == c.Disk || c.spoke(o) && c.ownWord(o) && !w.later(o.found)
-	})
+func (c *Core) othersFound(h hearing, w *word) bool {
+	return h.withSelf(c.Log.Conf, func(o *word) bool { return h.spoke(o) && c.ours(o.scope) && !w.later(o.found) })
 }
 
-func (c *Core) decideOtherCluster(w *word) {
-	if !c.supported(w) || c.following() {
+func (c *Core) decideOtherCluster(h hearing, w *word) {
+	if !h.supported(w) || c.following() {
 		return
 	}
 	if c.virgin() && c.leaderless() > abandonAfter {

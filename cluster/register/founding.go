@@ -57,10 +57,8 @@ func (f *founding) voters(live []Member) ([]Member, string) {
 	if len(f.initial) == 0 {
 		return nil, "no initial voters are configured"
 	}
-	for _, m := range live {
-		if !m.Empty() {
-			return nil, fmt.Sprintf("%s belongs to a cluster already; waiting to hear of its record or to be admitted", m.Name)
-		}
+	if i := slices.IndexFunc(live, func(m Member) bool { return !m.Empty() }); i >= 0 {
+		return nil, fmt.Sprintf("%s belongs to a cluster already; waiting to hear of its record or to be admitted", live[i].Name)
 	}
 	if len(f.named) < f.expect {
 		return nil, fmt.Sprintf("first start: waits for %d initial voters, named are %d (%s)",
@@ -69,12 +67,7 @@ func (f *founding) voters(live []Member) ([]Member, string) {
 	var first []Member
 	var missing, other []string
 	for _, name := range f.initial {
-		var found []Member
-		for _, m := range live {
-			if m.Name == name {
-				found = append(found, m)
-			}
-		}
+		found := slices.DeleteFunc(slices.Clone(live), func(m Member) bool { return m.Name != name })
 		switch {
 		case len(found) == 0:
 			missing = append(missing, name)

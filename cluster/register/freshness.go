@@ -1,10 +1,12 @@
 package register
 
 import (
-	"slices"
+	"math"
 	"time"
 
 	pb "go.etcd.io/raft/v3/raftpb"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/register/voters"
 )
 
 // freshness is what this member knows about when it was in touch with the
@@ -35,37 +37,20 @@ func (f *freshness) credit(at time.Duration, age uint64) {
 }
 
 // majority is the latest time since which a majority of the voters was heard, in a
-// joint configuration of both halves. self, the leader, stands behind its record
-// until own.
-func (f *freshness) majority(conf *pb.ConfState, self uint64, own time.Duration) (time.Duration, bool) {
-	half := func(ids []uint64) (time.Duration, bool) {
-		times := make([]time.Duration, 0, len(ids))
-		for _, id := range ids {
-			if id == self {
-				times = append(times, own)
-			} else if t, ok := f.heard[id]; ok {
-				times = append(times, t)
-			}
+// joint configuration of both halves; 0 for never. self, the leader, stands behind its
+// record until own.
+func (f *freshness) majority(conf *pb.ConfState, self uint64, own time.Duration) time.Duration {
+	return voters.Reached(conf, func(disk uint64) time.Duration {
+		if disk == self {
+			return own
 		}
-		need := len(ids)/2 + 1
-		if len(times) < need {
-			return 0, false
-		}
-		slices.Sort(times)
-		return times[len(times)-need], true
-	}
-	t, ok := half(conf.GetVoters())
-	if ok && len(conf.GetVotersOutgoing()) > 0 {
-		var u time.Duration
-		u, ok = half(conf.GetVotersOutgoing())
-		t = min(t, u)
-	}
-	return t, ok
+		return f.heard[disk]
+	})
 }
 
 // refresh takes from a handled message what it says about the majority.
 func (c *Core) refresh(env *envelope, m *pb.Message) {
-	at, ok := c.echoed(env)
+	at, ok := c.contacts.echoed(env, c.now)
 	if !ok || c.node == nil || m.GetTerm() != c.term {
 		return
 	}
@@ -78,32 +63,35 @@ func (c *Core) refresh(env *envelope, m *pb.Message) {
 	}
 }
 
-// freshTime is when the majority was last known to stand behind the record.
-func (c *Core) freshTime(now time.Duration) (time.Duration, bool) {
-	if !c.leading {
-		return c.fresh.at, c.fresh.at > 0
-	}
-	if c.Log.Applied.Term != c.term {
-		return 0, false
-	}
+// freshTime is when the majority was last known to stand behind the record, 0 for never.
+func (c *Core) freshTime(now time.Duration) time.Duration {
+	switch {
+	case !c.leading:
+		return c.fresh.at
+	case c.Log.Applied.Term != c.term:
+		return 0
 	// Whoever may have forgotten what it was asked for stands behind nothing.
-	if c.doubt != nil {
+	case c.doubt != nil:
 		now = c.doubt.since
 	}
 	return c.fresh.majority(c.Log.Conf, c.Disk, now)
 }
 
-// age is freshTime as the wire says it: microseconds ago, or never.
-func (c *Core) age() uint64 {
-	t, ok := c.freshTime(c.now)
-	if !ok {
-		return never
+// silence is how long ago that was, without end for never.
+func (c *Core) silence() time.Duration {
+	if t := c.freshTime(c.now); t > 0 {
+		return c.now - t
 	}
-	return uint64((c.now - t) / time.Microsecond)
+	return math.MaxInt64
+}
+
+// age is silence as the wire says it: microseconds, or never.
+func (c *Core) age() uint64 {
+	if s := c.silence(); s < math.MaxInt64 {
+		return uint64(s / time.Microsecond)
+	}
+	return never
 }
 
 // inTouch says that the majority was heard within d.
-func (c *Core) inTouch(d time.Duration) bool {
-	t, ok := c.freshTime(c.now)
-	return ok && c.now-t < d
-}
+func (c *Core) inTouch(d time.Duration) bool { return c.silence() < d }

@@ -105,7 +105,7 @@ func (c *Core) offered(env *envelope, o offer, p proof) {
 // outOfTouch says that this member has had time to hear from the majority of
 // its generation and did not.
 func (c *Core) outOfTouch() bool {
-	return !c.inTouch(silentFor) && c.now-c.started > silentFor && c.now-c.ledAt > silentFor
+	return !c.inTouch(silentFor) && c.leaderless() > silentFor
 }
 
 // unanswered is outOfTouch where others want this disk for another generation. Who

@@ -66,7 +66,12 @@ func (c *Core) Revive(now time.Duration, body []byte, lost string) (*Core, error
 	if err != nil {
 		return nil, err
 	}
-	n.members, n.memberNames, n.callers = c.members, c.memberNames, c.callers
+	n.members = c.members
+	for disk, k := range c.contacts.disks {
+		if k.name != "" {
+			n.contacts.disks[disk] = contact{name: k.name}
+		}
+	}
 	n.leaving, n.conflict = c.leaving, c.conflict
 	counters := c.counters
 	counters.Writes += n.counters.Writes

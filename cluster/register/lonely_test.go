@@ -1,6 +1,7 @@
 package register
 
 import (
+	"encoding/binary"
 	"log/slog"
 	"runtime"
 	"testing"
@@ -89,7 +90,7 @@ func TestProvenStrangersTakeNoMemory(t *testing.T) {
 	for i := range uint64(3_000) {
 		h.receive(forged(h, 50_000+i, true, kindAsk, []byte{0, 0, 0}, func(env *envelope) { env.sender = "px9" }))
 	}
-	for what, n := range map[string]int{"stamps": len(c.stamps), "callers": len(c.callers), "proofs": len(c.provenAt), "words": len(c.words)} {
+	for what, n := range map[string]int{"contacts": len(c.contacts.disks), "words": len(c.words)} {
 		if n > 2*maxStrangers {
 			t.Errorf("%d %s", n, what)
 		}
@@ -101,18 +102,15 @@ func TestProvenStrangersTakeNoMemory(t *testing.T) {
 			c.Step(h.clock(), forged(h, 90_000+i, false, kindRequest, nil, nil))
 		})
 	}
-	for what, n := range map[string]int{"stamps": len(c.stamps), "proofs": len(c.provenAt), "challenges": len(c.challengedAt)} {
-		if n > 2*maxStrangers {
-			t.Errorf("%d %s after members came and went", n, what)
-		}
+	if n := len(c.contacts.disks); n > 2*maxStrangers {
+		t.Errorf("%d contacts after members came and went", n)
 	}
 }
 
 // A number in a message costs nothing that the message does not bear out.
 func TestANumberAllocatesNothing(t *testing.T) {
-	many := func(e *state.Encoder) []byte {
-		e.Uvarint(1 << 19)
-		return append(e.B, make([]byte, 1<<19)...)
+	many := func(b []byte) []byte {
+		return append(binary.AppendUvarint(b, 1<<19), make([]byte, 1<<19)...)
 	}
 	env := envelope{kind: kindAsk, from: 1, to: 2}
 	head := env.encode()
@@ -120,15 +118,15 @@ func TestANumberAllocatesNothing(t *testing.T) {
 		"counts": func() {
 			// Everything up to the counts, of which there are half a million.
 			b := append(head[:35:35], 0, 0, 0)
-			b = many(&state.Encoder{B: b})
-			_, _ = decodeEnvelope(summed(b))
+			_, _ = decodeEnvelope(summed(many(b)))
 		},
-		"names": func() { e := state.Encoder{B: nil}; d := state.Decoder{B: many(&e)}; d.Names() },
+		"names": func() {
+			var names map[uint64]string
+			_ = state.Unmarshal(many(nil), func(c *state.Codec) { c.Names(&names) })
+		},
 		"done": func() {
-			var e state.Encoder
-			e.U8(1)
-			e.Record(Record{})
-			_, _ = state.DecodeMachine(many(&e))
+			b := state.Marshal(func(c *state.Codec) { c.Format(1); c.Record(&Record{}) })
+			_, _ = state.DecodeMachine(many(b))
 		},
 	} {
 		var before, after runtime.MemStats

@@ -24,28 +24,24 @@ type membership struct {
 	// the leadership or of its membership.
 	since map[uint64]time.Duration
 	// asked are the disks that ask to leave, with who waits for it.
-	asked map[uint64]leaveWait
-	// removals are the names that are to be removed, with who waits for it.
-	removals map[string]removal
+	asked map[uint64]wish
+	// removals are the names that are to be removed, each until no disk of it is left
+	// in the configuration, with who waits for it.
+	removals map[string]wish
 	planAt   time.Duration
 	// planned says what is being done, or why nothing is.
 	planned string
 }
 
-type leaveWait struct {
-	waiter
-	at time.Duration
-}
-
-// removal ends when no disk of the name is left in the configuration.
-type removal struct {
+// wish is who waits for a change, and when one of them last asked for it.
+type wish struct {
 	by []waiter
 	at time.Duration
 }
 
 // newMembership begins with the disks of the configuration.
 func newMembership(ids []uint64, now time.Duration) membership {
-	m := membership{since: make(map[uint64]time.Duration), asked: make(map[uint64]leaveWait), removals: make(map[string]removal)}
+	m := membership{since: make(map[uint64]time.Duration), asked: make(map[uint64]wish), removals: make(map[string]wish)}
 	m.expect(ids, now)
 	return m
 }
@@ -66,7 +62,7 @@ func (m *membership) expect(ids []uint64, now time.Duration) {
 func (m *membership) left(ids []uint64) (told []waiter) {
 	for _, disk := range sortedKeys(m.asked) {
 		if !slices.Contains(ids, disk) {
-			told = append(told, m.asked[disk].waiter)
+			told = append(told, m.asked[disk].by...)
 			delete(m.asked, disk)
 		}
 	}
@@ -76,7 +72,7 @@ func (m *membership) left(ids []uint64) (told []waiter) {
 // leave notes that a disk asks to leave, remove that a name is to be removed. Both
 // are looked at by the next plan, at once.
 func (m *membership) leave(w waiter, now time.Duration) {
-	m.asked[w.from] = leaveWait{w, now}
+	m.asked[w.from] = wish{[]waiter{w}, now}
 	m.planAt = 0
 }
 
@@ -92,7 +88,7 @@ func (m *membership) remove(name string, w waiter, now time.Duration) {
 
 // forgetLeavers forgets who does not ask to leave any more.
 func (m *membership) forgetLeavers(now time.Duration) {
-	maps.DeleteFunc(m.asked, func(_ uint64, l leaveWait) bool { return now-l.at > 4*retryAfter })
+	maps.DeleteFunc(m.asked, func(_ uint64, l wish) bool { return now-l.at > 4*retryAfter })
 }
 
 // removed returns who waits for the removal of a name, and forgets them, if there is a
@@ -119,8 +115,7 @@ func (c *Core) applyConfig(e *pb.Entry) {
 	c.Log.Conf = c.node.ApplyConfChange(cc)
 	var added map[uint64]string
 	if len(cc.GetContext()) > 0 {
-		d := state.Decoder{B: cc.GetContext()}
-		added = d.Names()
+		_ = state.Unmarshal(cc.GetContext(), func(e *state.Codec) { e.Names(&added) })
 	}
 	c.Machine.Configured(c.Log.Conf, added)
 	if c.cfg.hooks.configured != nil {
@@ -133,11 +128,7 @@ func (c *Core) applyConfig(e *pb.Entry) {
 func (c *Core) configChanged() {
 	c.counters.ConfigChanges++
 	ids := voters.IDs(c.Log.Conf)
-	for disk := range c.Seen {
-		if !slices.Contains(ids, disk) {
-			delete(c.Seen, disk)
-		}
-	}
+	maps.DeleteFunc(c.Seen, func(disk, _ uint64) bool { return !slices.Contains(ids, disk) })
 	if c.leading {
 		c.membership.expect(ids, c.now)
 		for _, w := range c.membership.left(ids) {
@@ -195,9 +186,7 @@ func (c *Core) plan() {
 	case len(p.Changes) > 0:
 		cc := &pb.ConfChangeV2{Changes: p.Changes}
 		if len(p.Names) > 0 {
-			var e state.Encoder
-			e.Names(p.Names)
-			cc.Context = e.B
+			cc.Context = state.Marshal(func(e *state.Codec) { e.Names(&p.Names) })
 		}
 		// An earlier change that is not applied yet makes raft drop this one.
 		if c.node.ProposeConfChange(cc) == nil {

@@ -185,7 +185,7 @@ func (n *Node) reportLocked() {
 		n.log.Info("register leader", "leader", s.Leader, "term", s.Term)
 	}
 	if s.State == StateStopped && n.last.State != StateStopped {
-		n.log.Error("out of the vote until writing works again", "error", n.core.Failed(), "directory", n.cfg.Dir)
+		n.log.Error("out of the vote until writing works again", "error", n.core.failed, "directory", n.cfg.Dir)
 	}
 	if s.LastConflict != n.last.LastConflict {
 		n.log.Warn("a message of another cluster or generation was refused", "conflict", s.LastConflict)
@@ -355,7 +355,7 @@ func (n *Node) generation(ctx context.Context, f func() error) error {
 				begun = err == nil
 				return
 			}
-			durable, err = n.seq == 0, n.core.Failed()
+			durable, err = n.seq == 0, n.core.failed
 		}); e != nil {
 			return e
 		}

@@ -28,11 +28,8 @@ const (
 
 // observer is what a member knows that does not vote, and how it learns.
 type observer struct {
+	// members are the others in the gossip, in the order of their names.
 	members []Member
-	// memberNames are the names of the members' disks.
-	memberNames map[uint64]string
-	// callers are the names of disks that asked something.
-	callers map[uint64]string
 	view    *view
 	leaving bool
 	// ledAt is when a leader was last known, joinedAt when this disk was
@@ -76,17 +73,69 @@ func (c *Core) SetMembers(now time.Duration, members []Member) {
 	if !slices.Equal(members, c.members) {
 		c.members = members
 		c.out.Changed = true
-		c.memberNames = make(map[uint64]string, len(members))
-		for _, m := range members {
-			c.memberNames[m.Disk] = m.Name
-		}
-		c.forgetGone()
+		c.contacts.keep(func(disk uint64) bool { return c.nameOf(disk) != "" })
 	}
 	if !slices.ContainsFunc(members, func(m Member) bool { return m.Cluster != 0 && m.Cluster == c.Cluster }) {
 		c.alone = true
 	}
 	c.tickLife()
 	c.pump()
+}
+
+// named returns the name of a disk in the gossip.
+func (obs *observer) named(disk uint64) (string, bool) {
+	i := slices.IndexFunc(obs.members, func(m Member) bool { return m.Disk == disk })
+	if i < 0 {
+		return "", false
+	}
+	return obs.members[i].Name, true
+}
+
+// shows says that a name is in the gossip, with whatever disk.
+func (obs *observer) shows(name string) bool {
+	return slices.ContainsFunc(obs.members, func(m Member) bool { return m.Name == name })
+}
+
+// knows says that a disk is in the gossip or a voter of what is followed.
+func (obs *observer) knows(disk uint64) bool {
+	_, ok := obs.named(disk)
+	return ok || obs.view != nil && slices.Contains(voters.IDs(obs.view.conf), disk)
+}
+
+// followed are the voters that this member, whose disk is self, knows of.
+func (obs *observer) followed(self uint64) []uint64 {
+	var ids []uint64
+	v := obs.view
+	if v != nil {
+		ids = voters.Of(v.conf)
+	}
+	for _, m := range obs.members {
+		if m.Voter && (v == nil || m.Cluster != v.cluster || m.Generation != v.generation || !slices.Contains(ids, m.Disk)) {
+			ids = append(ids, m.Disk)
+		}
+	}
+	ids = slices.DeleteFunc(ids, func(id uint64) bool { return id == self })
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// turn says whom of those that are followed to ask now: the leader alone while all is
+// well. Of the others a majority would have to say how fresh it is.
+func (obs *observer) turn(ids []uint64, self uint64, inTouch bool) []uint64 {
+	obs.askTurn++
+	n := 1
+	switch v := obs.view; {
+	case !inTouch || v.backers < settled && len(ids) > 1:
+		n = min(5, len(ids))
+	case slices.Contains(ids, v.leader):
+		return []uint64{v.leader}
+	}
+	first := int(self%1024) + obs.askTurn/4
+	var asked []uint64
+	for i := range n {
+		asked = append(asked, ids[(first+i)%len(ids)])
+	}
+	return asked
 }
 
 // observeOwn keeps what this member knew as a voter for its life as a follower.
@@ -119,25 +168,19 @@ func (c *Core) answer(env *envelope) {
 	if c.node == nil {
 		return
 	}
-	d := state.Decoder{B: env.payload}
-	has := d.Version()
-	if d.Done() != nil {
+	var has Version
+	if state.Unmarshal(env.payload, func(e *state.Codec) { e.Version(&has) }) != nil {
 		c.counters.DroppedGarbage++
 		return
 	}
-	if env.kind == kindAsk && env.cluster == 0 && c.virgin() && c.lead == 0 && slices.Contains(voters.IDs(c.Log.Conf), env.from) {
+	if env.cluster == 0 && c.virgin() && c.lead == 0 && slices.Contains(voters.IDs(c.Log.Conf), env.from) {
 		// It was offered a place and asks who we are.
 		o := offer{conf: c.Log.Conf, machine: c.Machine}
-		e := c.envelopeTo(env.from, kindOffer, o.encode())
-		e.echo = env.stamp
-		c.sendEnvelope(e)
+		c.sendBack(env, kindOffer, o.encode())
 	}
 	a := c.announce()
 	a.bare = env.scope == c.own() && has == a.record.Version && has.Revision > 0
-	e := c.envelopeTo(env.from, kindAnswer, a.encode())
-	// Who asks gets its own question back, whatever came under its name before.
-	e.echo = env.stamp
-	c.sendEnvelope(e)
+	c.sendBack(env, kindAnswer, a.encode())
 }
 
 // askAll asks each of these disks how things are.
@@ -148,13 +191,11 @@ func (c *Core) askAll(disks []uint64) {
 }
 
 func (c *Core) sendAsk(disk uint64) {
-	var e state.Encoder
+	has := c.Machine.Record.Version
 	if c.view != nil {
-		e.Version(c.view.record.Version)
-	} else {
-		e.Version(c.Machine.Record.Version)
+		has = c.view.record.Version
 	}
-	c.send(disk, kindAsk, e.B)
+	c.send(disk, kindAsk, state.Marshal(func(e *state.Codec) { e.Version(&has) }))
 }
 
 // virgin says that this disk belongs to a cluster of which it has seen nothing
@@ -246,27 +287,13 @@ func (c *Core) others() []uint64 {
 	return slices.DeleteFunc(slices.Compact(ids), func(id uint64) bool { return id == c.Disk })
 }
 
-// tickObserver asks the voters how things are, the leader alone while all is well.
+// tickObserver asks the voters how things are.
 func (c *Core) tickObserver() {
 	if c.hinted && c.askVotersNow() {
 		c.hinted = false
 	}
-	ids := c.followed()
-	if len(ids) == 0 || !c.due(&c.askedAt, askEvery) {
-		return
-	}
-	c.askTurn++
-	n := 1
-	switch v := c.view; {
-	case !c.inTouch(2*askEvery) || v.backers < settled && len(ids) > 1:
-		n = min(5, len(ids))
-	case slices.Contains(ids, v.leader):
-		// Of the others a majority would have to say how fresh it is.
-		c.sendAsk(v.leader)
-		return
-	}
-	for i := range n {
-		c.sendAsk(ids[(int(c.Disk%1024)+c.askTurn/4+i)%len(ids)])
+	if ids := c.observer.followed(c.Disk); len(ids) > 0 && c.due(&c.askedAt, askEvery) {
+		c.askAll(c.observer.turn(ids, c.Disk, c.inTouch(2*askEvery)))
 	}
 }
 

@@ -139,7 +139,7 @@ func TestWhatOneVoterTellsANewcomerIsCorrected(t *testing.T) {
 		if r, _ := n.core.known(); r.CommandID != "attacker" {
 			t.Fatalf("of %s: it knows %q", conf, r.CommandID)
 		}
-		if st := n.core.Status(n.clock()); conf == "three" && (st.Fresh || st.LeaderDisk != 0) {
+		if st := n.core.Status(n.clock()); conf == "three" && (st.Fresh || n.core.leader() != 0) {
 			t.Errorf("of %s: fresh %v, leader %q on one word", conf, st.Fresh, st.Leader)
 		}
 		s.drop = nil
@@ -220,7 +220,7 @@ func TestNamesWithoutAProof(t *testing.T) {
 	s := quietSim(t, 1, 3)
 	h := s.hosts[0]
 	from := s.hosts[1].core.Disk
-	before := h.core.stamps[from]
+	before := h.core.contacts.disks[from].stamp
 	asked := 0
 	s.drop = func(f, _ *simHost, env *envelope) bool {
 		if f == h && env.kind == kindAsk {
@@ -231,7 +231,7 @@ func TestNamesWithoutAProof(t *testing.T) {
 	for range 100 {
 		h.receive(forged(h, from, false, kindAsk, []byte{0, 0, 0}, nil))
 	}
-	if h.core.stamps[from] != before {
+	if h.core.contacts.disks[from].stamp != before {
 		t.Error("another stamp is echoed")
 	}
 	if asked != 1 {

@@ -30,7 +30,7 @@ func TestAMemberThatCannotReadTheRecordDoesNotVote(t *testing.T) {
 		t.Fatalf("%+v", r)
 	}
 	s.run(s.now+time.Second, nil)
-	if err := old.core.Failed(); err != nil {
+	if err := old.core.failed; err != nil {
 		t.Fatal(err)
 	}
 	if r := s.propose(lead, "lowest 9"); r == nil || r.Err != nil {
@@ -38,8 +38,8 @@ func TestAMemberThatCannotReadTheRecordDoesNotVote(t *testing.T) {
 	}
 	s.run(s.now+time.Second, nil)
 	st := old.core.Status(old.clock())
-	if st.Voting || st.State != StateStopped || !errors.Is(old.core.Failed(), errUnreadable) || !errors.Is(old.core.Failed(), later) {
-		t.Errorf("%s, voting %v, %v", st.State, st.Voting, old.core.Failed())
+	if st.Voting || st.State != StateStopped || !errors.Is(old.core.failed, errUnreadable) || !errors.Is(old.core.failed, later) {
+		t.Errorf("%s, voting %v, %v", st.State, st.Voting, old.core.failed)
 	}
 	if r := s.propose(lead, "the others go on"); r == nil || r.Err != nil {
 		t.Errorf("%+v", r)
@@ -47,8 +47,8 @@ func TestAMemberThatCannotReadTheRecordDoesNotVote(t *testing.T) {
 	im := *lead.core
 	body := im.Image.Encode()
 	again, err := NewCore(CoreConfig{Name: lead.name, Random: lead.core.cfg.Random, Body: body, Reads: func([]byte) error { return later }}, 1)
-	if err != nil || !errors.Is(again.Failed(), later) {
-		t.Errorf("after a start: %v, %v", err, again.Failed())
+	if err != nil || !errors.Is(again.failed, later) {
+		t.Errorf("after a start: %v, %v", err, again.failed)
 	}
 }
 
@@ -69,7 +69,7 @@ func TestALeaderProposesNothingThatItCannotRead(t *testing.T) {
 	}
 	s.run(s.now+time.Second, nil)
 	for _, h := range s.hosts {
-		if err := h.core.Failed(); err != nil {
+		if err := h.core.failed; err != nil {
 			t.Errorf("%s: %v", h.name, err)
 		}
 	}

@@ -145,7 +145,7 @@ func TestOffersThatAreNeverTaken(t *testing.T) {
 	} {
 		o.machine.Record.Recovery = sc.generation
 		env := envelope{kind: kindOffer, scope: scope{sc.cluster, sc.generation, sc.origin}, from: a.core.Disk, to: b.core.Disk,
-			echo: b.core.stampFor(a.core.Disk), payload: o.encode()}
+			echo: b.core.contacts.stampFor(a.core.Disk, b.core.now), payload: o.encode()}
 		s.deliver(letter{from: a, to: b, data: env.encode()})
 		s.run(s.now+100*time.Millisecond, nil)
 		if b.scope() != is {

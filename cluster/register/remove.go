@@ -14,13 +14,6 @@ func (c *Core) Remove(now time.Duration, id uint64, name string) {
 	c.ask(id, request{op: opRemove, name: name})
 }
 
-// serveRemove takes an operator's word that a member never comes back. Whoever
-// is alive is not removed: it would be admitted again at once.
-func (c *Core) serveRemove(w waiter, name string) {
-	c.membership.remove(name, w, c.now)
-	c.endRemovals()
-}
-
 // endRemovals answers the removals that are done, or that are not to be.
 func (c *Core) endRemovals() {
 	for _, name := range sortedKeys(c.membership.removals) {
@@ -31,7 +24,8 @@ func (c *Core) endRemovals() {
 	}
 }
 
-// judgeRemoval is the verdict on a removal, 0 for none yet.
+// judgeRemoval is the verdict on a removal, 0 for none yet. It is an operator's word
+// that a member never comes back; whoever is alive would be admitted again at once.
 func (c *Core) judgeRemoval(name string) verdict {
 	switch disks := c.disksOf(name); {
 	case len(disks) > 0 && c.isAlive(name, disks):
@@ -52,10 +46,7 @@ func (c *Core) disksOf(name string) []uint64 {
 // isAlive says that a name is in the gossip, with whatever disk, or that one of
 // its disks answers.
 func (c *Core) isAlive(name string, disks []uint64) bool {
-	if name == c.Name || slices.ContainsFunc(c.members, func(m Member) bool { return m.Name == name }) {
-		return true
-	}
-	return slices.ContainsFunc(disks, func(id uint64) bool {
+	return name == c.Name || c.observer.shows(name) || slices.ContainsFunc(disks, func(id uint64) bool {
 		at, heard := c.fresh.heard[id]
 		return heard && c.now-at < voters.LiveFor
 	})

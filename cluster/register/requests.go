@@ -186,9 +186,7 @@ func (c *Core) sendRequests(moved bool) {
 // sender, if it is there and still wants it, asks again.
 func (c *Core) introduceTo(env *envelope, r request) {
 	answer := reply{id: r.id, verdict: verdictElsewhere, leader: c.leader()}
-	e := c.envelopeTo(env.from, kindReply, answer.encode())
-	e.echo = env.stamp
-	c.sendEnvelope(e)
+	c.sendBack(env, kindReply, answer.encode())
 }
 
 // serve works on a request as the leader.
@@ -207,7 +205,8 @@ func (c *Core) serve(from uint64, r request) {
 	case opLeave:
 		c.serveLeave(w, r.index)
 	case opRemove:
-		c.serveRemove(w, r.name)
+		c.membership.remove(r.name, w, c.now)
+		c.endRemovals()
 	default:
 		if c.cfg.hooks.serve != nil {
 			c.cfg.hooks.serve(c, w)
@@ -235,13 +234,6 @@ func (c *Core) serveCommand(w waiter, cmd Command) {
 	if err := c.node.Propose(cmd.Encode()); err != nil {
 		// Leadership is being handed over: the sender asks again.
 		delete(c.waiters, cmd.ID)
-	}
-}
-
-// commandDone answers those who wait for a command that was applied.
-func (c *Core) commandDone(cmd Command, o state.Outcome) {
-	for _, w := range c.waiters.take(cmd.ID) {
-		c.replyOutcome(w, o)
 	}
 }
 

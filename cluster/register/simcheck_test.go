@@ -83,10 +83,10 @@ func (h *history) acknowledged(now time.Duration, op *simOp) {
 // certain age, knows everything that was acknowledged before.
 func (s *sim) checkFresh(h *simHost) {
 	c := h.core
-	at, ok := c.freshTime(h.clock())
+	at := c.freshTime(h.clock())
 	r, known := c.known()
 	age := h.clock() - at
-	if !ok || !known || age > FreshFor {
+	if at == 0 || !known || age > FreshFor {
 		return
 	}
 	s.freshChecks++

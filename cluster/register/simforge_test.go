@@ -225,9 +225,7 @@ func (s *sim) forgedRecord() Record {
 }
 
 func askPayload() []byte {
-	var e state.Encoder
-	e.Version(Version{})
-	return e.B
+	return state.Marshal(func(c *state.Codec) { c.Version(&Version{}) })
 }
 
 func raftLie(env *envelope, m *pb.Message) {

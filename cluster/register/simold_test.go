@@ -48,23 +48,22 @@ func (s *sim) mustBeOld(l letter) {
 
 // encodeOld writes an envelope as 7535bfe did.
 func encodeOld(v *envelope, payload []byte) []byte {
-	e := state.Encoder{}
-	e.U8(1)
-	e.U8(uint8(v.kind))
-	e.U64(v.cluster)
-	e.Uvarint(v.generation)
-	e.U64(v.origin)
-	e.U64(v.from)
-	e.U64(v.to)
-	e.Str(v.sender)
-	e.Uvarint(v.promises)
-	e.Uvarint(v.seen)
-	e.Counts(v.known)
-	e.U64(v.stamp)
-	e.U64(v.echo)
-	e.U64(v.age)
-	e.Uvarint(v.commit)
-	e.Bytes(payload)
+	e := state.Codec{B: []byte{1}}
+	e.U8((*uint8)(&v.kind))
+	e.U64(&v.cluster)
+	e.Uvarint(&v.generation)
+	e.U64(&v.origin)
+	e.U64(&v.from)
+	e.U64(&v.to)
+	e.Str(&v.sender)
+	e.Uvarint(&v.promises)
+	e.Uvarint(&v.seen)
+	e.Counts(&v.known)
+	e.U64(&v.stamp)
+	e.U64(&v.echo)
+	e.U64(&v.age)
+	e.Uvarint(&v.commit)
+	e.Bytes(&payload)
 	sum := checksum(e.B)
 	return append(e.B, byte(sum), byte(sum>>8), byte(sum>>16), byte(sum>>24))
 }
@@ -77,19 +76,23 @@ func readsAsOld(b []byte) error {
 	if b[0] != 1 {
 		return fmt.Errorf("protocol %d", b[0])
 	}
-	d := state.Decoder{B: b[1 : len(b)-4]}
-	k := kind(d.U8())
-	d.U64()
-	d.Uvarint()
-	d.Take(3 * 8)
-	d.Str()
-	d.Uvarint()
-	d.Uvarint()
-	d.Counts()
-	d.Take(3 * 8)
-	d.Uvarint()
-	payload := d.Bytes()
-	if err := d.Done(); err != nil {
+	var k kind
+	var payload []byte
+	err := state.Unmarshal(b[1:len(b)-4], func(c *state.Codec) {
+		d := oldReader{c}
+		k = kind(d.u8())
+		d.u64s(1)
+		d.uvarint()
+		d.u64s(3)
+		d.str()
+		d.uvarint()
+		d.uvarint()
+		d.Counts(new(map[uint64]uint64))
+		d.u64s(3)
+		d.uvarint()
+		d.Bytes(&payload)
+	})
+	if err != nil {
 		return fmt.Errorf("the envelope: %w", err)
 	}
 	n, err := oldPayload(k, payload)
@@ -99,49 +102,62 @@ func readsAsOld(b []byte) error {
 	return err
 }
 
+// oldReader reads what only must be there.
+type oldReader struct{ *state.Codec }
+
+func (d oldReader) u8() (v uint8)     { d.U8(&v); return v }
+func (d oldReader) uvarint()          { d.Uvarint(new(uint64)) }
+func (d oldReader) str()              { d.Str(new(string)) }
+func (d oldReader) version()          { d.Version(&Version{}) }
+func (d oldReader) record()           { d.Record(&Record{}) }
+func (d oldReader) names()            { d.Names(new(map[uint64]string)) }
+func (d oldReader) message()          { d.Message(&pb.ConfState{}) }
+func (d oldReader) bytes() (v []byte) { d.Bytes(&v); return v }
+func (d oldReader) u64s(n int) {
+	for range n {
+		d.U64(new(uint64))
+	}
+}
+
 // oldPayload returns how many bytes of a payload 7535bfe would have written, from
 // its beginning.
 func oldPayload(k kind, payload []byte) (int, error) {
-	d := state.Decoder{B: payload}
+	d := oldReader{&state.Codec{B: payload, Reading: true}}
 	switch k {
 	case 1: // a raft message
 		d.B = nil
-		if proto.Unmarshal(payload, &pb.Message{}) != nil {
-			d.Fail()
-		}
+		d.Check(proto.Unmarshal(payload, &pb.Message{}) == nil)
 	case 2: // a question
-		d.Version()
+		d.version()
 	case 3, 4: // an answer, an announcement
-		d.U64()
-		d.Uvarint()
-		d.Message(&pb.ConfState{})
-		d.Names()
-		if d.Bool() {
-			d.Version()
+		d.u64s(1)
+		d.uvarint()
+		d.message()
+		d.names()
+		var bare bool
+		if d.Bool(&bare); bare {
+			d.version()
 		} else {
-			d.Record()
+			d.record()
 		}
 	case 5: // an offer
-		d.Message(&pb.ConfState{})
-		oldMachine(&d)
+		d.message()
+		d.Check(state.Unmarshal(d.bytes(), oldMachine) == nil)
 	case 6: // a request
-		d.U64()
-		op := d.U8()
-		d.Uvarint()
-		d.Bytes()
+		d.u64s(1)
+		op := d.u8()
+		d.uvarint()
+		d.bytes()
 		if op == 4 { // a removal
-			d.Str()
+			d.str()
 		}
-		if op < 1 || op > 4 {
-			d.Fail()
-		}
+		d.Check(op >= 1 && op <= 4)
 	case 7: // a reply
-		d.U64()
-		if v := d.U8(); v < 1 || v > 6 {
-			d.Fail()
-		}
-		d.U64()
-		d.Record()
+		d.u64s(1)
+		v := d.u8()
+		d.Check(v >= 1 && v <= 6)
+		d.u64s(1)
+		d.record()
 	default:
 		return 0, fmt.Errorf("kind %d", k)
 	}
@@ -152,18 +168,13 @@ func oldPayload(k kind, payload []byte) (int, error) {
 }
 
 // oldMachine reads the state machine of an offer.
-func oldMachine(d *state.Decoder) {
-	m := state.Decoder{B: d.Bytes()}
-	if m.U8() != 1 {
-		m.Fail()
+func oldMachine(c *state.Codec) {
+	m := oldReader{c}
+	m.Check(m.u8() == 1)
+	m.record()
+	for range m.Count(0, 1) {
+		m.str()
+		m.version()
 	}
-	m.Record()
-	for range m.Count() {
-		m.Str()
-		m.Version()
-	}
-	m.Names()
-	if m.Done() != nil {
-		d.Fail()
-	}
+	m.names()
 }

@@ -14,7 +14,7 @@ import (
 // last input: a process that was stopped and goes on sees itself stale.
 func (c *Core) Status(now time.Duration) Status {
 	s := Status{
-		Name: c.Name, Disk: c.Disk, FreshAge: -1, Leader: c.nameOf(c.leader()), LeaderDisk: c.leader(),
+		Disk: c.Disk, FreshAge: -1, Leader: c.nameOf(c.leader()),
 		Counters: c.counters, LastConflict: c.conflict, IsLeader: c.leading,
 	}
 	s.Record, s.Known = c.known()
@@ -50,7 +50,7 @@ func (c *Core) statusVoters(s *Status, now time.Duration) {
 	conf, names := c.knownConf()
 	for _, id := range voters.IDs(conf) {
 		v := VoterStatus{Name: names[id], Disk: id, Heard: -1, Learner: !voters.Has(conf, id)}
-		v.Live = id == c.Disk || slices.ContainsFunc(c.members, func(m Member) bool { return m.Disk == id })
+		v.Live = c.here(id)
 		switch at, ok := c.fresh.heard[id]; {
 		case id == c.Disk:
 			v.Heard = 0
@@ -65,11 +65,10 @@ func (c *Core) statusVoters(s *Status, now time.Duration) {
 }
 
 func (c *Core) statusFresh(s *Status, now time.Duration) {
-	at, ok := c.freshTime(now)
-	if ok {
+	if at := c.freshTime(now); at > 0 {
 		s.FreshAge = now - at
 	}
-	if s.Fresh = s.Known && ok && s.FreshAge <= FreshFor; s.Fresh {
+	if s.Fresh = s.Known && s.FreshAge >= 0 && s.FreshAge <= FreshFor; s.Fresh {
 		s.Reason = "a majority of the voters stands behind this record"
 		return
 	}
@@ -96,22 +95,24 @@ func (c *Core) statusFresh(s *Status, now time.Duration) {
 	}
 }
 
+// here says that a disk is this one's own, or in the gossip.
+func (c *Core) here(disk uint64) bool {
+	_, there := c.observer.named(disk)
+	return there || disk == c.Disk
+}
+
 // missing says which voters are not here, if those that are here are no
 // majority, and what to do if they never are again. "" for a majority.
 func (c *Core) missing() string {
 	conf, names := c.knownConf()
-	here, who := map[uint64]bool{c.Disk: true}, map[string]bool{c.Name: true}
-	for _, m := range c.members {
-		here[m.Disk], who[m.Name] = true, true
-	}
-	if voters.Majority(conf, func(id uint64) bool { return here[id] }) {
+	if voters.Majority(conf, c.here) {
 		return ""
 	}
 	var gone, lost []string
-	for _, id := range voters.IDs(conf) {
+	for _, id := range voters.Of(conf) {
 		switch name := names[id]; {
-		case here[id] || !voters.Has(conf, id):
-		case who[name]:
+		case c.here(id):
+		case name == c.Name || c.observer.shows(name):
 			lost = append(lost, name)
 		default:
 			gone = append(gone, name)
@@ -149,6 +150,3 @@ func (c *Core) namesOf(disks []uint64) string {
 	slices.Sort(names)
 	return strings.Join(names, ", ")
 }
-
-// Failed returns why the member is out of the vote, nil if it is not.
-func (c *Core) Failed() error { return c.failed }

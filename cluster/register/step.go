@@ -36,24 +36,26 @@ func (c *Core) Step(now time.Duration, data []byte) {
 	}
 }
 
-// same says that a message comes from this disk's own cluster and generation.
-func (c *Core) same(env *envelope) bool {
-	if c.Cluster == 0 || env.cluster != c.Cluster {
-		return false
-	}
-	return env.scope == c.own() || c.cfg.hooks.obeyGeneration
+// ours says that a cluster and generation are this disk's own.
+func (c *Core) ours(s scope) bool {
+	return c.Cluster != 0 && s.cluster == c.Cluster && (s == c.own() || c.cfg.hooks.obeyGeneration)
 }
 
 // handle returns the raft message of this generation that env carried and that
 // was handed to raft, if any. What the message belongs to and who sent it is
 // looked at before anything else in it is believed.
 func (c *Core) handle(env *envelope) *pb.Message {
-	p := c.prove(env)
-	c.meet(env, p)
+	p := c.contacts.prove(env, c.now)
+	p.same = c.ours(env.scope)
+	if env.kind != kindAnnounce {
+		c.contacts.meet(env, p, c.acquainted)
+	}
 	if c.cfg.hooks.believeAnybody {
 		p.proven, p.recent, p.at = true, true, c.now
 	}
-	c.hear(env, p)
+	if p.recent && env.cluster != 0 && (p.same || c.acquainted(env.from)) {
+		c.words.hear(env, p.at, c.authority(), c.now)
+	}
 	switch {
 	case p.same && p.proven:
 		if slices.Contains(voters.IDs(c.Log.Conf), env.from) {
@@ -83,7 +85,7 @@ func (c *Core) open(env *envelope, p proof) *pb.Message {
 		switch {
 		case proto.Unmarshal(env.payload, m) != nil || !checkRaft(m, env):
 			c.counters.DroppedGarbage++
-		case p.same && c.stepRaft(m, env, p):
+		case p.same && c.admit(m, env, p) && c.takeRaft(m, env):
 			return m
 		case p.same:
 			c.counters.DroppedOther++
@@ -210,7 +212,7 @@ func (c *Core) notePromises(disk, n uint64) {
 }
 
 // counts is what this leader says of the others' promises: not what it has
-// written down about its own disk (see rememberDoubt).
+// written down about its own disk (see decideDoubt).
 func (c *Core) counts() map[uint64]uint64 {
 	if _, ok := c.Seen[c.Disk]; !ok {
 		return c.Seen
@@ -241,7 +243,7 @@ func (c *Core) tellPromises() {
 func (c *Core) envelopeTo(disk uint64, k kind, payload []byte) *envelope {
 	env := &envelope{
 		kind: k, scope: c.scope(), from: c.Disk, to: disk, promises: c.durable, seen: c.Seen[disk],
-		stamp: c.stampFor(disk), echo: c.stamps[disk], age: c.age(), payload: payload,
+		stamp: c.contacts.stampFor(disk, c.now), echo: c.contacts.disks[disk].stamp, age: c.age(), payload: payload,
 	}
 	if c.Log != nil && c.failed == nil {
 		env.commit = c.Log.Applied.Index
@@ -276,6 +278,14 @@ func (c *Core) send(disk uint64, k kind, payload []byte) {
 	c.sendEnvelope(c.envelopeTo(disk, k, payload))
 }
 
+// sendBack answers a message: who asks gets the stamp of its own question, whatever
+// came under its name before.
+func (c *Core) sendBack(env *envelope, k kind, payload []byte) {
+	e := c.envelopeTo(env.from, k, payload)
+	e.echo = env.stamp
+	c.sendEnvelope(e)
+}
+
 func (c *Core) sendEnvelope(env *envelope) {
 	c.out.Send = append(c.out.Send, Message{Name: c.nameOf(env.to), Disk: env.to, Data: env.encode()})
 }
@@ -303,8 +313,8 @@ func (c *Core) nameOf(disk uint64) string {
 			return n
 		}
 	}
-	if n, ok := c.memberNames[disk]; ok {
+	if n, ok := c.observer.named(disk); ok {
 		return n
 	}
-	return c.callers[disk]
+	return c.contacts.disks[disk].name
 }

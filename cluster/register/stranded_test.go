@@ -94,7 +94,7 @@ func TestWhoIsStrandedNeedsAMajoritysWord(t *testing.T) {
 			t.Fatal("it has given up its disk at the word of one of three")
 		}
 	}
-	if w := h.core.words[liar]; w == nil || !h.core.spoke(w) || !h.core.working(w) || w.saidTerm != term {
+	if w := h.core.words[liar]; w == nil || !h.core.hearing().spoke(w) || !w.working() || w.saidTerm != term {
 		t.Errorf("it has not heard: %+v", w)
 	}
 }

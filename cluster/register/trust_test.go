@@ -224,7 +224,10 @@ func TestStaleEchoCostsARoundTrip(t *testing.T) {
 	if h.core.Cluster != 0 {
 		h = s.hosts[1]
 	}
-	h.core.stamps[s.leader().core.Disk] -= uint64(time.Hour / time.Microsecond)
+	lead := s.leader().core.Disk
+	k := h.core.contacts.disks[lead]
+	k.stamp -= uint64(time.Hour / time.Microsecond)
+	h.core.contacts.disks[lead] = k
 	began := s.now
 	if r := s.propose(h, "one"); r == nil || r.Err != nil {
 		t.Fatalf("%+v", r)
@@ -249,14 +252,14 @@ func TestAnUnreadableCommandStopsTheVoter(t *testing.T) {
 	s.run(s.now+time.Second, nil)
 	for _, h := range s.hosts {
 		st := h.core.Status(h.clock())
-		if st.State != StateStopped || st.Voting || !errors.Is(h.core.Failed(), errUnreadable) {
-			t.Errorf("%s: %s, voting %v, %v", h.name, st.State, st.Voting, h.core.Failed())
+		if st.State != StateStopped || st.Voting || !errors.Is(h.core.failed, errUnreadable) {
+			t.Errorf("%s: %s, voting %v, %v", h.name, st.State, st.Voting, h.core.failed)
 		}
 		if h.core.Revivable() {
 			t.Error("a write that works again makes it vote")
 		}
 	}
-	t.Log(lead.core.Failed())
+	t.Log(lead.core.failed)
 	for _, h := range s.hosts {
 		h.crash()
 	}
@@ -267,7 +270,7 @@ func TestAnUnreadableCommandStopsTheVoter(t *testing.T) {
 	// Who commits it again stops again; then there is no majority.
 	stopped := 0
 	for _, h := range s.hosts {
-		if h.core.Failed() != nil {
+		if h.core.failed != nil {
 			stopped++
 		} else if h.core.Status(h.clock()).Fresh {
 			t.Errorf("%s goes on without the command", h.name)
@@ -293,7 +296,7 @@ func TestStrangersTakeNoMemory(t *testing.T) {
 		}), nil))
 	}
 	for what, n := range map[string]int{
-		"stamps": len(c.stamps), "callers": len(c.callers), "proofs": len(c.provenAt), "challenges": len(c.challengedAt), "joined": len(c.founding.joined),
+		"contacts": len(c.contacts.disks), "joined": len(c.founding.joined),
 		"words": len(c.words), "claims": len(c.claims), "counts": len(c.Seen), "confirmations": len(c.confirmedBy), "dismissed": len(c.dismissed),
 	} {
 		if n > 2*maxStrangers {

@@ -2,7 +2,6 @@ package register
 
 import (
 	"maps"
-	"slices"
 	"time"
 
 	pb "go.etcd.io/raft/v3/raftpb"
@@ -48,10 +47,8 @@ type word struct {
 	at   time.Duration
 	// scope is the cluster and generation that it speaks of.
 	scope
-	// forgotten says that it knows of more promises of this disk than the file,
-	// applied what it had applied itself.
+	// forgotten says that it knows of more promises of this disk than the file.
 	forgotten bool
-	applied   uint64
 	// term is the highest that it has shown.
 	term uint64
 	// found is the later generation that it has found, if any.
@@ -65,73 +62,65 @@ type word struct {
 	touchedAge uint64
 }
 
-// word returns the entry for a disk, making room for it if there is some.
-func (c *Core) wordOf(disk uint64) *word {
-	if w, ok := c.words[disk]; ok {
+// words are what others said last, by their disks.
+type words map[uint64]*word
+
+// of returns the entry for a disk, making room for it if there is some. Those whose
+// word counts, the voters of conf, are never crowded out.
+func (ws words) of(disk uint64, conf *pb.ConfState, now time.Duration) *word {
+	if w, ok := ws[disk]; ok {
 		return w
 	}
-	if len(c.words) >= maxWords {
-		maps.DeleteFunc(c.words, func(_ uint64, w *word) bool { return c.now-w.at > wordFor })
+	if len(ws) >= maxWords {
+		maps.DeleteFunc(ws, func(_ uint64, w *word) bool { return now-w.at > wordFor })
 	}
-	if len(c.words) >= maxWords {
-		// Those whose word counts are never crowded out.
-		conf := c.authority()
+	if len(ws) >= maxWords {
 		if !voters.Has(conf, disk) {
 			return nil
 		}
-		for _, id := range sortedKeys(c.words) {
+		for _, id := range sortedKeys(ws) {
 			if !voters.Has(conf, id) {
-				delete(c.words, id)
+				delete(ws, id)
 				break
 			}
 		}
 	}
 	w := &word{disk: disk}
-	c.words[disk] = w
+	ws[disk] = w
 	return w
 }
 
-// hear notes what a message says for its sender, which has proved itself.
-func (c *Core) hear(env *envelope, p proof) {
-	if !p.recent || env.cluster == 0 || !c.acquainted(env.from) && !p.same {
+// hear notes what a message says for its sender, which has proved itself by bringing
+// back what was sent at the time at, but for what weigh takes from it.
+func (ws words) hear(env *envelope, at time.Duration, conf *pb.ConfState, now time.Duration) {
+	w := ws.of(env.from, conf, now)
+	if w == nil || at < w.at {
 		return
 	}
-	w := c.wordOf(env.from)
-	if w == nil || p.at < w.at {
-		return
-	}
-	w.at = p.at
 	if w.scope != env.scope {
 		w.told, w.term, w.said = 0, 0, announcement{}
 	}
-	w.scope = env.scope
-	w.applied = env.commit
-	w.forgotten = p.same && (env.seen > c.Promises || env.known[c.Disk] > c.Promises)
+	w.at, w.scope, w.forgotten = at, env.scope, false
 	w.found = scope{env.cluster, env.known[factLaterGeneration], env.known[factLaterOrigin]}
 }
 
 // hearTerm notes the term of a raft message that proved its sender.
-func (c *Core) hearTerm(m *pb.Message) {
-	w := c.words[m.GetFrom()]
+func (ws words) hearTerm(m *pb.Message) {
+	w := ws[m.GetFrom()]
 	if w == nil {
 		return
 	}
-	switch t := m.GetTerm(); m.GetType() {
-	case pb.MsgPreVoteResp:
-		if m.GetReject() {
-			w.term = t
-		}
-	case pb.MsgPreVote:
-		w.term = t - 1
-	default:
-		w.term = t
+	if raises(m) {
+		w.term = m.GetTerm()
+	} else if m.GetType() == pb.MsgPreVote {
+		w.term = m.GetTerm() - 1
 	}
 }
 
 // hearAnswer notes an announcement in an answer to a question of this process;
 // nil for one that was overtaken by a later one.
-func (c *Core) hearAnswer(env *envelope, a announcement, p proof) *word {
-	w := c.words[env.from]
+func (ws words) hearAnswer(env *envelope, a announcement, p proof) *word {
+	w := ws[env.from]
 	if w == nil || p.at < w.told || w.scope != env.scope {
 		return nil
 	}
@@ -139,59 +128,6 @@ func (c *Core) hearAnswer(env *envelope, a announcement, p proof) *word {
 	w.saidTerm = env.known[factTerm]
 	w.term = max(w.term, w.saidTerm)
 	return w
-}
-
-// current says that a word is of now, spoke that the announcement in it is.
-func (c *Core) current(w *word) bool { return w != nil && c.now-w.at <= wordFor }
-
-func (c *Core) spoke(w *word) bool { return w != nil && w.told > 0 && c.now-w.told <= wordFor }
-
-// ownWord says that a word speaks of this disk's own generation.
-func (c *Core) ownWord(w *word) bool {
-	return w.cluster == c.Cluster && (w.scope == c.own() || c.cfg.hooks.obeyGeneration)
-}
-
-// authority is the configuration whose majority this member believes: its own
-// or, while it has none yet, the one that it follows.
-func (c *Core) authority() *pb.ConfState {
-	if c.Log != nil && len(c.Log.Conf.GetVoters()) > 0 {
-		return c.Log.Conf
-	}
-	if c.view != nil && (c.Cluster == 0 || c.view.scope == c.own()) {
-		return c.view.conf
-	}
-	for _, id := range sortedKeys(c.words) {
-		if w := c.words[id]; c.spoke(w) && c.ownWord(w) && c.supported(w) {
-			return w.said.conf
-		}
-	}
-	return &pb.ConfState{}
-}
-
-// most says that yes holds for a majority of the voters of a configuration, this
-// disk not counted: one that has no voters has no majority.
-func (c *Core) most(conf *pb.ConfState, yes func(w *word) bool) bool {
-	return len(conf.GetVoters()) > 0 && voters.Majority(conf, func(id uint64) bool {
-		w := c.words[id]
-		return id != c.Disk && c.current(w) && yes(w)
-	})
-}
-
-// count is of how many voters of a configuration yes holds, this disk not counted.
-func (c *Core) count(conf *pb.ConfState, yes func(w *word) bool) int {
-	n := 0
-	for _, id := range voters.IDs(conf) {
-		if w := c.words[id]; voters.Has(conf, id) && id != c.Disk && c.current(w) && yes(w) {
-			n++
-		}
-	}
-	return n
-}
-
-// supported says that what a word announces is what a majority of the voters
-// that it announces says: each of them was asked itself.
-func (c *Core) supported(w *word) bool {
-	return c.most(w.said.conf, func(o *word) bool { return c.spoke(o) && w.confirmedBy(o) })
 }
 
 // confirmedBy says that o confirms what w announces: it has applied as much, and
@@ -204,36 +140,133 @@ func (w *word) confirmedBy(o *word) bool {
 	return n > 0 || n == 0 && (o.said.bare || w.said.bare || o.said.record.CommandID == w.said.record.CommandID)
 }
 
-// knownTerm is the highest term that a majority of the others has reached.
-func (c *Core) knownTerm() uint64 {
-	conf := c.authority()
-	var terms []uint64
-	for _, id := range voters.IDs(conf) {
-		if w := c.words[id]; id != c.Disk && c.current(w) {
-			terms = append(terms, w.term)
+// touched is when a voter was in touch with its majority, as it says.
+func (w *word) touched() time.Duration {
+	if w.touchedAge > uint64(w.told/time.Microsecond) {
+		return 0
+	}
+	return w.told - time.Duration(w.touchedAge)*time.Microsecond
+}
+
+// working says that the majority that a word announces was heard lately by the
+// voter that announces it.
+func (w *word) working() bool { return w.touchedAge < uint64(FreshFor/time.Microsecond) }
+
+// hearing is the words at one moment, for questions to them. The word of the disk
+// that asks, self, never counts.
+type hearing struct {
+	words
+	self uint64
+	now  time.Duration
+}
+
+func (c *Core) hearing() hearing { return hearing{c.words, c.Disk, c.now} }
+
+// current says that a word is of now, spoke that the announcement in it is.
+func (h hearing) current(w *word) bool { return w != nil && h.now-w.at <= wordFor }
+
+func (h hearing) spoke(w *word) bool { return w != nil && w.told > 0 && h.now-w.told <= wordFor }
+
+// says that yes holds for the word of a disk, of now.
+func (h hearing) says(disk uint64, yes func(w *word) bool) bool {
+	return disk != h.self && h.current(h.words[disk]) && yes(h.words[disk])
+}
+
+// spoken are those whose announcement is of now, in the order of their disks.
+func (h hearing) spoken() (all []*word) {
+	for _, id := range sortedKeys(h.words) {
+		if w := h.words[id]; h.spoke(w) {
+			all = append(all, w)
 		}
 	}
-	slices.Sort(terms)
-	for _, t := range slices.Backward(terms) {
-		if c.most(conf, func(w *word) bool { return w.term >= t }) {
-			return t
+	return all
+}
+
+// most says that yes holds for a majority of the voters of a configuration: one
+// that has no voters has no majority.
+func (h hearing) most(conf *pb.ConfState, yes func(w *word) bool) bool {
+	return voters.Majority(conf, func(id uint64) bool { return h.says(id, yes) })
+}
+
+// withSelf is most where the disk that asks is a voter that says yes.
+func (h hearing) withSelf(conf *pb.ConfState, yes func(w *word) bool) bool {
+	return voters.Majority(conf, func(id uint64) bool { return id == h.self || h.says(id, yes) })
+}
+
+// count is of how many voters of a configuration yes holds, countOf of how many disks.
+func (h hearing) count(conf *pb.ConfState, yes func(w *word) bool) int {
+	return h.countOf(voters.Of(conf), yes)
+}
+
+func (h hearing) countOf(disks []uint64, yes func(w *word) bool) (n int) {
+	for _, id := range disks {
+		if h.says(id, yes) {
+			n++
 		}
 	}
-	return 0
+	return n
+}
+
+// several says that yes holds for a majority of a configuration that others
+// announce, and for more than one voter: one alone is no majority of a later one.
+func (h hearing) several(conf *pb.ConfState, yes func(w *word) bool) bool {
+	return h.count(conf, yes) > 1 && h.most(conf, yes)
+}
+
+// backs says that o, of now, says what w announces, backers how many voters that w
+// announces do, supported that a majority of them does: each of them was asked itself.
+func (h hearing) backs(w, o *word) bool { return h.spoke(o) && w.confirmedBy(o) }
+
+func (h hearing) backers(w *word) int {
+	return h.count(w.said.conf, func(o *word) bool { return h.backs(w, o) })
+}
+
+func (h hearing) supported(w *word) bool {
+	return h.most(w.said.conf, func(o *word) bool { return h.backs(w, o) })
+}
+
+// term is the highest term that a majority of a configuration has reached.
+func (h hearing) term(conf *pb.ConfState) uint64 {
+	return voters.Reached(conf, func(id uint64) uint64 {
+		if w := h.words[id]; id != h.self && h.current(w) {
+			return w.term
+		}
+		return 0
+	})
+}
+
+// authority is the configuration whose majority this member believes: its own
+// or, while it has none yet, the one that it follows.
+func (c *Core) authority() *pb.ConfState {
+	if c.Log != nil && len(c.Log.Conf.GetVoters()) > 0 {
+		return c.Log.Conf
+	}
+	if c.view != nil && (c.Cluster == 0 || c.view.scope == c.own()) {
+		return c.view.conf
+	}
+	h := c.hearing()
+	for _, w := range h.spoken() {
+		if c.ours(w.scope) && h.supported(w) {
+			return w.said.conf
+		}
+	}
+	return &pb.ConfState{}
 }
 
 // termMayBe says that a term is one that this member may adopt on one sender's
 // word: the next election, or the few that were missed.
-func (c *Core) termMayBe(term, own uint64) bool { return term <= max(own, c.knownTerm())+leap }
+func (c *Core) termMayBe(term, own uint64) bool {
+	return term <= max(own, c.hearing().term(c.authority()))+leap
+}
 
 // repeatsTerm says that a term that leaps may be adopted all the same. Where there has
 // been no leader for a while, as when the majority that could be asked is gone, a voter
 // that was away for long may meet one other alone, whose term is further off: it is
 // asked, and must say it itself. A number that no cluster ever reaches it may not be.
 func (c *Core) repeatsTerm(from, term uint64) bool {
-	w := c.words[from]
-	return c.lead == 0 && c.leaderless() > silentFor && c.spoke(w) && c.ownWord(w) &&
-		(w.saidTerm == 0 || w.saidTerm+1 >= term) && term <= max(c.term, c.knownTerm())+patientLeap
+	h, w := c.hearing(), c.words[from]
+	return c.orphaned() && h.spoke(w) && c.ours(w.scope) &&
+		(w.saidTerm == 0 || w.saidTerm+1 >= term) && term <= max(c.term, h.term(c.authority()))+patientLeap
 }
 
 // facts are what an answer of this member says beside its counts.

@@ -47,17 +47,22 @@ type aside struct {
 
 // asides lists them, oldest first.
 func (d *File) asides() ([]aside, error) {
-	paths, err := filepath.Glob(d.Path() + LostInfix + "*")
+	folder, name := filepath.Split(d.Path())
+	entries, err := os.ReadDir(filepath.Clean(folder))
 	if err != nil {
 		return nil, err
 	}
 	var found []aside
-	for _, p := range paths {
-		n, err := strconv.ParseUint(strings.TrimPrefix(p, d.Path()+LostInfix), 10, 32)
+	for _, e := range entries {
+		number, ours := strings.CutPrefix(e.Name(), name+LostInfix)
+		if !ours {
+			continue
+		}
+		n, err := strconv.ParseUint(number, 10, 32)
 		if err != nil {
 			n = 0 // a date
 		}
-		found = append(found, aside{p, n})
+		found = append(found, aside{folder + e.Name(), n})
 	}
 	slices.SortFunc(found, func(a, b aside) int {
 		return cmp.Or(cmp.Compare(a.number, b.number), strings.Compare(a.path, b.path))
@@ -93,13 +98,8 @@ func (a aside) image() *Image {
 		return nil
 	}
 	// Whether it is a copy of another file does not matter here.
-	body, err := Unseal(data, 0)
-	if err != nil {
-		return nil
+	if _, im, err := unsealImage(data, 0); err == nil {
+		return im
 	}
-	im, err := DecodeImage(body)
-	if err != nil {
-		return nil
-	}
-	return im
+	return nil
 }

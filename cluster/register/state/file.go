@@ -70,12 +70,9 @@ func (d *File) Load(name string) (body []byte, lost string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	body, err = Unseal(data, id)
-	if err == nil {
-		var im *Image
-		if im, err = DecodeImage(body); err == nil && im.Name != name {
-			err = fmt.Errorf("it belongs to %q, this member is %q", im.Name, name)
-		}
+	body, im, err := unsealImage(data, id)
+	if err == nil && im.Name != name {
+		err = fmt.Errorf("it belongs to %q, this member is %q", im.Name, name)
 	}
 	switch {
 	case errors.Is(err, errNewerFile):

@@ -185,3 +185,28 @@ func resealed(file []byte) []byte {
 	sum := sha256.Sum256(body)
 	return append(body, sum[:]...)
 }
+
+// What was set aside is found whatever the folder is called: else the next one takes its name.
+func TestAsideInAFolderOfAnyName(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data[1]*?")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	d, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"one", "two"} {
+		if err := os.WriteFile(d.Path(), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.setAside(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, want := range []string{"one", "two"} {
+		if got, err := os.ReadFile(fmt.Sprintf("%s%s%08d", d.Path(), LostInfix, i+1)); string(got) != want {
+			t.Errorf("kept %q, %v", got, err)
+		}
+	}
+}

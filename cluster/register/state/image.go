@@ -3,6 +3,7 @@ package state
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -37,88 +38,70 @@ type Image struct {
 }
 
 // Encode is the body of the state file.
-func (im *Image) Encode() []byte {
-	var e Encoder
-	e.Str(im.Name)
-	e.U64(im.Disk)
-	e.U64(im.Cluster)
-	e.U64(im.Generation)
-	e.U64(im.Origin)
-	e.Uvarint(im.Promises)
-	e.Counts(im.Seen)
-	e.Bool(im.Log != nil)
-	if im.Log == nil {
-		return e.B
-	}
-	s := im.Log
-	e.Uvarint(s.Hard.GetTerm())
-	e.U64(s.Hard.GetVote())
-	e.Uvarint(max(s.Hard.GetCommit(), s.Applied.Index))
-	e.Message(s.Conf)
-	e.Uvarint(s.Applied.Index)
-	e.Uvarint(s.Applied.Term)
-	e.Bytes(im.Machine.Encode())
-	e.Uvarint(s.Prev.Index)
-	e.Uvarint(s.Prev.Term)
-	e.Uvarint(uint64(len(s.Tail)))
-	for _, ent := range s.Tail {
-		e.Message(ent)
-	}
-	return e.B
-}
+func (im *Image) Encode() []byte { return Marshal(im.fields) }
 
 // DecodeImage reads a body and checks what raft would panic about.
 func DecodeImage(b []byte) (*Image, error) {
-	d := Decoder{B: b}
-	im := &Image{
-		Name: d.Str(), Disk: d.U64(), Cluster: d.U64(), Generation: d.U64(), Origin: d.U64(),
-		Promises: d.Uvarint(), Seen: d.Counts(),
+	im := &Image{}
+	err := Unmarshal(b, im.fields)
+	return im, err
+}
+
+func (im *Image) fields(c *Codec) {
+	c.Str(&im.Name)
+	c.U64(&im.Disk)
+	c.U64(&im.Cluster)
+	c.U64(&im.Generation)
+	c.U64(&im.Origin)
+	c.Uvarint(&im.Promises)
+	c.Counts(&im.Seen)
+	c.Check(im.Disk != 0)
+	has := im.Log != nil
+	if c.Bool(&has); !has {
+		c.Check(im.Cluster == 0)
+		return
 	}
-	if im.Disk == 0 {
-		d.Fail()
+	if c.Reading {
+		im.Log = NewLog()
 	}
-	if !d.Bool() {
-		if im.Cluster != 0 {
-			d.Fail()
+	s := im.Log
+	term, vote, commit := s.Hard.GetTerm(), s.Hard.GetVote(), max(s.Hard.GetCommit(), s.Applied.Index)
+	c.Uvarint(&term)
+	c.U64(&vote)
+	c.Uvarint(&commit)
+	c.Message(s.Conf)
+	s.Applied.fields(c)
+	c.Nested(im.Machine.Fields)
+	s.Prev.fields(c)
+	n := c.Count(len(s.Tail), 1)
+	for i := range n {
+		if c.Reading {
+			s.Tail = append(s.Tail, &pb.Entry{})
 		}
-		return im, d.Done()
+		c.Message(s.Tail[i])
+		c.Check(s.Tail[i].GetIndex() == s.Prev.Index+1+uint64(i))
 	}
-	s := NewLog()
-	s.Hard = HardState(d.Uvarint(), d.U64(), d.Uvarint())
-	d.Message(s.Conf)
-	s.Applied = Position{d.Uvarint(), d.Uvarint()}
-	m, err := DecodeMachine(d.Bytes())
-	if err != nil {
-		d.Fail()
+	if c.Reading {
+		s.Hard = HardState(term, vote, commit)
+		c.Check(s.Prev.Index <= s.Applied.Index && s.Applied.Index <= commit && commit <= s.Last().Index)
 	}
-	im.Machine = m
-	s.Prev = Position{d.Uvarint(), d.Uvarint()}
-	for i := range uint64(d.Count()) {
-		ent := &pb.Entry{}
-		d.Message(ent)
-		if ent.GetIndex() != s.Prev.Index+1+i {
-			d.Fail()
-		}
-		s.Tail = append(s.Tail, ent)
+}
+
+// unsealImage reads the contents of a state file with the given identity.
+func unsealImage(data []byte, id uint64) (body []byte, im *Image, err error) {
+	if body, err = Unseal(data, id); err == nil {
+		im, err = DecodeImage(body)
 	}
-	if s.Prev.Index > s.Applied.Index || s.Applied.Index > s.Hard.GetCommit() || s.Hard.GetCommit() > s.Last().Index {
-		d.Fail()
-	}
-	im.Log = s
-	return im, d.Done()
+	return body, im, err
 }
 
 // Seal makes the contents of a state file. id ties the contents to the file
 // that holds them (see identity); 0 where that is not known.
 func Seal(body []byte, id uint64) []byte {
-	e := Encoder{B: make([]byte, 0, fileHeader+len(body)+sha256.Size)}
-	e.B = append(e.B, fileMagic...)
-	e.U8(fileFormat & 0xff)
-	e.U8(fileFormat >> 8)
-	e.U64(id)
-	e.B = append(e.B, body...)
-	sum := sha256.Sum256(e.B)
-	return append(e.B, sum[:]...)
+	b := binary.LittleEndian.AppendUint16([]byte(fileMagic), fileFormat)
+	b = append(binary.LittleEndian.AppendUint64(b, id), body...)
+	sum := sha256.Sum256(b)
+	return append(b, sum[:]...)
 }
 
 // ErrCopy says that the contents of the state file were written into another
@@ -136,9 +119,8 @@ func Unseal(data []byte, id uint64) (body []byte, err error) {
 	if sum := sha256.Sum256(data[:end]); !bytes.Equal(sum[:], data[end:]) {
 		return nil, fmt.Errorf("%w: the checksum of %d bytes does not match", ErrCodec, len(data))
 	}
-	d := Decoder{B: data[len(fileMagic):end]}
-	format := int(d.U8()) | int(d.U8())<<8
-	written := d.U64()
+	format := binary.LittleEndian.Uint16(data[len(fileMagic):])
+	written := binary.LittleEndian.Uint64(data[len(fileMagic)+2:])
 	if format > fileFormat {
 		return nil, fmt.Errorf("format %d, this version reads %d: %w", format, fileFormat, errNewerFile)
 	}
@@ -146,5 +128,5 @@ func Unseal(data []byte, id uint64) (body []byte, err error) {
 	if written != id && written != 0 && id != 0 {
 		return nil, ErrCopy
 	}
-	return d.B, d.Err
+	return data[fileHeader:end:end], nil
 }

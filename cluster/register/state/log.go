@@ -16,6 +16,11 @@ const KeptEntries = 4
 // Position is an entry of the raft log without its contents.
 type Position struct{ Index, Term uint64 }
 
+func (p *Position) fields(c *Codec) {
+	c.Uvarint(&p.Index)
+	c.Uvarint(&p.Term)
+}
+
 // At is where an entry stands.
 func At(e *pb.Entry) Position { return Position{e.GetIndex(), e.GetTerm()} }
 

@@ -75,85 +75,51 @@ func (m *Machine) Lookup(c Command) (Outcome, bool) {
 // Configured keeps the names of exactly the disks in conf, with those of added
 // merged in.
 func (m *Machine) Configured(conf *pb.ConfState, added map[uint64]string) {
-	names := make(map[uint64]string)
-	for _, id := range voters.IDs(conf) {
-		if n, ok := added[id]; ok {
-			names[id] = n
-		} else if n, ok := m.Names[id]; ok {
-			names[id] = n
-		}
-	}
+	names, ids := make(map[uint64]string), voters.IDs(conf)
+	maps.Copy(names, m.Names)
+	maps.Copy(names, added)
+	maps.DeleteFunc(names, func(id uint64, _ string) bool { return !slices.Contains(ids, id) })
 	m.Names = names
 }
 
 // Encode is deterministic: equal machines give equal bytes.
-func (m *Machine) Encode() []byte {
-	var e Encoder
-	e.U8(1)
-	e.Record(m.Record)
-	e.Uvarint(uint64(len(m.Done)))
-	for _, d := range m.Done {
-		e.Str(d.ID)
-		e.Version(d.Version)
-	}
-	e.Names(m.Names)
-	return e.B
-}
+func (m *Machine) Encode() []byte { return Marshal(m.Fields) }
 
 // DecodeMachine reads what [Machine.Encode] wrote.
-func DecodeMachine(b []byte) (Machine, error) {
-	d := Decoder{B: b}
-	if d.U8() != 1 {
-		d.Fail()
-	}
-	m := Machine{Record: d.Record()}
-	n := d.countOf(1 + 3)
-	m.Done = slices.Grow(m.Done, n)
-	for range n {
-		m.Done = append(m.Done, Done{ID: d.Str(), Version: d.Version()})
-	}
-	m.Names = d.Names()
-	return m, d.Done()
+func DecodeMachine(b []byte) (m Machine, err error) {
+	err = Unmarshal(b, m.Fields)
+	return m, err
 }
 
-// Names appends the names of disks, in the order of these.
-func (e *Encoder) Names(names map[uint64]string) {
-	e.Uvarint(uint64(len(names)))
-	for _, id := range slices.Sorted(maps.Keys(names)) {
-		e.U64(id)
-		e.Str(names[id])
+// Fields are the fields of a machine on the wire and in the file.
+func (m *Machine) Fields(c *Codec) {
+	c.Format(1)
+	c.Record(&m.Record)
+	if n := c.Count(len(m.Done), 1+3); c.Reading {
+		m.Done = slices.Grow(m.Done, n)[:n]
 	}
-}
-
-// Names reads what [Encoder.Names] wrote.
-func (d *Decoder) Names() map[uint64]string {
-	n := d.countOf(8 + 1)
-	names := make(map[uint64]string, n)
-	for range n {
-		id := d.U64()
-		names[id] = d.Str()
+	for i := range m.Done {
+		c.Str(&m.Done[i].ID)
+		c.Version(&m.Done[i].Version)
 	}
-	return names
+	c.Names(&m.Names)
 }
 
 // Encode is the data of the raft entry with the command.
-func (c Command) Encode() []byte {
-	var e Encoder
-	e.U8(1)
-	e.Str(c.ID)
-	e.Version(c.Expect)
-	e.Bool(c.NewEpoch)
-	e.Bytes(c.Value)
-	return e.B
-}
+func (m Command) Encode() []byte { return Marshal(m.Fields) }
 
 // DecodeCommand reads what [Command.Encode] wrote: ErrCodec for what this version
 // cannot read.
-func DecodeCommand(b []byte) (Command, error) {
-	d := Decoder{B: b}
-	if d.U8() != 1 {
-		d.Fail()
-	}
-	c := Command{ID: d.Str(), Expect: d.Version(), NewEpoch: d.Bool(), Value: slices.Clone(d.Bytes())}
-	return c, d.Done()
+func DecodeCommand(b []byte) (m Command, err error) {
+	err = Unmarshal(b, m.Fields)
+	return m, err
+}
+
+// Fields are the fields of a command on the wire and in the log.
+func (m *Command) Fields(c *Codec) {
+	c.Format(1)
+	c.Str(&m.ID)
+	c.Version(&m.Expect)
+	c.Bool(&m.NewEpoch)
+	c.value(&m.Value)
 }

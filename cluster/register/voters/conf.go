@@ -1,6 +1,7 @@
 package voters
 
 import (
+	"cmp"
 	"slices"
 
 	pb "go.etcd.io/raft/v3/raftpb"
@@ -8,17 +9,25 @@ import (
 
 // IDs lists every disk of a configuration, sorted, each once.
 func IDs(conf *pb.ConfState) []uint64 {
-	ids := slices.Concat(conf.GetVoters(), conf.GetVotersOutgoing(), conf.GetLearners(), conf.GetLearnersNext())
-	slices.Sort(ids)
-	return slices.Compact(ids)
+	return once(conf.GetVoters(), conf.GetVotersOutgoing(), conf.GetLearners(), conf.GetLearnersNext())
+}
+
+// Of lists the disks of a configuration that have a vote, in either half, sorted.
+func Of(conf *pb.ConfState) []uint64 {
+	return once(conf.GetVoters(), conf.GetVotersOutgoing())
+}
+
+// once is what is in any of these lists, sorted.
+func once(lists ...[]uint64) []uint64 {
+	return slices.Compact(slices.Sorted(slices.Values(slices.Concat(lists...))))
 }
 
 // Valid says that raft can work with a configuration: it has voters, and no
 // disk is there twice or is none.
 func Valid(conf *pb.ConfState) bool {
-	once := func(lists ...[]uint64) bool {
-		all := slices.Sorted(slices.Values(slices.Concat(lists...)))
-		return len(all) == 0 || all[0] != 0 && len(slices.Compact(all)) == len(slices.Concat(lists...))
+	each := func(lists ...[]uint64) bool {
+		ids := once(lists...)
+		return len(ids) == len(slices.Concat(lists...)) && !slices.Contains(ids, 0)
 	}
 	joint := len(conf.GetVotersOutgoing()) > 0
 	for _, l := range conf.GetLearnersNext() {
@@ -28,7 +37,7 @@ func Valid(conf *pb.ConfState) bool {
 		}
 	}
 	return len(conf.GetVoters()) > 0 && (joint || len(conf.GetLearnersNext()) == 0) &&
-		once(conf.GetVoters(), conf.GetLearners(), conf.GetLearnersNext()) && once(conf.GetVotersOutgoing(), conf.GetLearners())
+		each(conf.GetVoters(), conf.GetLearners(), conf.GetLearnersNext()) && each(conf.GetVotersOutgoing(), conf.GetLearners())
 }
 
 // Has says that a disk has a vote in either half of a configuration.
@@ -39,14 +48,30 @@ func Has(conf *pb.ConfState, disk uint64) bool {
 // Majority says that yes holds for a majority of the voters, in a joint
 // configuration for a majority of both halves.
 func Majority(conf *pb.ConfState, yes func(disk uint64) bool) bool {
-	half := func(ids []uint64) bool {
-		n := 0
-		for _, id := range ids {
-			if yes(id) {
-				n++
-			}
+	return Reached(conf, func(disk uint64) int {
+		if yes(disk) {
+			return 1
 		}
-		return 2*n > len(ids)
+		return 0
+	}) == 1
+}
+
+// Reached is the highest number that a majority of the voters has reached, in a joint
+// configuration a majority of both halves; 0 without voters.
+func Reached[N cmp.Ordered](conf *pb.ConfState, by func(disk uint64) N) (n N) {
+	half := func(ids []uint64) N {
+		var each []N
+		for _, id := range ids {
+			each = append(each, by(id))
+		}
+		slices.Sort(each)
+		return each[(len(each)-1)/2]
 	}
-	return half(conf.GetVoters()) && (len(conf.GetVotersOutgoing()) == 0 || half(conf.GetVotersOutgoing()))
+	if len(conf.GetVoters()) > 0 {
+		n = half(conf.GetVoters())
+	}
+	if len(conf.GetVotersOutgoing()) > 0 {
+		n = min(n, half(conf.GetVotersOutgoing()))
+	}
+	return n
 }

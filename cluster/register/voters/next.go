@@ -67,66 +67,62 @@ func Next(in Input) Step {
 	slices.SortFunc(in.Members, func(a, b Candidate) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Disk, b.Disk))
 	})
-	var waits []string
-	for _, l := range slices.Sorted(slices.Values(in.Learners)) {
-		if s, ok := in.learner(l); ok {
-			return s
-		} else if s.Reason != "" {
-			waits = append(waits, s.Reason)
-		}
-	}
-	for _, v := range in.Leaving {
-		if s, ok := in.leave(v); ok {
-			return s
-		} else if s.Reason != "" {
-			waits = append(waits, s.Reason)
-		}
-	}
-	for _, v := range in.Voters {
-		if s, ok := in.remove(v); ok {
-			return s
+	wait := ""
+	for _, try := range []struct {
+		disks []uint64
+		step  func(disk uint64) (Step, bool)
+	}{
+		{slices.Sorted(slices.Values(in.Learners)), in.learner}, {in.Leaving, in.leave}, {in.Voters, in.remove},
+	} {
+		for _, disk := range try.disks {
+			s, ok := try.step(disk)
+			if ok {
+				return s
+			}
+			wait = cmp.Or(wait, s.Reason)
 		}
 	}
 	if len(in.Learners) == 0 {
 		for _, m := range in.Members {
 			if _, why, ok := in.needs(m); ok {
-				return Step{
-					Changes: []*pb.ConfChangeSingle{change(pb.ConfChangeAddLearnerNode, m.Disk)},
-					Names:   map[uint64]string{m.Disk: m.Name},
-					Reason:  fmt.Sprintf("admitting %s: %s", m.Name, why),
-				}
+				s := one(pb.ConfChangeAddLearnerNode, m.Disk, fmt.Sprintf("admitting %s: %s", m.Name, why))
+				s.Names = map[uint64]string{m.Disk: m.Name}
+				return s
 			}
 		}
 	}
 	if s, ok := in.shrink(); ok {
 		return s
 	}
-	if len(waits) > 0 {
-		return Step{Reason: waits[0]}
-	}
-	return Step{Reason: "nothing to change"}
+	return Step{Reason: cmp.Or(wait, "nothing to change")}
 }
 
 func change(t pb.ConfChangeType, disk uint64) *pb.ConfChangeSingle {
 	return &pb.ConfChangeSingle{Type: t.Enum(), NodeId: new(disk)}
 }
 
+// one is the step that makes one change alone.
+func one(t pb.ConfChangeType, disk uint64, reason string) Step {
+	return Step{Changes: []*pb.ConfChangeSingle{change(t, disk)}, Reason: reason}
+}
+
+// without is what a list of disks is when one has gone.
+func without(disks []uint64, gone uint64) []uint64 {
+	return slices.DeleteFunc(slices.Clone(disks), func(id uint64) bool { return id == gone })
+}
+
 // learner promotes a disk that has caught up, or gives it up.
 func (in *Input) learner(l uint64) (Step, bool) {
 	name := in.Names[l]
 	drop := func(why string) (Step, bool) {
-		return Step{
-			Changes: []*pb.ConfChangeSingle{change(pb.ConfChangeRemoveNode, l)},
-			Reason:  fmt.Sprintf("giving up the admission of %s: %s", name, why),
-		}, true
+		return one(pb.ConfChangeRemoveNode, l, fmt.Sprintf("giving up the admission of %s: %s", name, why)), true
 	}
-	if slices.Contains(in.Leaving, l) {
+	switch {
+	case slices.Contains(in.Leaving, l):
 		return drop("it leaves")
-	}
-	if slices.Contains(in.Removing, name) && in.Silent[l] >= LiveFor {
+	case slices.Contains(in.Removing, name) && in.Silent[l] >= LiveFor:
 		return drop("it is removed")
-	}
-	if in.Silent[l] > in.Patience {
+	case in.Silent[l] > in.Patience:
 		return drop("it is silent")
 	}
 	i := slices.IndexFunc(in.Members, func(m Candidate) bool { return m.Disk == l })
@@ -144,7 +140,7 @@ func (in *Input) learner(l uint64) (Step, bool) {
 	after := append(slices.Clone(in.Voters), l)
 	if replaces != 0 {
 		changes = append(changes, change(pb.ConfChangeRemoveNode, replaces))
-		after = slices.DeleteFunc(after, func(id uint64) bool { return id == replaces })
+		after = without(after, replaces)
 	}
 	if !in.safe(after) {
 		return Step{Reason: "too few voters are alive to admit " + name}, false
@@ -173,12 +169,7 @@ func (in *Input) needs(m Candidate) (replaces uint64, why string, ok bool) {
 	if len(in.Voters) < in.target() {
 		return 0, "one more voter is wanted", true
 	}
-	var dead []uint64
-	for _, v := range in.Voters {
-		if in.Silent[v] > in.DeadAfter && v != in.Self {
-			dead = append(dead, v)
-		}
-	}
+	dead := slices.DeleteFunc(slices.Clone(in.Voters), func(v uint64) bool { return v == in.Self || in.Silent[v] <= in.DeadAfter })
 	if len(dead) == 0 {
 		return 0, "no voter is missing", false
 	}
@@ -194,10 +185,8 @@ func (in *Input) eligible(m Candidate) bool {
 	if !m.Willing || m.Leaving || slices.Contains(in.Leaving, m.Disk) {
 		return false
 	}
-	for _, o := range in.Members {
-		if o.Name == m.Name && o.Disk != m.Disk {
-			return false
-		}
+	if slices.ContainsFunc(in.Members, func(o Candidate) bool { return o.Name == m.Name && o.Disk != m.Disk }) {
+		return false
 	}
 	return m.Empty || slices.Contains(in.Voters, m.Disk) || slices.Contains(in.Learners, m.Disk)
 }
@@ -218,8 +207,7 @@ func (in *Input) leave(v uint64) (Step, bool) {
 	if !slices.Contains(in.Voters, v) {
 		return Step{}, false
 	}
-	name := in.Names[v]
-	after := slices.DeleteFunc(slices.Clone(in.Voters), func(id uint64) bool { return id == v })
+	name, after := in.Names[v], without(in.Voters, v)
 	if len(after) == 0 {
 		return Step{Reason: name + " is the last voter"}, false
 	}
@@ -227,32 +215,23 @@ func (in *Input) leave(v uint64) (Step, bool) {
 		return Step{Reason: name + " cannot leave now: too few of the other voters are alive"}, false
 	}
 	if v != in.Self {
-		return Step{
-			Changes: []*pb.ConfChangeSingle{change(pb.ConfChangeRemoveNode, v)},
-			Reason:  name + " leaves",
-		}, true
+		return one(pb.ConfChangeRemoveNode, v, name+" leaves"), true
 	}
-	best := uint64(0)
-	for _, id := range slices.Sorted(slices.Values(after)) {
-		if in.alive(id) && in.CaughtUp[id] && !slices.Contains(in.Leaving, id) {
-			best = id
-			break
-		}
+	to := Step{Reason: "handing over the lead before leaving"}
+	slices.Sort(after)
+	if i := slices.IndexFunc(after, func(id uint64) bool { return in.alive(id) && in.CaughtUp[id] && !slices.Contains(in.Leaving, id) }); i >= 0 {
+		to.Transfer = after[i]
 	}
-	return Step{Transfer: best, Reason: "handing over the lead before leaving"}, best != 0
+	return to, to.Transfer != 0
 }
 
 // remove takes out a voter that never comes back. A dead one less never makes
 // the living a minority that they were not; safe holds all the same.
 func (in *Input) remove(v uint64) (Step, bool) {
-	after := slices.DeleteFunc(slices.Clone(in.Voters), func(id uint64) bool { return id == v })
-	if !slices.Contains(in.Removing, in.Names[v]) || in.Silent[v] < LiveFor || !in.safe(after) {
+	if !slices.Contains(in.Removing, in.Names[v]) || in.Silent[v] < LiveFor || !in.safe(without(in.Voters, v)) {
 		return Step{}, false
 	}
-	return Step{
-		Changes: []*pb.ConfChangeSingle{change(pb.ConfChangeRemoveNode, v)},
-		Reason:  in.Names[v] + " is removed: an operator says that it never comes back",
-	}, true
+	return one(pb.ConfChangeRemoveNode, v, in.Names[v]+" is removed: an operator says that it never comes back"), true
 }
 
 // shrink removes a voter beyond the maximum, a dead one first.
@@ -266,12 +245,8 @@ func (in *Input) shrink() (Step, bool) {
 			-cmp.Compare(in.Names[a], in.Names[b]), cmp.Compare(a, b))
 	})
 	for _, v := range out {
-		after := slices.DeleteFunc(slices.Clone(in.Voters), func(id uint64) bool { return id == v })
-		if v != in.Self && in.safe(after) {
-			return Step{
-				Changes: []*pb.ConfChangeSingle{change(pb.ConfChangeRemoveNode, v)},
-				Reason:  fmt.Sprintf("%s is one voter too many", in.Names[v]),
-			}, true
+		if v != in.Self && in.safe(without(in.Voters, v)) {
+			return one(pb.ConfChangeRemoveNode, v, in.Names[v]+" is one voter too many"), true
 		}
 	}
 	return Step{}, false
