@@ -153,7 +153,7 @@ func TestSecondProcessOfOneNameIsRefused(t *testing.T) {
 
 func TestFollowerFollowsAndProposes(t *testing.T) {
 	inBubble(t, func(s *site) {
-		all := s.trio()
+		all := s.trioOf(func(c *Config) { c.MaxVoters = 3 })
 		s.mustPropose(all[0], "1", "x")
 		f := s.start("px3", "10.0.0.9:7946", func(c *Config) { c.MaxVoters = 3; c.InitialVoters = nil; c.Observe = true })
 		took := s.eventually(5*time.Second, "px3 to follow", func() bool { return knows("x", f) })
@@ -218,7 +218,7 @@ func TestPartition(t *testing.T) {
 
 func TestViewsReachEverybody(t *testing.T) {
 	inBubble(t, func(s *site) {
-		all := s.trio()
+		all := s.trioOf(func(c *Config) { c.MaxVoters = 3 })
 		for _, d := range all {
 			d.Publish([]byte("view of " + d.name))
 		}

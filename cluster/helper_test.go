@@ -124,11 +124,15 @@ func (d *daemon) crash() {
 }
 
 // trio starts px0, px1 and px2 and waits until all are voters of one cluster.
-func (s *site) trio() []*daemon {
+func (s *site) trio() []*daemon { return s.trioOf(nil) }
+
+// trioOf is a trio with another configuration. With MaxVoters 3 its leader admits no fourth
+// voter, so that a member that comes later follows.
+func (s *site) trioOf(change func(*Config)) []*daemon {
 	s.t.Helper()
 	var all []*daemon
 	for i, address := range hosts(3) {
-		all = append(all, s.start(fmt.Sprintf("px%d", i), address, nil))
+		all = append(all, s.start(fmt.Sprintf("px%d", i), address, change))
 	}
 	s.eventually(10*time.Second, "three voters that hear each other", func() bool { return allVote(all) })
 	return all
