@@ -3,9 +3,11 @@ package gossip
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -32,10 +34,13 @@ type joiner struct {
 	resolver Resolver
 	last     map[string][]string // host -> its addresses at the last good resolution
 	failed   map[string]bool     // hosts whose last resolution failed, to log transitions only
+	// others are addresses that led to nobody new, each with the members of then: other
+	// addresses of one of these, or of this member, as names with A and AAAA records have.
+	others map[string]string
 }
 
 func newJoiner(c Config) *joiner {
-	return &joiner{hosts: c.Join, resolver: c.Resolver, last: map[string][]string{}, failed: map[string]bool{}}
+	return &joiner{hosts: c.Join, resolver: c.Resolver, last: map[string][]string{}, failed: map[string]bool{}, others: map[string]string{}}
 }
 
 // addresses resolves all hosts, at once. A host that cannot be resolved now
@@ -127,9 +132,12 @@ func (g *Gossip) joinRound(ctx context.Context, j *joiner, joined func()) {
 	}
 	g.sources.expect(addresses)
 	known := g.liveNames()
+	before := whoIsThere(known)
 	var wg sync.WaitGroup
+	var mu sync.Mutex // guards reached
+	var reached []string
 	for _, address := range addresses {
-		if known[address] != "" || ctx.Err() != nil {
+		if known[address] != "" || j.others[address] == before || ctx.Err() != nil {
 			continue
 		}
 		wg.Go(func() {
@@ -137,12 +145,28 @@ func (g *Gossip) joinRound(ctx context.Context, j *joiner, joined func()) {
 				g.log.Debug("cannot join", "address", address, "error", err)
 				return
 			}
-			g.metrics.rejoins.Inc()
-			g.log.Info("joined", "address", address)
 			joined()
+			mu.Lock()
+			defer mu.Unlock()
+			reached = append(reached, address)
 		})
 	}
 	wg.Wait()
+	after := whoIsThere(g.liveNames())
+	for _, address := range reached {
+		if after == before {
+			j.others[address] = before
+			g.log.Debug("an address is another one of a member that is known", "address", address)
+			continue
+		}
+		g.metrics.rejoins.Inc()
+		g.log.Info("joined", "address", address)
+	}
+}
+
+// whoIsThere tells the same members from others.
+func whoIsThere(members map[string]string) string {
+	return strings.Join(slices.Sorted(maps.Keys(members)), " ")
 }
 
 // advertise returns the address and the port that others are told, "" and 0 for

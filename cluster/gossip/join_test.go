@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 // zone is a Resolver that a test can change.
@@ -56,6 +58,43 @@ func TestDNSIsFollowed(t *testing.T) {
 	c := w.start("px1", addrs[2], with)
 	z.set("px1.example", ip(2))
 	w.eventually(5*time.Second, "the successor at its new address", func() bool { return a.live() == 2 && c.live() == 2 })
+}
+
+// TestOtherAddressesAreLeftAlone: an address of the configuration that is another one of a
+// member, or of this one, is joined once for each change of the membership, not for ever.
+func TestOtherAddressesAreLeftAlone(t *testing.T) {
+	w := newWorld(t)
+	var ports []string
+	for _, a := range addresses(2) {
+		_, port, _ := net.SplitHostPort(a)
+		ports = append(ports, port)
+	}
+	if ports[0] == ports[1] {
+		ports[1] = "17947"
+	}
+	var joins []string
+	for _, port := range ports { // every address of 127/8 leads to who listens everywhere
+		joins = append(joins, "127.0.0.1:"+port, "127.0.0.2:"+port)
+	}
+	var all []*member
+	for i, port := range ports {
+		all = append(all, w.start(fmt.Sprintf("px%d", i), "0.0.0.0:"+port, func(c *Config) {
+			c.Advertise, c.Insecure, c.times.resolve = "127.0.0.1:"+port, true, 50*time.Millisecond
+		}, joins...))
+	}
+	w.eventually(3*time.Second, "one island", func() bool { return all[0].live() == 2 && all[1].live() == 2 })
+	time.Sleep(300 * time.Millisecond)
+	count := func() (n float64) {
+		for _, d := range all {
+			n += testutil.ToFloat64(d.metrics.rejoins)
+		}
+		return n
+	}
+	before := count()
+	time.Sleep(500 * time.Millisecond)
+	if now := count(); now != before {
+		t.Errorf("%.0f joins in 10 rounds that change nothing", now-before)
+	}
 }
 
 func TestAddressesKeepsTheLastGoodOnes(t *testing.T) {

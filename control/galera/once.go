@@ -26,9 +26,9 @@ type OnceConfig struct {
 
 // Glance is what a single attempt at a node saw.
 type Glance struct {
-	// Greeted: a server greeted and did not refuse the connection at once. It is what
-	// is left to go by when the outcome is unknown, because the probe's own account is
-	// missing or wrong.
+	// Greeted: a server greeted, or said instead that it has no connection left: it is
+	// alive with all its sessions, which a check that fails would cut. It is what is left to
+	// go by when the outcome is unknown.
 	Greeted bool
 	Outcome
 }
@@ -52,6 +52,7 @@ func Once(ctx context.Context, cfg OnceConfig) (Glance, error) {
 		return Glance{}, err
 	case err != nil:
 		g.Outcome = JudgeError(conn.Silence(err, cfg.Within, false), cfg.Account)
+		g.Greeted = greeted || g.Class == ClassTooManyConns
 	case cfg.Account.User == "":
 		g.Outcome = unknown(ClassNotProbed, "nobody has logged in to ask for its state")
 	default:

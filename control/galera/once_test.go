@@ -55,7 +55,8 @@ func TestOnceReal(t *testing.T) {
 		_, err = (&dbtest.Fake{Conn: c}).Hear()
 		dbtest.Must(t, err)
 	}
-	expect("no connection left", look("no connection left", OnceConfig{}), false, KindUnknown, ClassTooManyConns)
+	expect("no connection left", look("no connection left", OnceConfig{}), true, KindUnknown, ClassTooManyConns)
+	expect("no connection left to log in", look("no connection left to log in", OnceConfig{Account: right}), true, KindUnknown, ClassTooManyConns)
 	for _, c := range open {
 		dbtest.Must(t, c.Close())
 	}
