@@ -29,6 +29,7 @@ const (
 	RulePeerShards          = "peer-shards"
 	RulePeersClear          = "peers-in-the-clear"
 	RuleServerIDMissing     = "server-id-missing"
+	RuleServerTemplate      = "server-template"
 	RuleServerIDUnequal     = "server-id-unequal"
 	RuleMarkedUp            = "marked-up-shutdown-backup"
 	RuleMarkedDown          = "marked-down-missing"
@@ -39,6 +40,15 @@ const (
 	RuleReadinessOnDatabase = "readiness-on-database"
 	RuleKeyUnknowable       = "key-unknowable"
 	RuleHoldUnusable        = "hold-unusable"
+	RuleEmptyWord           = "empty-word"
+	RuleExternalCheck       = "external-check"
+	RuleUseServer           = "use-server"
+	RulePersist             = "persist"
+	RuleAllBackups          = "allbackups"
+	RuleNoServer            = "no-server"
+	RuleStickCondition      = "stick-condition"
+	RuleHalfSticky          = "half-sticky"
+	RuleTableExpire         = "table-expire"
 )
 
 // Finding is one thing that the linter has to say.
@@ -85,7 +95,15 @@ func lint(inputs []input, localPeer string) []Finding {
 	l.peers()
 	l.peersClear()
 	l.servers()
+	for _, pos := range l.t.cutShort {
+		l.add(pos, SeverityError, RuleEmptyWord, "an empty word ends the line", "HAProxy up to 3.2 does not read what stands behind it, and 3.4 refuses the file",
+			"remove it; if it is a variable, set it, or take it out of the quotes")
+	}
+	l.externalCheck()
 	l.steering()
+	for _, w := range slices.Concat(l.t.Ways, l.t.Halves) {
+		l.add(w.Pos, SeverityError, w.Rule, w.Problem, w.Why, w.Fix)
+	}
 	l.hold()
 	l.readiness()
 	slices.SortStableFunc(l.findings, func(a, b Finding) int {

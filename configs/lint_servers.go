@@ -13,7 +13,11 @@ func (l *linter) servers() {
 	for _, s := range l.t.Sticky {
 		sticky[s.Name] = true
 	}
+	slots := map[Position]bool{}
 	for _, b := range l.t.Backends {
+		if b.Mode != "tcp" {
+			continue
+		}
 		single := sticky[b.Name] || slices.ContainsFunc(b.Servers, func(s Server) bool { return s.Backup })
 		for _, s := range b.Servers {
 			if strings.Contains(s.opts["on-marked-up"], "shutdown-backup-sessions") {
@@ -26,22 +30,23 @@ func (l *linter) servers() {
 					"sessions to a node that is down stay open until a timeout, and if it comes back they write beside the new active node",
 					"add `on-marked-down shutdown-sessions`")
 			}
-			if sticky[b.Name] && !s.ExplicitID {
+			switch {
+			case !sticky[b.Name]:
+			case s.template:
+				if slots[s.Pos] {
+					continue
+				}
+				slots[s.Pos] = true
+				l.add(s.Pos, SeverityError, RuleServerTemplate, fmt.Sprintf("backend %s has its servers by a server-template", b.Name),
+					"slots are no nodes: which node has which slot differs between HAProxies, and changes", "name the servers one by one, each with an `id`")
+			case !s.ExplicitID:
 				l.add(s.Pos, SeverityError, RuleServerIDMissing, fmt.Sprintf("server %s/%s has no explicit id (HAProxy gives it %d)", b.Name, s.Name, s.ID),
 					"stick-tables and peers speak of servers by id, and HAProxy counts in file order: another order is another node",
-					fmt.Sprintf("add `id N`, the same number in every backend and on every HAProxy (here `id %d`)", suggestedID(s)))
+					fmt.Sprintf("add `id %d`, the number that it has today; another one would send the writers of the HAProxies that were changed to another node than those of the others", s.ID))
 			}
 		}
 	}
 	l.unequalIDs()
-}
-
-// suggestedID is the ordinal plus one where the name has an ordinal, as Render gives.
-func suggestedID(s Server) int {
-	if n, ok := ordinal(s.Name); ok {
-		return n + 1
-	}
-	return s.ID
 }
 
 func (l *linter) unequalIDs() {

@@ -1,16 +1,16 @@
 package configs
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 func (l *linter) steering() {
 	if len(l.t.Sticky) == 0 {
-		var pos Position
-		if len(l.t.Backends) > 0 {
-			pos = l.t.Backends[0].Pos
+		if len(l.t.Halves) == 0 {
+			l.unsticky()
 		}
-		l.add(pos, SeverityError, RuleNoSticky, "no backend has a stick rule",
-			"every HAProxy goes to the first server that it believes to be up: they disagree whenever they see differently, and all go back when that node returns",
-			"render a configuration with `haproxyctl config render`, or add a stick-table and stick rules to the backends that write")
 		return
 	}
 	for _, s := range l.t.Sticky {
@@ -27,6 +27,42 @@ func (l *linter) steering() {
 		l.private()
 		l.unfenced()
 	}
+}
+
+// unsticky says what the writers do without a stick rule: those of the first backend that has a main server and backups
+// or, without one, that has several servers.
+func (l *linter) unsticky() {
+	var several *Backend
+	for i := range l.t.Backends {
+		be := &l.t.Backends[i]
+		if be.Mode != "tcp" || len(be.Servers) < 2 {
+			continue
+		}
+		if slices.ContainsFunc(be.Servers, func(s Server) bool { return s.Backup }) {
+			several = be
+			break
+		}
+		if several == nil {
+			several = be
+		}
+	}
+	pos, problem := Position{}, "no backend has a stick rule"
+	why := "every HAProxy goes to the first server that it believes to be up: they disagree whenever they see differently, and all go back when that node returns"
+	if several != nil {
+		pos = several.Pos
+		var main []string
+		for _, s := range several.Servers {
+			if !s.Backup {
+				main = append(main, s.Name)
+			}
+		}
+		if len(main) > 1 {
+			problem = fmt.Sprintf("backend %s spreads connections over %s", several.Name, strings.Join(main, ", "))
+			why = "every HAProxy writes to all of them"
+		}
+	}
+	l.add(pos, SeverityError, RuleNoSticky, problem, why,
+		"render a configuration with `haproxyctl config render`, or add a stick-table and stick rules to the backends that write")
 }
 
 func (l *linter) unsteered(s StickyBackend) {

@@ -73,6 +73,7 @@ func TestLintRules(t *testing.T) {
 		RuleSyntax, RuleNoSticky, RuleTableSmall, RuleTableNoPurge, RuleTableHidden, RuleStickyNoPeers, RuleLocalPeer, RulePeerShards,
 		RuleServerIDMissing, RuleServerIDUnequal, RuleMarkedUp, RuleMarkedDown, RuleNoAdminSocket, RuleNoBeacon, RuleNoPrivateTable,
 		RuleReadinessOnDaemon, RuleReadinessOnDatabase, RuleKeyUnknowable, RuleHoldUnusable, RulePeersClear,
+		RuleUseServer, RulePersist, RuleAllBackups, RuleNoServer, RuleStickCondition, RuleHalfSticky, RuleTableExpire, RuleServerTemplate, RuleExternalCheck, RuleEmptyWord,
 	} {
 		if !spoke[rule] {
 			t.Errorf("no file in testdata/lint for rule %s", rule)

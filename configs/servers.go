@@ -155,6 +155,7 @@ func (b *builder) template(d directive, base options) []Server {
 	var list []Server
 	for n := low; n <= high; n++ {
 		srv := model
+		srv.template = true
 		srv.Name += strconv.Itoa(n)
 		if n > low {
 			// An id on a template is the first one's; HAProxy numbers the others (run on 2.2 to 3.4).

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -105,6 +106,8 @@ type scanner struct {
 	cur      *section
 	conds    []condBlock
 	errs     []*Error
+	// cutShort are the lines with an empty word.
+	cutShort []Position
 }
 
 // newScanner: explicit is the name given by -L ("" for none), hostname what HAProxy falls back to.
@@ -171,6 +174,13 @@ func (s *scanner) scan(in input) {
 		}
 		if !s.active() {
 			continue
+		}
+		// HAProxy reads a line up to its first empty word: without a word until 3.1, with a warning in 3.2, and 3.4 refuses.
+		if i := slices.Index(words, ""); i >= 0 {
+			s.cutShort = append(s.cutShort, Position{File: s.file, Line: s.number})
+			if words = words[:i]; i == 0 {
+				continue
+			}
 		}
 		if isSection(words[0]) {
 			s.open(words)

@@ -6,6 +6,9 @@ import "strings"
 func (b *builder) sticky() {
 	var found []stickRules
 	for _, be := range b.t.Backends {
+		if be.Mode != "tcp" {
+			continue // no database speaks HTTP: it is somebody else's, and left alone
+		}
 		if rules := b.sorted(be); len(rules.steer)+len(rules.natives) > 0 {
 			found = append(found, rules)
 		}
@@ -20,6 +23,9 @@ func (b *builder) sticky() {
 		b.fence()
 	}
 	for _, c := range found {
+		if !b.sticks(c) {
+			continue
+		}
 		if len(c.natives) == 0 {
 			b.fail(c.steer[0].pos, "add `stick match` and `stick store-request` on the backend's own table", "backend %s has a private table and no native one: without the daemon nothing would stick", c.backend.Name)
 			continue
@@ -28,6 +34,26 @@ func (b *builder) sticky() {
 	}
 	b.holds(found)
 	b.keeps()
+	b.ways(found)
+}
+
+// sticks tells whether the native rules both store and match: else no connection follows another one.
+func (b *builder) sticks(c stickRules) bool {
+	stores, matches := len(c.natives) == 0, len(c.natives) == 0
+	for _, r := range c.natives {
+		stores = stores || r.kind != "match"
+		matches = matches || r.kind != "store-request"
+	}
+	if stores && matches {
+		return true
+	}
+	what := "stores and never matches: its connections are balanced, whatever the table says"
+	if matches {
+		what = "matches and never stores: without the daemon nothing sticks"
+	}
+	b.t.Halves = append(b.t.Halves, Way{Backend: c.backend.Name, Pos: c.natives[0].pos, Rule: RuleHalfSticky, Problem: "backend " + c.backend.Name + " " + what,
+		Why: "it is no sticky backend, and the daemon does not steer it", Fix: "write `stick on`, or both `stick match` and `stick store-request`"})
+	return false
 }
 
 // stickRules are the stick rules of a backend by their purpose: all of them that choose or store, in file order, and

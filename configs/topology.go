@@ -28,6 +28,10 @@ type Topology struct {
 	Sticky []StickyBackend
 	// Steering is nil where there is no private table: then the native table is the only one (`stick on`).
 	Steering *Steering
+	// Ways are the lines by which connections of a sticky backend may go elsewhere than its tables lead.
+	Ways []Way
+	// Halves are the backends whose stick rules make no sticky backend.
+	Halves []Way
 	// LocalPeer is the name of this HAProxy: of -L (LoadAs), else of `localpeer`, else the host's name.
 	// This is HAProxy's own order (section 3.1 of its manual; run on 2.6).
 	LocalPeer string
@@ -35,6 +39,10 @@ type Topology struct {
 	Ours bool
 	// Preferred is the order in which the nodes were given when the file was rendered; nil if it is not ours.
 	Preferred []string
+
+	// externalCheck: a backend has one.
+	externalCheck bool
+	cutShort      []Position
 
 	holds    []hold
 	sections []*section
@@ -138,6 +146,8 @@ type Server struct {
 	Pos       Position
 
 	opts options
+	// template: it is a slot of a server-template line.
+	template bool
 }
 
 // Address gives host:port.
@@ -151,8 +161,10 @@ type StickTable struct {
 	Type   string
 	Length int
 	// Size is the greatest number of entries.
-	Size         int
-	NoPurge      bool
+	Size    int
+	NoPurge bool
+	// Expire is how long an entry lives that nobody uses, as it is written, "" for ever.
+	Expire       string
 	PeersSection string
 	Pos          Position
 
@@ -245,7 +257,7 @@ func build(inputs []input, explicit string) (*Topology, []*Error) {
 		}
 		s.scan(in)
 	}
-	t.LocalPeer, t.sections = s.localPeer, s.sections
+	t.LocalPeer, t.sections, t.cutShort = s.localPeer, s.sections, s.cutShort
 	b := &builder{t: t, errs: s.errs}
 	b.run()
 	return t, b.errs
@@ -255,7 +267,12 @@ func build(inputs []input, explicit string) (*Topology, []*Error) {
 // socket (ErrNoAdminSocket), or a sticky backend whose keys cannot be known. Every problem is a line of the error.
 func (t *Topology) Validate() error {
 	var problems []error
-	if len(t.Sticky) == 0 {
+	switch {
+	case len(t.Sticky) > 0:
+	case len(t.Halves) > 0:
+		w := t.Halves[0]
+		problems = append(problems, &Error{Pos: w.Pos, Problem: "no sticky backend: " + w.Problem, Fix: w.Fix, Err: ErrNoSticky})
+	default:
 		problems = append(problems, &Error{Pos: t.whole(), Problem: "no sticky backend: no backend has a stick rule",
 			Fix: "add a stick-table and stick rules, or render a configuration with `haproxyctl config render`", Err: ErrNoSticky})
 	}

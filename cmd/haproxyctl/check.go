@@ -71,7 +71,8 @@ daemon that hangs.`,
 		Example: `  haproxyctl check 10.0.0.11 3306
   # as HAProxy calls it: PROXY_ADDR PROXY_PORT SERVER_ADDR SERVER_PORT
   haproxyctl check NOT_USED NOT_USED 10.0.0.11 3306
-  # haproxy.cfg, with "external-check" in its global section:
+  # haproxy.cfg, with "external-check" and, under "user" or "uid", "insecure-fork-wanted"
+  # in its global section, and without "chroot": else no check ever runs
   #   option external-check
   #   external-check command /usr/local/bin/haproxyctl`,
 		Args:              cobra.ArbitraryArgs,

@@ -1,0 +1,31 @@
+package configs
+
+// externalCheck finds what keeps an external check from being started: HAProxy then calls every server down. Run on 2.6 to
+// 3.4 as `user haproxy`: "Failed to fork process for external health check (likely caused by missing
+// 'insecure-fork-wanted')", and with chroot "Failed to exec process".
+func (l *linter) externalCheck() {
+	if !l.t.externalCheck {
+		return
+	}
+	var global []directive
+	for _, s := range l.t.sections {
+		if s.kind == "global" {
+			global = append(global, s.dirs...)
+		}
+	}
+	line := func(word string) (directive, bool) {
+		return find(global, func(d directive) bool { return d.has(word) })
+	}
+	user, unprivileged := line("user")
+	if !unprivileged {
+		user, unprivileged = line("uid")
+	}
+	if _, may := line("insecure-fork-wanted"); unprivileged && !may {
+		l.add(user.pos, SeverityError, RuleExternalCheck, "there is an external check, and HAProxy may start no process",
+			"as another user than root it cannot fork without being told to: no check ever runs, and every server is down", "add `insecure-fork-wanted` to global")
+	}
+	if d, jailed := line("chroot"); jailed {
+		l.add(d.pos, SeverityError, RuleExternalCheck, "there is an external check, and HAProxy runs in a chroot",
+			"the program of the check is looked for inside: where it is not there, with all that it needs, every server is down", "remove `chroot`")
+	}
+}
