@@ -65,6 +65,13 @@ var unlabelled = []struct {
 	{described("haproxy_reachable", "1 while this HAProxy's Runtime API answers."), func(m published.Moment) float64 { return gauge(m.Look.Reachable) }},
 	{described("fenced", "1 while this proxy must serve nobody and refuses new connections."), func(m published.Moment) float64 { return gauge(m.Look.Result.Fenced) }},
 	{described("held", "1 while new connections wait for the end of a planned move."), func(m published.Moment) float64 { return gauge(m.Look.Move != nil && m.Look.Move.Held) }},
+	{described("astray_connections", "Connections of this HAProxy to servers that are not the active's since every key has led to the active."), func(m published.Moment) float64 {
+		n := int64(0)
+		for _, x := range m.Look.Astray {
+			n += x.Connections
+		}
+		return float64(n)
+	}},
 	{described("sessions_elsewhere", "Open sessions of this HAProxy in sticky backends to nodes that are not the active."), func(m published.Moment) float64 { return float64(m.Look.Result.Elsewhere) }},
 }
 

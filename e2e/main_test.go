@@ -92,13 +92,14 @@ type scenario struct {
 	t    *testing.T
 	ctx  context.Context
 	load *lab.Load
+	logs int // how many there were before it
 }
 
 // bare resets the lab for a scenario that starts the HAProxies and daemons by itself.
 func bare(t *testing.T, ctx context.Context, o stack.Options) *scenario {
 	t.Helper()
-	s := &scenario{t: t, ctx: ctx}
 	l := theLab(t)
+	s := &scenario{t: t, ctx: ctx, logs: len(l.Logs())}
 	s.must(l.Reset(ctx))
 	empty, err := stack.New(l, o)
 	s.must(err)
@@ -116,7 +117,7 @@ func begin(t *testing.T, o stack.Options) *scenario {
 	}
 	scenarioOf = t.Name()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	s := &scenario{t: t, ctx: ctx}
+	s := &scenario{t: t, ctx: ctx, logs: len(l.Logs())}
 	t.Cleanup(func() {
 		if t.Failed() {
 			s.saveLogs(l)
@@ -188,6 +189,8 @@ type expect struct {
 	// bound if outage is 0.
 	after  string
 	outage time.Duration
+	// astray: a daemon may say that connections went astray, because some do.
+	astray bool
 }
 
 // finish stops the load and judges it.
@@ -207,7 +210,24 @@ func (s *scenario) finish(want expect) *lab.Log {
 		}
 	}
 	s.nothingLost(log)
+	if !want.astray {
+		s.noFalseAlarm()
+	}
 	return log
+}
+
+// noFalseAlarm fails where a daemon has said that connections went astray.
+func (s *scenario) noFalseAlarm() {
+	s.t.Helper()
+	for _, path := range s.Logs()[s.logs:] {
+		text, err := os.ReadFile(path)
+		s.must(err)
+		for line := range strings.Lines(string(text)) {
+			if strings.Contains(line, "connections go astray") {
+				s.t.Errorf("%s: %s", filepath.Base(path), line)
+			}
+		}
+	}
 }
 
 // samePath compares the nodes in the order in which they took the commits.

@@ -42,7 +42,7 @@ func (a *app) proxiesTable(w io.Writer, members []api.Member) {
 		if p.Epoch == 0 {
 			epoch.text = "-"
 		}
-		g.add(memberCell(m), whereCell(*p), yesNo(p.Converged), epoch, yesNo(p.Steering), layoutCell(*p),
+		g.add(memberCell(m), whereCell(*p), yesNo(p.Converged && len(p.Astray) == 0), epoch, yesNo(p.Steering), layoutCell(*p),
 			plainCell(roughly(time.Duration(p.UptimeS)*time.Second)), proxySessions(*p))
 	}
 	a.write(w, g)
@@ -117,6 +117,10 @@ func proxyNotes(m api.Member) []string {
 	}
 	if p.Problem != "" {
 		notes = append(notes, p.Problem)
+	}
+	for _, x := range p.Astray {
+		notes = append(notes, fmt.Sprintf("%s to %s of backend %s since %s, although its tables lead elsewhere: see `haproxyctl config lint`",
+			count(int(x.Connections), "connection"), x.Server, x.Backend, x.Since.Local().Format(time.TimeOnly)))
 	}
 	return notes
 }

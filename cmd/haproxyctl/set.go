@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -169,7 +170,7 @@ func (a *app) setTable(w io.Writer, r api.SetResponse, o setOptions, when string
 		fmt.Fprintf(w, "%s was the active node already, epoch %s; %d of %d proxies go to it.\n",
 			r.To, epoch(r.Active.Recovery, r.Epoch), r.Active.Converged, r.Active.Proxies)
 	}
-	for _, s := range r.Warnings {
+	for _, s := range append(slices.Clone(r.Warnings), r.Active.Astray...) {
 		fmt.Fprintf(w, "Warning: %s\n", s)
 	}
 	switch {

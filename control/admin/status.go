@@ -2,10 +2,7 @@ package admin
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -65,6 +62,9 @@ func (a *answer) active() api.Active {
 		if p.Steering {
 			out.Steering++
 		}
+		for i := range p.Astray {
+			out.Astray = append(out.Astray, v.Member+": "+p.Astray[i].Words(out.Active))
+		}
 		switch {
 		case p.Converged && v.View.At() == out.At():
 			out.Converged++
@@ -74,6 +74,7 @@ func (a *answer) active() api.Active {
 	}
 	slices.Sort(out.NotConverged)
 	slices.Sort(out.Fenced)
+	slices.Sort(out.Astray)
 	if out.LocalOnly = a.Want.Local; out.LocalOnly != "" {
 		out.Reason = fmt.Sprintf("%s was forced on this proxy alone (--local-only); %s", out.LocalOnly, out.Reason)
 	}
@@ -136,6 +137,14 @@ func (a *answer) nodes() []api.Node {
 	return out
 }
 
+func astrayOf(list []model.Astray) []api.Astray {
+	var out []api.Astray
+	for _, x := range list {
+		out = append(out, api.Astray{Backend: x.Backend, Server: x.Server, Connections: x.Connections, Since: x.Since, Line: x.Line})
+	}
+	return out
+}
+
 func (a *answer) members() []api.Member {
 	out := []api.Member{}
 	views := map[string]*model.View{}
@@ -154,7 +163,7 @@ func (a *answer) members() []api.Member {
 					Reachable: p.Reachable, Version: p.Version, Pid: p.Pid, UptimeS: p.UptimeS, Layout: p.Layout,
 					Beacon: p.Beacon, Steering: p.Steering, Effective: p.Effective, Converged: p.Converged,
 					Epoch: v.Epoch, Elsewhere: p.Elsewhere, Problem: p.Problem,
-					Fenced: p.Fenced, LocalOnly: p.LocalOnly, Held: p.Move != nil && p.Move.Held, Sessions: map[string]int{},
+					Fenced: p.Fenced, LocalOnly: p.LocalOnly, Held: p.Move != nil && p.Move.Held, Sessions: map[string]int{}, Astray: astrayOf(p.Astray),
 				}
 				for _, n := range v.Nodes {
 					if n.Sessions > 0 {
@@ -254,6 +263,11 @@ func (a *answer) status() api.Status {
 		}
 	}
 	add(a.FileProblem, a.PodsProblem)
+	if a.Topology != nil {
+		for _, w := range slices.Concat(a.Topology.Ways, a.Topology.Halves) {
+			add(w.String())
+		}
+	}
 	if !st.Active.Agreed {
 		add("not agreed: " + st.Active.Reason)
 	}
@@ -262,6 +276,7 @@ func (a *answer) status() api.Status {
 		add(st.Active.LocalOnly + " was forced on this proxy alone, without a majority")
 	}
 	add(st.Active.NotConverged...)
+	add(st.Active.Astray...)
 	add(a.Look.Lost)
 	if st.Active.Frozen {
 		add("frozen: no automatic change happens")
@@ -286,39 +301,4 @@ func (a *answer) status() api.Status {
 		st.Warnings = append(st.Warnings, a.trustWarnings()...)
 	}
 	return st
-}
-
-// handleCheck is this member's word on one address, for an external check.
-func (s *Server) handleCheck(w http.ResponseWriter, r *http.Request) {
-	address := r.URL.Query().Get("address")
-	if _, _, err := net.SplitHostPort(address); err != nil {
-		writeError(w, &api.Error{Code: api.CodeBadRequest, Message: fmt.Sprintf("address %q: give ADDR:PORT", address)})
-		return
-	}
-	c, err := s.asked().check(address)
-	if err != nil {
-		writeError(w, &api.Error{Code: api.CodeNotFound, Message: err.Error()})
-		return
-	}
-	writeJSON(w, http.StatusOK, c)
-}
-
-func (a *answer) check(address string) (api.Check, error) {
-	if a.Own == nil || a.Topology == nil {
-		return api.Check{}, errors.New("the daemon has not looked yet")
-	}
-	for _, b := range a.Topology.Backends {
-		for _, s := range b.Servers {
-			if s.Address() != address {
-				continue
-			}
-			if !a.Probing {
-				// The votes are HAProxy's own checks then, and this is asked by one of them.
-				return api.Check{Node: s.Name, Verdict: string(model.Unknown), Reason: "this daemon does not probe (--probe-user)"}, nil
-			}
-			n := a.Own.Node(s.Name)
-			return api.Check{Node: s.Name, Usable: n.Verdict == model.Healthy, Verdict: string(n.Verdict), Reason: n.Reason}, nil
-		}
-	}
-	return api.Check{}, fmt.Errorf("no server of haproxy.cfg has the address %s", address)
 }

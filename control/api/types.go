@@ -66,6 +66,9 @@ type Active struct {
 	NotConverged []string `json:"not_converged,omitempty"`
 	// Fenced names the proxies that serve nobody, with why.
 	Fenced []string `json:"fenced,omitempty"`
+	// Astray names the proxies whose tables lead to the active, and that have sent
+	// connections elsewhere all the same.
+	Astray []string `json:"astray,omitempty"`
 	// LocalOnly is the node that an operator forced on the proxy of the asked
 	// daemon alone, without a majority.
 	LocalOnly string `json:"local_only,omitempty"`
@@ -243,6 +246,21 @@ type Proxy struct {
 	Held bool `json:"held,omitempty"`
 	// Sessions are this proxy's open sessions by node.
 	Sessions map[string]int `json:"sessions,omitempty"`
+	// Astray are connections that went to another node although every key leads to the
+	// active; none while nobody did since the proxy converged.
+	Astray []Astray `json:"astray,omitempty"`
+}
+
+// Astray are the connections that a HAProxy has sent to a server that is not the active's.
+type Astray struct {
+	Backend string `json:"backend"`
+	Server  string `json:"server"`
+	// Connections counts them since Since, each try of HAProxy's to connect for one.
+	Connections int64     `json:"connections"`
+	Since       time.Time `json:"since"`
+	// Line is the line of haproxy.cfg that may have sent them there, with its place; none
+	// where none is known.
+	Line string `json:"line,omitempty"`
 }
 
 // Register is the replicated record as this member knows it.

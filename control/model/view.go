@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/control/keep"
 )
@@ -124,10 +125,41 @@ type ProxyView struct {
 	// CanWait: they can be made to wait for a new node here, but not be brought back
 	// to the old one: enough for a move that is never rolled back.
 	CanWait bool `json:"cw,omitempty"`
+	// Astray are the connections that went to another node than every key leads to;
+	// from version 2 on.
+	Astray []Astray `json:"as,omitempty"`
 	// Move is how far this proxy is with a planned move.
 	Move *MoveView `json:"mv,omitempty"`
 	// Rest is what a newer version has added.
 	Rest keep.Rest `json:"-"`
+}
+
+// Astray are the connections that a HAProxy has sent to a server that is not the active's,
+// while every key of its tables led to the active.
+type Astray struct {
+	Backend string `json:"b"`
+	Server  string `json:"s"`
+	// Connections counts them, each try of HAProxy's to connect for one, since Since, which
+	// is by the clock of the member.
+	Connections int64     `json:"n"`
+	Since       time.Time `json:"t"`
+	// Line is the line of haproxy.cfg that may have sent them there, "" where none is known.
+	Line string `json:"l,omitempty"`
+	// Rest is what a newer version has added.
+	Rest keep.Rest `json:"-"`
+}
+
+// Words says it in a sentence without an end: what went where, and since when.
+func (a *Astray) Words(active string) string {
+	n := fmt.Sprintf("%d connections", a.Connections)
+	if a.Connections == 1 {
+		n = "1 connection"
+	}
+	s := fmt.Sprintf("%s went to %s of backend %s since %s although its tables lead to %s", n, a.Server, a.Backend, a.Since.Format(time.RFC3339), active)
+	if a.Line != "" {
+		s += ", by " + a.Line
+	}
+	return s
 }
 
 // Layouts of a proxy's configuration.

@@ -1,6 +1,7 @@
 package published
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
@@ -32,6 +33,9 @@ type Look struct {
 	Result plan.Result
 	// Nodes are the nodes of the sticky backends, by name.
 	Nodes map[string]Node
+	// Addresses are the servers' addresses as HAProxy has them now, by name resolved or
+	// changed at run time, and which server is there. They are as of the last full look.
+	Addresses map[netip.AddrPort]string
 	// Effective is the node to which every key leads, "" for none.
 	Effective string
 	// Native: HAProxy does by itself what it does. LastSteered is when this daemon last
@@ -44,6 +48,8 @@ type Look struct {
 	Fenced string
 	// CanHold and CanWait are model.ProxyView's.
 	CanHold, CanWait bool
+	// Astray is model.ProxyView's.
+	Astray []model.Astray
 	// Lost is what is not known of an earlier daemon's changes, "" for nothing.
 	Lost string
 	// Move is how far this proxy is with a planned move, nil without one.
@@ -72,7 +78,7 @@ func (l *Look) AsOf(now time.Time) *Look {
 	}
 	old := *l
 	old.Reachable, old.Native, old.Beacon, old.Steering, old.Result.Converged = false, true, false, false, false
-	old.Fenced, old.Move = "", nil
+	old.Fenced, old.Move, old.Astray = "", nil, nil
 	old.Problem = "HAProxy was not looked at lately: this daemon did not run, or the socket hangs"
 	return &old
 }

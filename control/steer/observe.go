@@ -3,6 +3,8 @@ package steer
 import (
 	"context"
 	"fmt"
+	"math"
+	"net/netip"
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/configs"
@@ -68,6 +70,18 @@ func observe(f *haproxycfg.Files, snap *runtimeapi.Snapshot) (plan.Observed, map
 		}
 	}
 	return obs, nodes
+}
+
+// addresses are those of the servers that have one.
+func addresses(servers []runtimeapi.ServerState) map[netip.AddrPort]string {
+	out := make(map[netip.AddrPort]string, len(servers))
+	for i := range servers {
+		s := &servers[i]
+		if ip, err := netip.ParseAddr(s.Addr); err == nil && s.Port > 0 && s.Port <= math.MaxUint16 {
+			out[netip.AddrPortFrom(ip.Unmap(), uint16(s.Port))] = s.Name
+		}
+	}
+	return out
 }
 
 // stateOf is the server's state in one word. A name that does not resolve takes

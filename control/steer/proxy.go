@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,7 @@ type Proxy struct {
 	files   *haproxycfg.Files
 	memory  *memory
 	traffic traffic
+	astray  astray
 
 	client    HAProxy
 	socket    string
@@ -40,6 +42,7 @@ type Proxy struct {
 	lastFull  time.Time // last full look, and what it saw
 	lastInfo  runtimeapi.Info
 	lastStats []runtimeapi.ServerStat
+	addresses map[netip.AddrPort]string
 	pace      pace // of corrections of the native tables
 	sweep     sweep
 	fence     fence
@@ -187,7 +190,7 @@ func (p *Proxy) verified(now time.Time) bool {
 	return p.rightRuns >= verifyRuns && now.Sub(p.restarted) >= watchFor
 }
 
-// see takes one see. Where it saw nothing it returns no turn, but when to see again.
+// see takes one look. Where it saw nothing it returns no turn, but when to look again.
 func (p *Proxy) see(ctx context.Context, now time.Time, full bool) (*turn, time.Duration) {
 	q := p.files.Query
 	q.Info, q.Stats = full, full
@@ -226,7 +229,7 @@ func significant(a, b *published.Look) bool {
 	if a.Reachable != b.Reachable || a.Steering != b.Steering || a.Effective != b.Effective ||
 		a.Want.Version != b.Want.Version || a.Result.Converged != b.Result.Converged ||
 		a.Native != b.Native || a.Problem != b.Problem || a.Fenced != b.Fenced ||
-		(a.Result.Elsewhere == 0) != (b.Result.Elsewhere == 0) || drain.MovesOn(a.Move, b.Move) || len(a.Nodes) != len(b.Nodes) || len(a.WentDown) != len(b.WentDown) {
+		(a.Result.Elsewhere == 0) != (b.Result.Elsewhere == 0) || len(a.Astray) != len(b.Astray) || drain.MovesOn(a.Move, b.Move) || len(a.Nodes) != len(b.Nodes) || len(a.WentDown) != len(b.WentDown) {
 		return true
 	}
 	for name, n := range a.Nodes {

@@ -25,7 +25,7 @@ type served struct {
 	last  time.Time // when the total was last seen to have grown
 }
 
-// note compares the totals with those of the note before, and marks the nodes
+// note compares the totals with those of the look before, and marks the nodes
 // that are used.
 func (t *traffic) note(now time.Time, proc process, nodes map[string]published.Node) {
 	// What came while nobody looked, or to another process, may be long ago.

@@ -46,6 +46,10 @@ func (p *Proxy) weigh(ctx context.Context, t *turn) (enough bool) {
 		At: t.now, Reachable: true, Version: t.snap.Info.Version, Pid: t.snap.Info.Pid, Uptime: t.snap.Info.Uptime,
 		Layout: p.files.LayoutName(), Problem: p.differs, Lost: p.undo.unread(), Nodes: nodes, Steered: p.files.BeaconUp(t.snap),
 	}
+	if t.full {
+		p.addresses = addresses(t.snap.Servers)
+	}
+	l.Addresses = p.addresses
 	t.look = l
 
 	t.want = p.cfg.Hear()
@@ -101,6 +105,7 @@ func (p *Proxy) settle(ctx context.Context, t *turn) time.Duration {
 	}
 	p.progress.Note(t.now, &seen, func() (context.CancelFunc, error) { return p.startDrainer(ctx, want) })
 	l.Move = p.progress.Report()
+	p.judge(t)
 	l.CanHold, l.CanWait = canHold(t.layout) && p.files.HoldReverts(l.Version), canWait(t.layout)
 	p.store(t)
 	if t.enforced() && !want.WantsHold() && l.Result.Converged && l.Result.NativeRight &&
@@ -112,6 +117,30 @@ func (p *Proxy) settle(ctx context.Context, t *turn) time.Duration {
 		}()
 	}
 	return p.next(t, did)
+}
+
+// judge tells what connections did besides what they should.
+func (p *Proxy) judge(t *turn) {
+	l, want := t.look, &t.want
+	if t.full {
+		asAgreed := want.Known && want.Move == nil && !p.hold.busy() && p.differs == "" && l.Fenced == "" && l.Result.Converged && l.Result.Usable
+		sticky := func(backend string) bool { return t.obs.Servers[backend] != nil }
+		// Where somebody writes the entries back again and again, the moments between are not to
+		// be waited for.
+		duel := t.enforced() && want.Move == nil && !p.pace.wrong.IsZero() && t.now.Sub(p.pace.wrong) >= p.pace.urgent
+		p.astray.note(t.now, p.proc, want, asAgreed || duel, p.files.Topo.DownAfter(want.Active), sticky, t.snap.Stats)
+	}
+	l.Astray = p.astray.told()
+	for i := range l.Astray {
+		l.Astray[i].Line = p.files.Topo.Passes(l.Astray[i].Backend)
+	}
+	for ; len(p.astray.news) > 0; p.astray.news = p.astray.news[1:] {
+		x := p.astray.news[0]
+		x.Line = p.files.Topo.Passes(x.Backend)
+		text := x.Words(want.Active)
+		p.cfg.Log.Warn("connections go astray", "problem", text)
+		p.cfg.Events.Add(t.now, text)
+	}
 }
 
 // compareWith holds the look against what is wanted, and plans.

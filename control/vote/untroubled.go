@@ -48,6 +48,6 @@ func forgetNewer(view *model.View) {
 		view.Nodes[i].Refused = false
 	}
 	if view.Proxy != nil {
-		view.Proxy.CanWait = false
+		view.Proxy.CanWait, view.Proxy.Astray = false, nil
 	}
 }

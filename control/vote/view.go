@@ -103,7 +103,7 @@ func (v *Loop) proxyView(l *published.Look) *model.ProxyView {
 		Layout: l.Layout, Beacon: l.Beacon, Steering: l.Steering, Effective: l.Effective,
 		Converged: l.Want.Known && l.Result.Converged, Elsewhere: l.Result.Elsewhere,
 		Problem: l.Problem, Native: l.Native,
-		Fenced: l.Fenced, LocalOnly: l.Want.Local, CanHold: l.CanHold, CanWait: l.CanWait, Move: l.Move,
+		Fenced: l.Fenced, LocalOnly: l.Want.Local, CanHold: l.CanHold, CanWait: l.CanWait, Astray: l.Astray, Move: l.Move,
 	}
 	if p.Problem == "" {
 		p.Problem = v.cfg.Files.Problem()
@@ -198,6 +198,10 @@ func significantPart(view *model.View) []byte {
 	if view.Proxy != nil {
 		p := *view.Proxy
 		p.UptimeS, p.Elsewhere = 0, 0
+		p.Astray = slices.Clone(p.Astray)
+		for i := range p.Astray {
+			p.Astray[i].Connections = 0
+		}
 		if p.Move != nil {
 			p.Move = &model.MoveView{Recovery: p.Move.Recovery, Epoch: p.Move.Epoch, Held: p.Move.Held, Done: p.Move.Done, Problem: p.Move.Problem}
 		}

@@ -26,6 +26,8 @@ type Options struct {
 	// one: `stick on` and no private table. Key is its key expression.
 	StickOn bool
 	Key     string
+	// Rewrite changes the text of a StickOn configuration; nil: it stays.
+	Rewrite func(string) string
 	// CheckInterval is HAProxy's own `inter` (default 1 s).
 	CheckInterval time.Duration
 	// Check is the absolute path of an external check's command. Default: HAProxy
@@ -114,9 +116,13 @@ func (s *Stack) ConfigNaming(p *lab.Proxy, peers []*lab.Proxy) (string, error) {
 		}
 	}
 	if o.StickOn {
-		return withKey(p, o.Key, s.StickyConfig(p, lab.Sticky{
+		text := withKey(p, o.Key, s.StickyConfig(p, lab.Sticky{
 			Key: o.Key, Order: o.Order, CheckInterval: fmt.Sprint(o.CheckInterval.Milliseconds()), Check: o.Check,
-		})), nil
+		}))
+		if o.Rewrite != nil {
+			text = o.Rewrite(text)
+		}
+		return text, nil
 	}
 	in := configs.RenderInput{
 		LocalProxy: p.Name, StatsSocket: p.AdminSocket, StatsSocketMode: "600", HAProxyVersion: o.Version,
