@@ -15,6 +15,8 @@ import (
 type builder struct {
 	t    *Topology
 	errs []*Error
+	// only are the sticky backends that count, all of them where it is empty.
+	only []string
 	// defaults holds, for each proxy section, the defaults sections that it inherits from, the furthest first.
 	defaults map[*section][]*section
 }

@@ -35,8 +35,12 @@ func (s *scanner) conditional(words []string) {
 			s.fail("remove it, or add the .if", "%s without an .if", words[0])
 			return
 		}
+	case ".diag", ".notice", ".warning", ".alert":
+		return // they print; what they print is HAProxy's affair
 	default:
-		// .diag, .notice, .warning and .alert print; what they print is HAProxy's affair.
+		if s.active() {
+			s.refuses("remove it", "%q is no directive", words[0])
+		}
 		return
 	}
 	block := &s.conds[len(s.conds)-1]

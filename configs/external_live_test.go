@@ -57,7 +57,7 @@ backend db
 				if l.log, err = os.Create(filepath.Join(dir, "log")); err != nil {
 					t.Fatal(err)
 				}
-				findings, err := LintAs("", l.cfg)
+				findings, err := LintAs(Reading{}, l.cfg)
 				if err != nil {
 					t.Fatal(err)
 				}

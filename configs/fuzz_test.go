@@ -28,7 +28,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add(".if !((1\n.elif\n.endif\nlisten \"${A[*]-b}\"\n bind ,,\n", "x")
 	f.Fuzz(func(t *testing.T, text, peer string) {
 		inputs := []input{{name: "a.cfg", text: text}, {name: "b.cfg", text: "backend last\n server s h:1\n"}}
-		top, errs := build(inputs, peer)
+		top, errs := build(inputs, Reading{LocalPeer: peer})
 		for _, e := range errs {
 			if s := e.Error(); e.Pos.File == "" || strings.Contains(s, "\n") {
 				t.Errorf("error %q", s)
@@ -40,7 +40,7 @@ func FuzzLoad(f *testing.F) {
 		_ = Compare(top, servers, tables)
 		_ = Compare(top, nil, nil)
 		_, _ = reorder("a.cfg", text, peer)
-		for _, finding := range lint(inputs, peer) {
+		for _, finding := range lint(inputs, Reading{LocalPeer: peer}) {
 			if finding.Rule == "" || finding.File == "" {
 				t.Errorf("finding %+v", finding)
 			}

@@ -128,8 +128,9 @@ func frontendKeys(kind KeyKind, f Frontend) ([]string, bool) {
 		out = append(out, addr.String())
 	}
 	for _, d := range f.section.dirs {
-		// A rule or the PROXY protocol may replace the address that was connected to.
-		if slices.Contains(d.words, "set-dst") || slices.Contains(d.words, "accept-proxy") || slices.Contains(d.words, "transparent") ||
+		// A rule or the PROXY protocol may replace the address that was connected to. A bind line with an address and
+		// `transparent`, for one that may be elsewhere now, is connected to at that address (TestTransparentKey).
+		if slices.Contains(d.words, "set-dst") || slices.Contains(d.words, "accept-proxy") || slices.Contains(d.words, "transparent") && d.word(0) != "bind" ||
 			slices.Contains(d.words, "expect-proxy") || slices.Contains(d.words, "expect-netscaler-cip") {
 			return nil, false
 		}

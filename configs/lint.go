@@ -40,6 +40,8 @@ const (
 	RuleReadinessOnDatabase = "readiness-on-database"
 	RuleKeyUnknowable       = "key-unknowable"
 	RuleHoldUnusable        = "hold-unusable"
+	RuleTwoServices         = "two-services"
+	RuleRefused             = "haproxy-refuses"
 	RuleEmptyWord           = "empty-word"
 	RuleExternalCheck       = "external-check"
 	RuleUseServer           = "use-server"
@@ -73,19 +75,19 @@ const (
 	minPrivateSize = 16
 )
 
-// LintAs reads the files as one configuration, for a HAProxy that is started with -L localPeer ("" for none), and says
+// LintAs reads the files as one configuration, with what they do not say themselves, and says
 // what in it makes an active node unsafe. The findings are in file order. A file that cannot be read is an error; one
 // that cannot be understood is a finding.
-func LintAs(localPeer string, files ...string) ([]Finding, error) {
+func LintAs(r Reading, files ...string) ([]Finding, error) {
 	inputs, err := readInputs(files)
 	if err != nil {
 		return nil, err
 	}
-	return lint(inputs, localPeer), nil
+	return lint(inputs, r), nil
 }
 
-func lint(inputs []input, localPeer string) []Finding {
-	t, errs := build(inputs, localPeer)
+func lint(inputs []input, r Reading) []Finding {
+	t, errs := build(inputs, r)
 	l := &linter{t: t}
 	for _, e := range errs {
 		l.add(e.Pos, SeverityError, RuleSyntax, e.Problem, "the daemon cannot work from a configuration that it cannot read as HAProxy does", e.Fix)
@@ -95,9 +97,16 @@ func lint(inputs []input, localPeer string) []Finding {
 	l.peers()
 	l.peersClear()
 	l.servers()
+	l.sameNames()
+	for _, e := range l.t.refused {
+		l.add(e.Pos, SeverityError, RuleRefused, e.Problem, "HAProxy does not start with such a file", e.Fix)
+	}
 	for _, pos := range l.t.cutShort {
 		l.add(pos, SeverityError, RuleEmptyWord, "an empty word ends the line", "HAProxy up to 3.2 does not read what stands behind it, and 3.4 refuses the file",
 			"remove it; if it is a variable, set it, or take it out of the quotes")
+	}
+	if len(l.t.Services) > 0 {
+		l.add(l.t.strange().Pos, SeverityError, RuleTwoServices, l.t.twoServices(), "all sticky backends follow one active node", twoServicesFix)
 	}
 	l.externalCheck()
 	l.steering()

@@ -1,5 +1,7 @@
 package configs
 
+import "fmt"
+
 // externalCheck finds what keeps an external check from being started: HAProxy then calls every server down. Run on 2.6 to
 // 3.4 as `user haproxy`: "Failed to fork process for external health check (likely caused by missing
 // 'insecure-fork-wanted')", and with chroot "Failed to exec process".
@@ -27,5 +29,20 @@ func (l *linter) externalCheck() {
 	if d, jailed := line("chroot"); jailed {
 		l.add(d.pos, SeverityError, RuleExternalCheck, "there is an external check, and HAProxy runs in a chroot",
 			"the program of the check is looked for inside: where it is not there, with all that it needs, every server is down", "remove `chroot`")
+	}
+}
+
+// sameNames finds a frontend and a backend of one name, which HAProxy takes for two until 3.2.
+func (l *linter) sameNames() {
+	seen := map[string]*section{}
+	for _, s := range l.t.sections {
+		if s.kind != "frontend" && s.kind != "backend" {
+			continue
+		}
+		if other := seen[s.name]; other != nil && other.kind != s.kind {
+			l.add(s.pos, SeverityError, RuleRefused, fmt.Sprintf("%s %s has the name of the %s at %s", s.kind, s.name, other.kind, other.pos),
+				"HAProxy 3.3 and later does not start with such a file", "give one of them another name")
+		}
+		seen[s.name] = s
 	}
 }

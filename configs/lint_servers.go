@@ -15,8 +15,8 @@ func (l *linter) servers() {
 	}
 	slots := map[Position]bool{}
 	for _, b := range l.t.Backends {
-		if b.Mode != "tcp" {
-			continue
+		if b.Mode != "tcp" || len(l.t.Sticky) > 0 && !l.t.hasNode(b) {
+			continue // somebody else's
 		}
 		single := sticky[b.Name] || slices.ContainsFunc(b.Servers, func(s Server) bool { return s.Backup })
 		for _, s := range b.Servers {
@@ -41,8 +41,8 @@ func (l *linter) servers() {
 					"slots are no nodes: which node has which slot differs between HAProxies, and changes", "name the servers one by one, each with an `id`")
 			case !s.ExplicitID:
 				l.add(s.Pos, SeverityError, RuleServerIDMissing, fmt.Sprintf("server %s/%s has no explicit id (HAProxy gives it %d)", b.Name, s.Name, s.ID),
-					"stick-tables and peers speak of servers by id, and HAProxy counts in file order: another order is another node",
-					fmt.Sprintf("add `id %d`, the number that it has today; another one would send the writers of the HAProxies that were changed to another node than those of the others", s.ID))
+					"stick-tables and peers speak of servers by id, and HAProxy counts in file order: another order is another node. Any other id than today's would send the writers of the HAProxies that have it already to another node than those of the rest",
+					fmt.Sprintf("add `id %d`", s.ID))
 			}
 		}
 	}

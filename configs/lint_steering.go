@@ -69,11 +69,7 @@ func (l *linter) unsteered(s StickyBackend) {
 	l.add(s.Pos, SeverityWarning, RuleNoPrivateTable, fmt.Sprintf("backend %s has no private table", s.Name),
 		"peers write the native table as well: a HAProxy whose daemon is down keeps pushing its own choice to the others, and a move takes clear, set and verify on all of them",
 		"add `stick match int(1) table haproxyd-steer if { srv_is_up(haproxyd/local) }` before the other stick rules, with the backends haproxyd-steer and haproxyd; `haproxyctl config render` writes them")
-	if l.t.Steering == nil {
-		l.add(s.Pos, SeverityWarning, RuleNoBeacon, fmt.Sprintf("backend %s has no beacon", s.Name),
-			"HAProxy cannot tell a daemon that steers from one that is gone, so that nothing but native stickiness can rule here",
-			"add a backend with `option httpchk GET /beacon` and the daemon's http address, and make the private table's rule and the store rule depend on it")
-	} else if s.Stores {
+	if l.t.Steering != nil && s.Stores {
 		l.add(s.Pos, SeverityWarning, RuleNoBeacon, fmt.Sprintf("backend %s stores entries also while the daemon steers", s.Name),
 			"connections that matched the old node write it back after a move",
 			"use `stick match` and `stick store-request ... unless` the beacon is up, instead of `stick on`")

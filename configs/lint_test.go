@@ -37,7 +37,7 @@ func TestLintRules(t *testing.T) {
 					spoke[rule] = true
 				}
 			}
-			findings, err := LintAs("", file)
+			findings, err := LintAs(Reading{}, file)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -73,7 +73,7 @@ func TestLintRules(t *testing.T) {
 		RuleSyntax, RuleNoSticky, RuleTableSmall, RuleTableNoPurge, RuleTableHidden, RuleStickyNoPeers, RuleLocalPeer, RulePeerShards,
 		RuleServerIDMissing, RuleServerIDUnequal, RuleMarkedUp, RuleMarkedDown, RuleNoAdminSocket, RuleNoBeacon, RuleNoPrivateTable,
 		RuleReadinessOnDaemon, RuleReadinessOnDatabase, RuleKeyUnknowable, RuleHoldUnusable, RulePeersClear,
-		RuleUseServer, RulePersist, RuleAllBackups, RuleNoServer, RuleStickCondition, RuleHalfSticky, RuleTableExpire, RuleServerTemplate, RuleExternalCheck, RuleEmptyWord,
+		RuleUseServer, RulePersist, RuleAllBackups, RuleNoServer, RuleStickCondition, RuleHalfSticky, RuleTableExpire, RuleServerTemplate, RuleExternalCheck, RuleEmptyWord, RuleTwoServices, RuleRefused,
 	} {
 		if !spoke[rule] {
 			t.Errorf("no file in testdata/lint for rule %s", rule)
@@ -100,7 +100,7 @@ func severityOf(rule, file string) Severity {
 
 func rulesOf(t *testing.T, localPeer string, files ...string) map[string]int {
 	t.Helper()
-	findings, err := LintAs(localPeer, files...)
+	findings, err := LintAs(Reading{LocalPeer: localPeer}, files...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func TestLintField(t *testing.T) {
 	if diff := cmp.Diff(map[string]int{RuleNoSticky: 1, RuleMarkedUp: 3, RuleMarkedDown: 9}, rulesOf(t, "", global, "testdata/percona-pxc.cfg")); diff != "" {
 		t.Errorf("Percona's stock configuration:\n%s", diff)
 	}
-	if diff := cmp.Diff(map[string]int{RuleTableSmall: 3, RuleServerIDMissing: 9, RuleNoBeacon: 3, RuleNoPrivateTable: 3, RulePeersClear: 1},
+	if diff := cmp.Diff(map[string]int{RuleTableSmall: 3, RuleServerIDMissing: 9, RuleNoPrivateTable: 3, RulePeersClear: 1},
 		rulesOf(t, "test-pxc-db-haproxy-1", global, "testdata/predecessor-pxc.cfg")); diff != "" {
 		t.Errorf("the predecessor's configuration:\n%s", diff)
 	}
@@ -148,10 +148,10 @@ func TestLintField(t *testing.T) {
 }
 
 func TestLintUnreadable(t *testing.T) {
-	if _, err := LintAs("", "testdata/none.cfg"); err == nil || !strings.Contains(err.Error(), "testdata/none.cfg: cannot be read") {
+	if _, err := LintAs(Reading{}, "testdata/none.cfg"); err == nil || !strings.Contains(err.Error(), "testdata/none.cfg: cannot be read") {
 		t.Errorf("error %v", err)
 	}
-	if _, err := LintAs(""); err == nil {
+	if _, err := LintAs(Reading{}); err == nil {
 		t.Error("no error without a file")
 	}
 }

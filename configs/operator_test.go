@@ -123,7 +123,7 @@ func TestPerconaOperatorConfiguration(t *testing.T) {
 	text := parsePatch(t).Spec.HAProxy.Configuration
 	global, pxc := operatorFiles(t, text)
 	for _, files := range [][]string{{global}, {global, pxc}} {
-		topo, err := LoadAs("test-pxc-db-haproxy-1", files...)
+		topo, err := LoadAs(Reading{LocalPeer: "test-pxc-db-haproxy-1"}, files...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -140,7 +140,7 @@ func TestPerconaOperatorConfiguration(t *testing.T) {
 		if got := strings.Join(sticky, " "); got != "agreed-nodes agreed-admin-nodes agreed-mysqlx-nodes" {
 			t.Errorf("sticky backends: %s", got)
 		}
-		findings, err := LintAs("test-pxc-db-haproxy-1", global)
+		findings, err := LintAs(Reading{LocalPeer: "test-pxc-db-haproxy-1"}, global)
 		if err != nil {
 			t.Fatal(err)
 		}

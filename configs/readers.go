@@ -1,5 +1,7 @@
 package configs
 
+import "slices"
+
 // Readers gives the reader backends: not sticky, of mode tcp, without backup servers, and with two or more servers
 // that have the names of nodes of the sticky backends. The active node may be drained there. A backend with backup
 // servers sends all connections to one node, as Percona's writers do, and is none.
@@ -25,4 +27,11 @@ func (t *Topology) Readers() []Backend {
 		}
 	}
 	return out
+}
+
+// hasNode tells whether the backend is sticky, or has a server with the name of a node.
+func (t *Topology) hasNode(b Backend) bool {
+	return slices.ContainsFunc(t.Sticky, func(s StickyBackend) bool {
+		return s.Name == b.Name || slices.ContainsFunc(s.Servers, func(srv Server) bool { _, ok := b.server(srv.Name); return ok })
+	})
 }

@@ -275,7 +275,7 @@ func TestRenderIsReadBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		top, errs := build([]input{{name: "haproxy.cfg", text: string(text)}}, "px0")
+		top, errs := build([]input{{name: "haproxy.cfg", text: string(text)}}, Reading{LocalPeer: "px0"})
 		if len(errs) > 0 {
 			t.Fatal(errs[0])
 		}
@@ -324,7 +324,7 @@ func TestRenderIsReadBack(t *testing.T) {
 		if local == "" {
 			local = "px0"
 		}
-		for _, f := range lint([]input{{name: "haproxy.cfg", text: string(text)}}, local) {
+		for _, f := range lint([]input{{name: "haproxy.cfg", text: string(text)}}, Reading{LocalPeer: local}) {
 			if f.Rule == RulePeersClear && in.PeersCert == "" {
 				continue // without certificates there is no other way
 			}

@@ -27,7 +27,7 @@ func reorder(file, text, active string) ([]byte, error) {
 		return nil, &Error{Pos: Position{File: file, Line: 2}, Problem: fmt.Sprintf("%q is none of its nodes", active),
 			Fix: "use one of " + strings.Join(nodes, ", "), Err: ErrUnknownNode}
 	}
-	t, errs := build([]input{{name: file, text: text}}, "")
+	t, errs := build([]input{{name: file, text: text}}, Reading{})
 	if len(errs) > 0 {
 		return nil, errs[0]
 	}

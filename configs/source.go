@@ -106,8 +106,9 @@ type scanner struct {
 	cur      *section
 	conds    []condBlock
 	errs     []*Error
-	// cutShort are the lines with an empty word.
+	// cutShort are the lines with an empty word, refused what HAProxy does not start with although it can be read.
 	cutShort []Position
+	refused  []*Error
 }
 
 // newScanner: explicit is the name given by -L ("" for none), hostname what HAProxy falls back to.
@@ -197,10 +198,18 @@ func (s *scanner) scan(in input) {
 			s.global(words)
 		}
 	}
+	if in.text != "" && !strings.HasSuffix(in.text, "\n") {
+		s.refuses("end the last line with a newline (HAProxy 2.3 and later)", "the file ends in the middle of a line")
+	}
 	if len(s.conds) > 0 {
 		s.number = s.conds[len(s.conds)-1].line
 		s.fail("add the .endif", ".if without an .endif")
 	}
+}
+
+// refuses notes what HAProxy does not start with: what is read is what runs all the same, if anything does.
+func (s *scanner) refuses(fix, problem string, args ...any) {
+	s.refused = append(s.refused, errorAt(Position{File: s.file, Line: s.number}, fix, problem, args...))
 }
 
 // snapshot gives the environment as it stands at this line.
@@ -217,6 +226,8 @@ func (s *scanner) open(words []string) {
 	}
 	if len(rest) > 1 && rest[0] == "from" {
 		s.cur.from = rest[1]
+	} else if len(rest) > 0 && s.cur.kind == "listen" {
+		s.refuses("write `bind "+rest[0]+"` below it", "listen %s has %q behind its name", s.cur.name, rest[0])
 	}
 	switch s.cur.kind {
 	case "frontend", "backend", "listen", "peers":

@@ -13,6 +13,7 @@ func (b *builder) sticky() {
 			found = append(found, rules)
 		}
 	}
+	found = b.ours(found)
 	for _, c := range found {
 		for _, r := range c.steer {
 			b.steering(r, c.backend.section)

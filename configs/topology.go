@@ -28,6 +28,9 @@ type Topology struct {
 	Sticky []StickyBackend
 	// Steering is nil where there is no private table: then the native table is the only one (`stick on`).
 	Steering *Steering
+	// Services are the names of the sticky backends by the servers that they have in common, where it cannot be told which
+	// are the database's; none where it can.
+	Services [][]string
 	// Ways are the lines by which connections of a sticky backend may go elsewhere than its tables lead.
 	Ways []Way
 	// Halves are the backends whose stick rules make no sticky backend.
@@ -43,6 +46,7 @@ type Topology struct {
 	// externalCheck: a backend has one.
 	externalCheck bool
 	cutShort      []Position
+	refused       []*Error
 
 	holds    []hold
 	sections []*section
@@ -227,28 +231,36 @@ type Steering struct {
 
 // Load reads one or several haproxy.cfg files as one configuration. Its error is an *Error, one line with the first
 // problem's place. What Load accepts need not be usable by the daemon: see Validate.
-func Load(files ...string) (*Topology, error) { return LoadAs("", files...) }
+func Load(files ...string) (*Topology, error) { return LoadAs(Reading{}, files...) }
 
-// LoadAs is Load for a HAProxy that is started with -L localPeer ("" for none). The name is also a variable
-// (HAPROXY_LOCALPEER) that any line may use.
-func LoadAs(localPeer string, files ...string) (*Topology, error) {
+// Reading says what of a configuration the files do not say themselves. The zero value is nothing.
+type Reading struct {
+	// LocalPeer is the name that HAProxy is started with (-L). It is also a variable (HAPROXY_LOCALPEER) that any line
+	// may use.
+	LocalPeer string
+	// Backends are the sticky backends of the database, where there are others that have no server in common with them.
+	Backends []string
+}
+
+// LoadAs is Load with what the files do not say.
+func LoadAs(r Reading, files ...string) (*Topology, error) {
 	inputs, err := readInputs(files)
 	if err != nil {
 		return nil, err
 	}
-	t, errs := build(inputs, localPeer)
+	t, errs := build(inputs, r)
 	if len(errs) > 0 {
 		return nil, errs[0]
 	}
 	return t, nil
 }
 
-func build(inputs []input, explicit string) (*Topology, []*Error) {
+func build(inputs []input, r Reading) (*Topology, []*Error) {
 	hostname, err := os.Hostname()
 	if err != nil {
 		hostname = "localhost"
 	}
-	s := newScanner(os.LookupEnv, explicit, hostname)
+	s := newScanner(os.LookupEnv, r.LocalPeer, hostname)
 	t := &Topology{}
 	for _, in := range inputs {
 		t.Files = append(t.Files, in.name)
@@ -257,8 +269,8 @@ func build(inputs []input, explicit string) (*Topology, []*Error) {
 		}
 		s.scan(in)
 	}
-	t.LocalPeer, t.sections, t.cutShort = s.localPeer, s.sections, s.cutShort
-	b := &builder{t: t, errs: s.errs}
+	t.LocalPeer, t.sections, t.cutShort, t.refused = s.localPeer, s.sections, s.cutShort, s.refused
+	b := &builder{t: t, errs: s.errs, only: r.Backends}
 	b.run()
 	return t, b.errs
 }
@@ -275,6 +287,9 @@ func (t *Topology) Validate() error {
 	default:
 		problems = append(problems, &Error{Pos: t.whole(), Problem: "no sticky backend: no backend has a stick rule",
 			Fix: "add a stick-table and stick rules, or render a configuration with `haproxyctl config render`", Err: ErrNoSticky})
+	}
+	if len(t.Services) > 0 {
+		problems = append(problems, errorAt(t.strange().Pos, twoServicesFix, "%s", t.twoServices()))
 	}
 	if _, err := t.AdminSocket(); err != nil {
 		problems = append(problems, err)

@@ -98,7 +98,7 @@ func TestLoadAs(t *testing.T) {
 		if want != "a" {
 			// -L wins over localpeer, as on HAProxy.
 			var err error
-			if top, err = LoadAs(want, file); err != nil {
+			if top, err = LoadAs(Reading{LocalPeer: want}, file); err != nil {
 				t.Fatal(err)
 			}
 		}

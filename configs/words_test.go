@@ -169,7 +169,7 @@ global
   localpeer e
 .endif
 `
-	top, errs := build([]input{{name: "x.cfg", text: text}}, "")
+	top, errs := build([]input{{name: "x.cfg", text: text}}, Reading{})
 	if len(errs) > 0 || top.LocalPeer != "b" {
 		t.Fatalf("local peer %q, %v", top.LocalPeer, errs)
 	}
@@ -181,7 +181,7 @@ global
 		"maxconn 1\n":                `x.cfg:1: "maxconn" stands before the first section`,
 		"global\n  description \"\n": "x.cfg:2: a quote is opened and not closed; ",
 	} {
-		_, errs := build([]input{{name: "x.cfg", text: text}}, "")
+		_, errs := build([]input{{name: "x.cfg", text: text}}, Reading{})
 		if len(errs) == 0 || !strings.HasPrefix(errs[0].Error(), want) {
 			t.Errorf("%s: errors %v, want %q", strconv.Quote(text), errs, want)
 		}

@@ -32,6 +32,9 @@ type Config struct {
 	Version string
 	// Files are the haproxy.cfg files, in HAProxy's own order, read as one.
 	Files []string
+	// Backends are the sticky backends of the database, where haproxy.cfg has others that
+	// have no server in common with them; none where it can be told.
+	Backends []string
 	// DataDir keeps the replicated record and what HAProxy last did.
 	DataDir string
 	// AdminSocket is the path of the admin API's unix socket.

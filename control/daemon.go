@@ -91,7 +91,7 @@ func New(cfg Config, deps Deps) (*Daemon, error) {
 	cfg = cfg.withDefaults()
 	d := &Daemon{cfg: cfg, deps: deps, events: journal.New(200), wake: make(chan struct{}, 1)}
 	d.files = &haproxycfg.Files{
-		Paths: cfg.Files, Local: cfg.Name, Log: cfg.Logger, MayRewrite: cfg.RewriteConfig && !cfg.Observe, Changed: d.topologyChanged,
+		Paths: cfg.Files, Reading: configs.Reading{LocalPeer: cfg.Name, Backends: cfg.Backends}, Log: cfg.Logger, MayRewrite: cfg.RewriteConfig && !cfg.Observe, Changed: d.topologyChanged,
 	}
 	d.looks = &drain.Inspectors{Dial: deps.Inspector, Nodes: d.files.Targets, Looked: func() { d.vote.Wake() }}
 	m := newMetrics(cfg.Registerer)

@@ -13,7 +13,7 @@ import (
 )
 
 func (a *app) lintCommand() *cobra.Command {
-	var local string
+	var r configs.Reading
 	cmd := &cobra.Command{
 		Use:   "lint FILE...",
 		Short: "Say what in haproxy.cfg can split or lose the active node",
@@ -30,17 +30,18 @@ cannot be read.`,
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return []string{"cfg"}, cobra.ShellCompDirectiveFilterFileExt
 		},
-		RunE: runE(func(_ context.Context, args []string) error { return a.lint(local, args) }),
+		RunE: runE(func(_ context.Context, args []string) error { return a.lint(r, args) }),
 	}
-	cmd.Flags().StringVar(&local, "local", "", "the `NAME` that HAProxy gets with -L, if it does")
+	cmd.Flags().StringVar(&r.LocalPeer, "local", "", "the `NAME` that HAProxy gets with -L, if it does")
+	cmd.Flags().StringSliceVar(&r.Backends, "backends", nil, "`NAME,...` of the sticky backends of the database, where there are those of other services, too")
 	return cmd
 }
 
-func (a *app) lint(local string, files []string) error {
+func (a *app) lint(r configs.Reading, files []string) error {
 	if len(files) == 0 {
 		return usagef("FILE is missing")
 	}
-	findings, err := configs.LintAs(local, files...)
+	findings, err := configs.LintAs(r, files...)
 	if err != nil {
 		return err
 	}
@@ -58,10 +59,32 @@ func (a *app) lint(local string, files []string) error {
 
 func (a *app) findings(w io.Writer, findings []configs.Finding) {
 	counts := map[configs.Severity]int{}
-	for _, f := range findings {
-		counts[f.Severity]++
-		fmt.Fprintf(w, "%s: %s: %s (%s)\n", configs.Position{File: f.File, Line: f.Line}, a.paint(severityStyles[f.Severity], string(f.Severity)), f.Problem, f.Rule)
-		fmt.Fprintf(w, "  %s %s\n  %s %s\n", a.paint(styleDim, "why:"), f.Why, a.paint(styleDim, "fix:"), f.Fix)
+	for len(findings) > 0 {
+		// What is one thing in several places is said once.
+		first := findings[0]
+		alike := func(f configs.Finding) bool {
+			return f.Rule == first.Rule && f.Severity == first.Severity && f.Why == first.Why
+		}
+		var same []configs.Finding
+		for _, f := range findings {
+			if alike(f) {
+				same = append(same, f)
+			}
+		}
+		findings = slices.DeleteFunc(slices.Clone(findings), alike)
+		counts[first.Severity] += len(same)
+		fix := func(f configs.Finding) { fmt.Fprintf(w, "  %s %s\n", a.paint(styleDim, "fix:"), f.Fix) }
+		each := slices.ContainsFunc(same, func(f configs.Finding) bool { return f.Fix != first.Fix })
+		for _, f := range same {
+			fmt.Fprintf(w, "%s: %s: %s (%s)\n", configs.Position{File: f.File, Line: f.Line}, a.paint(severityStyles[f.Severity], string(f.Severity)), f.Problem, f.Rule)
+			if each {
+				fix(f)
+			}
+		}
+		fmt.Fprintf(w, "  %s %s\n", a.paint(styleDim, "why:"), first.Why)
+		if !each {
+			fix(first)
+		}
 	}
 	var parts []string
 	for _, s := range []configs.Severity{configs.SeverityError, configs.SeverityWarning} {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
@@ -38,6 +39,9 @@ func parsePeerList(r io.Reader, domain string) ([]peerHost, error) {
 			continue
 		}
 		name, _, dotted := strings.Cut(host, ".")
+		if isAddress(name) {
+			return nil, usagef("standard input, line %d: %q is a name made of an address: it has no ordinal and changes with each pod; list the service that is the StatefulSet's serviceName", n, host)
+		}
 		f := ordinalName.FindStringSubmatch(name)
 		if f == nil {
 			return nil, usagef("standard input, line %d: %q has no ordinal: a line is the host of a StatefulSet's pod, like db-pxc-0.db-pxc.ns.svc.cluster.local", n, host)
@@ -62,6 +66,17 @@ func parsePeerList(r io.Reader, domain string) ([]peerHost, error) {
 		return nil, fmt.Errorf("standard input: %w", err)
 	}
 	return hosts, nil
+}
+
+// isAddress tells whether a name is an address with dashes, as a headless service names the
+// pods that are another service's (10-244-0-12).
+func isAddress(name string) bool {
+	for _, between := range []string{".", ":"} {
+		if _, err := netip.ParseAddr(strings.ReplaceAll(name, "-", between)); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // maxOrdinal keeps an id within what HAProxy takes, far beyond any Galera cluster.

@@ -18,6 +18,8 @@ func TestPeerListIsRead(t *testing.T) {
 		{name: "nothing", in: "\n \r\n"},
 		{name: "no ordinal", in: "a-0.x\nmysql.x\n", problem: `line 2: "mysql.x" has no ordinal`},
 		{name: "an address", in: "10.0.0.5\n", problem: "line 1: \"10.0.0.5\" has no ordinal"},
+		{name: "a name made of an address", in: "a-0.x\n10-244-0-12.db.ns.svc.cluster.local\n", problem: "line 2: \"10-244-0-12.db.ns.svc.cluster.local\" is a name made of an address"},
+		{name: "a name made of an IPv6 address", in: "fd00-1--7.db.ns\n", problem: "is a name made of an address"},
 		{name: "two with one ordinal", in: "a-0.x\nb-0.x\n", problem: "line 2: \"a-0.x\" and \"b-0.x\" have the same ordinal"},
 		{name: "one host in two domains", in: "a-0.x\na-0.y\n", problem: "the same ordinal"},
 		{name: "too large", in: "a-99999.x\n", problem: `the ordinal of "a-99999" is above 9999`},

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/configs"
 	"github.com/haproxy-peers/haproxy-peers/control/clustertest"
 	"github.com/haproxy-peers/haproxy-peers/control/drain"
 	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
@@ -38,7 +39,7 @@ func newTestServer(t *testing.T, change ...func(*Config)) (*Server, *clustertest
 	for _, c := range change {
 		c(&cfg)
 	}
-	cfg.Files = &haproxycfg.Files{Paths: []string{file}, Local: "px0", Log: cfg.Log}
+	cfg.Files = &haproxycfg.Files{Paths: []string{file}, Reading: configs.Reading{LocalPeer: "px0"}, Log: cfg.Log}
 	if err := cfg.Files.Refresh(time.Now()); err != nil {
 		t.Fatal(err)
 	}

@@ -21,10 +21,10 @@ import (
 // Files is haproxy.cfg as the daemon uses it. Only the proxy loop calls
 // its methods; the others read through snapshot.
 type Files struct {
-	// Paths are the files; Local is the name of HAProxy's local peer (-L).
-	Paths []string
-	Local string
-	Log   *slog.Logger
+	// Paths are the files; Reading is what they do not say themselves.
+	Paths   []string
+	Reading configs.Reading
+	Log     *slog.Logger
 	// MayRewrite: files that are ours may be rewritten.
 	MayRewrite bool
 	// Changed is called when another topology is in force.
@@ -78,7 +78,7 @@ func (f *Files) Refresh(now time.Time) error {
 		return f.err()
 	}
 	f.stamp, f.force = stamp, false
-	topo, err := configs.LoadAs(f.Local, f.Paths...)
+	topo, err := configs.LoadAs(f.Reading, f.Paths...)
 	if err == nil {
 		err = topo.Validate()
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/haproxy-peers/haproxy-peers/configs"
 	"github.com/haproxy-peers/haproxy-peers/control/clustertest"
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
@@ -33,7 +34,7 @@ func newProxy(t *testing.T, config string) *Proxy {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	files := &haproxycfg.Files{Paths: []string{file}, Local: "px0", Log: log}
+	files := &haproxycfg.Files{Paths: []string{file}, Reading: configs.Reading{LocalPeer: "px0"}, Log: log}
 	if err := files.Refresh(time.Now()); err != nil {
 		t.Fatal(err)
 	}

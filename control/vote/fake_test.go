@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/haproxy-peers/haproxy-peers/configs"
 	"github.com/haproxy-peers/haproxy-peers/control/clustertest"
 	"github.com/haproxy-peers/haproxy-peers/control/drain"
 	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
@@ -24,7 +25,7 @@ func newTestLoop(t *testing.T, change ...func(*Config)) (*Loop, *clustertest.Clu
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	files := &haproxycfg.Files{Paths: []string{file}, Local: "px0", Log: log}
+	files := &haproxycfg.Files{Paths: []string{file}, Reading: configs.Reading{LocalPeer: "px0"}, Log: log}
 	if err := files.Refresh(time.Now()); err != nil {
 		t.Fatal(err)
 	}
