@@ -30,6 +30,8 @@ type Difference struct {
 	// Blocking tells that writing would be unsafe: an id could mean another server, or a table is not what the file
 	// says. Without it the difference is only worth a report.
 	Blocking bool
+	// Address: it is a node's address, so that connections go elsewhere than the probe looks.
+	Address bool
 }
 
 // String gives `file:line: sentence`.
@@ -80,7 +82,7 @@ func (c *comparison) backend(name string, pos Position, want []Server, running [
 	declared := map[string]bool{}
 	for _, s := range want {
 		declared[s.Name] = true
-		c.server(name, s)
+		c.server(name, s, true)
 	}
 	for _, o := range running {
 		if o.Backend == name && !declared[o.Name] {
@@ -89,7 +91,8 @@ func (c *comparison) backend(name string, pos Position, want []Server, running [
 	}
 }
 
-func (c *comparison) server(backend string, s Server) {
+// server compares one; probed tells that it is a node.
+func (c *comparison) server(backend string, s Server, probed bool) {
 	o, ok := c.running[[2]string{backend, s.Name}]
 	switch {
 	case !ok:
@@ -101,7 +104,14 @@ func (c *comparison) server(backend string, s Server) {
 	want, err1 := netip.ParseAddr(s.Host)
 	have, err2 := netip.ParseAddr(o.Addr)
 	if err1 == nil && err2 == nil && want.Unmap() != have.Unmap() || s.Port != 0 && o.Port != 0 && s.Port != o.Port {
-		c.add(s.Pos, false, "server %s/%s is %s here and %s in the running HAProxy; reload HAProxy with this file", backend, s.Name, s.Address(), Server{Host: o.Addr, Port: o.Port}.Address())
+		here := s.Address()
+		if probed {
+			here += " here, which is probed and voted on,"
+		} else {
+			here += " here"
+		}
+		c.add(s.Pos, false, "server %s/%s is %s and %s in the running HAProxy; reload HAProxy with this file", backend, s.Name, here, Server{Host: o.Addr, Port: o.Port}.Address())
+		c.out[len(c.out)-1].Address = probed
 	}
 }
 
@@ -112,7 +122,7 @@ func (c *comparison) one(t *Topology, backend, server string) {
 	if o, ok := c.running[[2]string{backend, server}]; ok {
 		s.ID = o.ID
 	}
-	c.server(backend, s)
+	c.server(backend, s, false)
 }
 
 func (c *comparison) table(t StickTable) {

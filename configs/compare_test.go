@@ -67,7 +67,7 @@ func TestCompare(t *testing.T) {
 		"address": {func(s []ObservedServer, tb []ObservedTable) ([]ObservedServer, []ObservedTable) {
 			server(s, "galera-nodes", "pxc-2").Addr = "10.0.1.99"
 			return s, tb
-		}, 40, "server galera-nodes/pxc-2 is 10.0.1.12:3306 here and 10.0.1.99:3306 in the running HAProxy", false},
+		}, 40, "server galera-nodes/pxc-2 is 10.0.1.12:3306 here, which is probed and voted on, and 10.0.1.99:3306 in the running HAProxy", false},
 		"port": {func(s []ObservedServer, tb []ObservedTable) ([]ObservedServer, []ObservedTable) {
 			server(s, "galera-nodes", "pxc-2").Port = 3307
 			return s, tb

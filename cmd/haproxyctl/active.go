@@ -80,6 +80,9 @@ func (a *app) activeTable(w io.Writer, act api.Active) {
 	for _, p := range act.NotConverged {
 		a.field(w, "Not yet", a.paint(styleBad, p))
 	}
+	for _, p := range act.Moved {
+		a.field(w, "Moved", a.paint(styleBad, p))
+	}
 	for _, p := range act.Astray {
 		a.field(w, "Astray", a.paint(styleBad, p))
 	}

@@ -123,7 +123,7 @@ func problems(s api.Status) []string {
 	for _, f := range act.Fenced {
 		out = append(out, "a fenced proxy serves nobody: "+f)
 	}
-	out = append(out, act.Astray...)
+	out = append(append(out, act.Moved...), act.Astray...)
 	if act.Converged < act.Proxies && act.Move == nil && len(out) == 0 {
 		out = append(out, fmt.Sprintf("%d of %d proxies go to %s", act.Converged, act.Proxies, act.Active))
 	}

@@ -62,6 +62,9 @@ func (a *answer) active() api.Active {
 		if p.Steering {
 			out.Steering++
 		}
+		if p.Moved != "" {
+			out.Moved = append(out.Moved, v.Member+": "+p.Moved)
+		}
 		for i := range p.Astray {
 			out.Astray = append(out.Astray, v.Member+": "+p.Astray[i].Words(out.Active))
 		}
@@ -75,6 +78,7 @@ func (a *answer) active() api.Active {
 	slices.Sort(out.NotConverged)
 	slices.Sort(out.Fenced)
 	slices.Sort(out.Astray)
+	slices.Sort(out.Moved)
 	if out.LocalOnly = a.Want.Local; out.LocalOnly != "" {
 		out.Reason = fmt.Sprintf("%s was forced on this proxy alone (--local-only); %s", out.LocalOnly, out.Reason)
 	}
@@ -276,6 +280,7 @@ func (a *answer) status() api.Status {
 		add(st.Active.LocalOnly + " was forced on this proxy alone, without a majority")
 	}
 	add(st.Active.NotConverged...)
+	add(st.Active.Moved...)
 	add(st.Active.Astray...)
 	add(a.Look.Lost)
 	if st.Active.Frozen {

@@ -66,6 +66,9 @@ type Active struct {
 	NotConverged []string `json:"not_converged,omitempty"`
 	// Fenced names the proxies that serve nobody, with why.
 	Fenced []string `json:"fenced,omitempty"`
+	// Moved names the proxies that have another address for a node than their haproxy.cfg,
+	// where it is probed.
+	Moved []string `json:"moved,omitempty"`
 	// Astray names the proxies whose tables lead to the active, and that have sent
 	// connections elsewhere all the same.
 	Astray []string `json:"astray,omitempty"`

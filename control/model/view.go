@@ -125,6 +125,9 @@ type ProxyView struct {
 	// CanWait: they can be made to wait for a new node here, but not be brought back
 	// to the old one: enough for a move that is never rolled back.
 	CanWait bool `json:"cw,omitempty"`
+	// Moved says that a node has another address in this HAProxy than in its haproxy.cfg, which
+	// is where the probe looks; from version 2 on.
+	Moved string `json:"ma,omitempty"`
 	// Astray are the connections that went to another node than every key leads to;
 	// from version 2 on.
 	Astray []Astray `json:"as,omitempty"`

@@ -48,6 +48,9 @@ type Look struct {
 	Fenced string
 	// CanHold and CanWait are model.ProxyView's.
 	CanHold, CanWait bool
+	// Moved says that a node has another address in HAProxy than in haproxy.cfg, "" where all
+	// are the same.
+	Moved string
 	// Astray is model.ProxyView's.
 	Astray []model.Astray
 	// Lost is what is not known of an earlier daemon's changes, "" for nothing.

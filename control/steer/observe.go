@@ -159,15 +159,22 @@ func (p *Proxy) compare(ctx context.Context, now time.Time, snap runtimeapi.Snap
 	for _, h := range headers {
 		tables = append(tables, configs.ObservedTable{Name: h.Name, Type: h.Type, Size: h.Size})
 	}
-	differs := ""
+	differs, moved := "", ""
 	for _, diff := range configs.Compare(p.files.Topo, servers, tables) {
 		switch {
+		case diff.Address && moved == "":
+			moved = diff.String()
 		case !diff.Blocking:
 			p.cfg.Log.Info("haproxy.cfg differs from the running HAProxy", "difference", diff.String())
 		case differs == "":
 			differs = "haproxy.cfg differs from the running HAProxy, nothing is written: " + diff.String()
 		}
 	}
+	if moved != p.moved && moved != "" {
+		p.cfg.Log.Warn("haproxy.cfg differs from the running HAProxy", "problem", moved)
+		p.cfg.Events.Add(now, moved)
+	}
+	p.moved = moved
 	if differs != p.differs {
 		p.differs = differs
 		if differs != "" {

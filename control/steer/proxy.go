@@ -33,6 +33,7 @@ type Proxy struct {
 	restarted time.Time // when the process was seen to be another one
 	compared  time.Time
 	differs   string    // what the running HAProxy says against the file
+	moved     string    // the same, of servers' addresses: nothing is stopped by it
 	rightRuns int       // consecutive looks with nothing to do
 	due       time.Time // when this turn was to start
 	late      time.Time // this process stood still until then
@@ -229,7 +230,7 @@ func significant(a, b *published.Look) bool {
 	if a.Reachable != b.Reachable || a.Steering != b.Steering || a.Effective != b.Effective ||
 		a.Want.Version != b.Want.Version || a.Result.Converged != b.Result.Converged ||
 		a.Native != b.Native || a.Problem != b.Problem || a.Fenced != b.Fenced ||
-		(a.Result.Elsewhere == 0) != (b.Result.Elsewhere == 0) || len(a.Astray) != len(b.Astray) || drain.MovesOn(a.Move, b.Move) || len(a.Nodes) != len(b.Nodes) || len(a.WentDown) != len(b.WentDown) {
+		(a.Result.Elsewhere == 0) != (b.Result.Elsewhere == 0) || len(a.Astray) != len(b.Astray) || a.Moved != b.Moved || drain.MovesOn(a.Move, b.Move) || len(a.Nodes) != len(b.Nodes) || len(a.WentDown) != len(b.WentDown) {
 		return true
 	}
 	for name, n := range a.Nodes {

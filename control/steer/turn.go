@@ -44,7 +44,7 @@ func (p *Proxy) weigh(ctx context.Context, t *turn) (enough bool) {
 	t.obs = obs
 	l := &published.Look{
 		At: t.now, Reachable: true, Version: t.snap.Info.Version, Pid: t.snap.Info.Pid, Uptime: t.snap.Info.Uptime,
-		Layout: p.files.LayoutName(), Problem: p.differs, Lost: p.undo.unread(), Nodes: nodes, Steered: p.files.BeaconUp(t.snap),
+		Layout: p.files.LayoutName(), Problem: p.differs, Moved: p.moved, Lost: p.undo.unread(), Nodes: nodes, Steered: p.files.BeaconUp(t.snap),
 	}
 	if t.full {
 		p.addresses = addresses(t.snap.Servers)

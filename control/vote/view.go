@@ -103,7 +103,7 @@ func (v *Loop) proxyView(l *published.Look) *model.ProxyView {
 		Layout: l.Layout, Beacon: l.Beacon, Steering: l.Steering, Effective: l.Effective,
 		Converged: l.Want.Known && l.Result.Converged, Elsewhere: l.Result.Elsewhere,
 		Problem: l.Problem, Native: l.Native,
-		Fenced: l.Fenced, LocalOnly: l.Want.Local, CanHold: l.CanHold, CanWait: l.CanWait, Astray: l.Astray, Move: l.Move,
+		Fenced: l.Fenced, LocalOnly: l.Want.Local, CanHold: l.CanHold, CanWait: l.CanWait, Moved: l.Moved, Astray: l.Astray, Move: l.Move,
 	}
 	if p.Problem == "" {
 		p.Problem = v.cfg.Files.Problem()
