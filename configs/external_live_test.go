@@ -26,18 +26,12 @@ func TestExternalCheckRuns(t *testing.T) {
 		for version, binary := range haproxies(t) {
 			t.Run(name+", "+version, func(t *testing.T) {
 				t.Parallel()
-				dir, err := os.MkdirTemp("", "external")
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(func() { _ = os.RemoveAll(dir) })
-				empty := filepath.Join(dir, "empty")
+				l := newLive(t, binary)
+				empty := filepath.Join(filepath.Dir(l.cfg), "empty")
 				if err := os.Mkdir(empty, 0o755); err != nil {
 					t.Fatal(err)
 				}
-				l := &live{t: t, binary: binary, cfg: filepath.Join(dir, "haproxy.cfg")}
-				l.input.StatsSocket = filepath.Join(dir, "s")
-				text := fmt.Sprintf(`global
+				l.write(fmt.Sprintf(`global
   stats socket %s mode 600 level admin
   external-check
 %sdefaults
@@ -50,13 +44,7 @@ backend db
   external-check path /bin:/usr/bin
   external-check command /bin/true
   server oak 127.0.0.1:9 id 1 check inter 200ms fall 2 rise 1
-`, l.input.StatsSocket, strings.ReplaceAll(c.global, "/var/empty-for-haproxy", empty))
-				if err := os.WriteFile(l.cfg, []byte(text), 0o600); err != nil {
-					t.Fatal(err)
-				}
-				if l.log, err = os.Create(filepath.Join(dir, "log")); err != nil {
-					t.Fatal(err)
-				}
+`, l.input.StatsSocket, strings.ReplaceAll(c.global, "/var/empty-for-haproxy", empty)))
 				findings, err := LintAs(Reading{}, l.cfg)
 				if err != nil {
 					t.Fatal(err)

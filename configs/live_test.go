@@ -128,19 +128,54 @@ func freePort(t *testing.T) int {
 	}
 }
 
-// startLive runs the configuration for all services, after change if there is one.
-func startLive(t *testing.T, binary string, change ...func(*RenderInput)) *live {
+// newLive has no configuration and no node yet. The folder's path is short: it has sockets.
+func newLive(t *testing.T, binary string) *live {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "live")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	l := &live{t: t, binary: binary, daemon: startDaemon(t), nodes: map[string]*fakeNode{}, services: map[string]string{}, cfg: filepath.Join(dir, "haproxy.cfg")}
+	l := &live{t: t, binary: binary, nodes: map[string]*fakeNode{}, services: map[string]string{}, cfg: filepath.Join(dir, "haproxy.cfg")}
+	l.input.StatsSocket = filepath.Join(dir, "s")
+	if l.log, err = os.Create(filepath.Join(dir, "log")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if text, err := os.ReadFile(l.log.Name()); t.Failed() && err == nil {
+			t.Logf("haproxy said:\n%s", text)
+		}
+	})
+	return l
+}
+
+// write makes text its configuration.
+func (l *live) write(text string) {
+	l.t.Helper()
+	if err := os.WriteFile(l.cfg, []byte(text), 0o600); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// load reads its configuration.
+func (l *live) load() *Topology {
+	l.t.Helper()
+	topo, err := Load(l.cfg)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return topo
+}
+
+// startLive runs the configuration for all services, after change if there is one.
+func startLive(t *testing.T, binary string, change ...func(*RenderInput)) *live {
+	t.Helper()
+	l := newLive(t, binary)
+	l.daemon = startDaemon(t)
 	port := freePort(t)
 	l.input = RenderInput{
 		Proxies: []RenderProxy{{Name: "px0", Host: "127.0.0.1", Port: freePort(t)}}, LocalProxy: "px0", SelfPeerPort: freePort(t),
-		StatsSocket: filepath.Join(dir, "s"), Daemon: l.daemon.addr, HealthBind: "127.0.0.1:" + strconv.Itoa(freePort(t)),
+		StatsSocket: l.input.StatsSocket, Daemon: l.daemon.addr, HealthBind: "127.0.0.1:" + strconv.Itoa(freePort(t)),
 		Check: RenderCheck{Inter: 200 * time.Millisecond},
 	}
 	// Nodes differ by their loopback address, so that one port serves them all, as in the field.
@@ -162,17 +197,7 @@ func startLive(t *testing.T, binary string, change ...func(*RenderInput)) *live 
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(l.cfg, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if l.log, err = os.Create(filepath.Join(dir, "log")); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if text, err := os.ReadFile(l.log.Name()); t.Failed() && err == nil {
-			t.Logf("haproxy said:\n%s", text)
-		}
-	})
+	l.write(string(data))
 	l.start()
 	return l
 }

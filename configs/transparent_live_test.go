@@ -3,7 +3,6 @@ package configs
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -17,16 +16,10 @@ func TestTransparentKey(t *testing.T) {
 	for version, binary := range haproxies(t) {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
-			dir, err := os.MkdirTemp("", "transparent")
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = os.RemoveAll(dir) })
 			node := startNode(t, "oak", "127.0.0.11:0")
-			l := &live{t: t, binary: binary, cfg: filepath.Join(dir, "haproxy.cfg")}
-			l.input.StatsSocket = filepath.Join(dir, "s")
-			l.services = map[string]string{"db": fmt.Sprintf("127.0.0.77:%d", freePort(t))}
-			text := fmt.Sprintf(`global
+			l := newLive(t, binary)
+			l.services["db"] = fmt.Sprintf("127.0.0.77:%d", freePort(t))
+			l.write(fmt.Sprintf(`global
   stats socket %s mode 600 level admin
 defaults
   mode tcp
@@ -38,18 +31,8 @@ listen db
   stick-table type ip size 100k
   stick on dst
   server oak %s id 1
-`, l.input.StatsSocket, l.services["db"], node.addr)
-			if err := os.WriteFile(l.cfg, []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if l.log, err = os.Create(filepath.Join(dir, "log")); err != nil {
-				t.Fatal(err)
-			}
-			topo, err := Load(l.cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if keys := topo.Sticky[0].Keys; !slices.Equal(keys, []string{"127.0.0.77"}) {
+`, l.input.StatsSocket, l.services["db"], node.addr))
+			if keys := l.load().Sticky[0].Keys; !slices.Equal(keys, []string{"127.0.0.77"}) {
 				t.Errorf("keys %v", keys)
 			}
 			l.start()

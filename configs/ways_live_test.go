@@ -13,13 +13,7 @@ import (
 // wayLive is a configuration of somebody's own, with two ports, in front of three nodes.
 func wayLive(t *testing.T, binary, table, rules, options string) (*live, *Topology) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "way")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	l := &live{t: t, binary: binary, nodes: map[string]*fakeNode{}, services: map[string]string{}, cfg: filepath.Join(dir, "haproxy.cfg")}
-	l.input.StatsSocket = filepath.Join(dir, "s")
+	l := newLive(t, binary)
 	var servers strings.Builder
 	for i, name := range []string{"oak", "elm", "fir"} {
 		l.nodes[name] = startNode(t, name, fmt.Sprintf("127.0.0.%d:0", 11+i))
@@ -33,7 +27,7 @@ func wayLive(t *testing.T, binary, table, rules, options string) (*live, *Topolo
 		l.services[name] = fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	}
 	_, two, _ := net.SplitHostPort(l.services["two"])
-	text := fmt.Sprintf(`global
+	l.write(fmt.Sprintf(`global
   stats socket %s mode 600 level admin
 defaults
   mode tcp
@@ -47,17 +41,8 @@ listen db
   bind %s
   bind %s
   stick-table type integer size 100k peers lbs %s
-%s%s`, l.input.StatsSocket, options, "px0", freePort(t), l.services["one"], l.services["two"], table, strings.ReplaceAll(rules, "TWO", two), servers.String())
-	if err := os.WriteFile(l.cfg, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if l.log, err = os.Create(filepath.Join(dir, "log")); err != nil {
-		t.Fatal(err)
-	}
-	topo, err := Load(l.cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+%s%s`, l.input.StatsSocket, options, "px0", freePort(t), l.services["one"], l.services["two"], table, strings.ReplaceAll(rules, "TWO", two), servers.String()))
+	topo := l.load()
 	l.start()
 	for name := range l.nodes {
 		l.until(name+" is up", 5*time.Second, func() bool { return l.up("db", name) })
