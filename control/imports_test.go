@@ -44,13 +44,13 @@ control/mandate: cluster control/decide control/galera control/model
 control/galera/conn: cluster/safefile
 control/galera/sessions: control/galera/conn
 control/galera: cluster/nudge control/clock control/galera/conn
-control/clustertest: cluster control/galera control/model
 control/kube: cluster/nudge
 control/api: control/keep control/model
 control/journal: control/api
 control/drain: control/clock control/galera control/galera/sessions control/mandate control/model control/step runtimeapi
 control/published: cluster configs control/api control/decide control/haproxycfg control/mandate control/model control/plan
 control/haproxycfg: configs control/galera control/journal control/model control/plan runtimeapi
+control/clustertest: cluster configs control/galera control/haproxycfg control/model
 
 # The two loops know nothing of each other; orders go to the one that votes.
 control/vote: cluster cluster/nudge configs control/api control/clock control/decide control/drain control/galera control/haproxycfg control/journal control/kube control/lograte control/mandate control/model control/published control/step control/writers

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"log/slog"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -10,10 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
-	"github.com/haproxy-peers/haproxy-peers/configs"
 	"github.com/haproxy-peers/haproxy-peers/control/clustertest"
 	"github.com/haproxy-peers/haproxy-peers/control/drain"
-	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
 	"github.com/haproxy-peers/haproxy-peers/control/journal"
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
@@ -27,10 +24,6 @@ import (
 func newTestServer(t *testing.T, change ...func(*Config)) (*Server, *clustertest.Cluster) {
 	t.Helper()
 	dir := t.TempDir()
-	file := filepath.Join(dir, "haproxy.cfg")
-	if err := os.WriteFile(file, []byte(clustertest.Config), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	cfg := Config{
 		Name: "px0", Version: "test", DataDir: dir, Socket: filepath.Join(dir, "s"), HTTPBind: "127.0.0.1:0",
 		Beacon: func() bool { return true }, Turning: func() bool { return true }, Wake: func() {},
@@ -39,10 +32,7 @@ func newTestServer(t *testing.T, change ...func(*Config)) (*Server, *clustertest
 	for _, c := range change {
 		c(&cfg)
 	}
-	cfg.Files = &haproxycfg.Files{Paths: []string{file}, Reading: configs.Reading{LocalPeer: "px0"}, Log: cfg.Log}
-	if err := cfg.Files.Refresh(time.Now()); err != nil {
-		t.Fatal(err)
-	}
+	cfg.Files = clustertest.Files(t, clustertest.Config, cfg.Log)
 	look := func() *published.Look {
 		l := &published.Look{
 			At: cfg.Now(), Reachable: true, Steering: true, Effective: "pxc-1", Result: plan.Result{Converged: true}, Nodes: map[string]published.Node{},

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,29 +20,11 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 )
 
-// logBuffer is a log that another goroutine may read.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) has(text string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Contains(l.b.String(), text)
-}
-
 // speaking is a daemon whose voters all read version n, its log, and a client on its
 // admin socket.
-func speaking(t *testing.T, n int) (*Server, *clustertest.Cluster, *logBuffer, *api.Client) {
+func speaking(t *testing.T, n int) (*Server, *clustertest.Cluster, *clustertest.Log, *api.Client) {
 	t.Helper()
-	log := &logBuffer{}
+	log := &clustertest.Log{}
 	d, f := newTestServer(t, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(log, nil)) })
 	f.Set(func(ag *cluster.Agreement) {
 		r, err := model.DecodeRecord(ag.Record.Value)
@@ -115,8 +95,8 @@ func TestWhoOrderedIt(t *testing.T) {
 					if s := string(f.Agreement().Record.Value); strings.Contains(s, "ordered_by") || strings.Contains(s, "orders") {
 						t.Errorf("written before every voter reads it: %s", s)
 					}
-					if !log.has(`ordered_by="` + me() + `"`) {
-						t.Errorf("the log: %s", log.b.String())
+					if !log.Has(`ordered_by="` + me() + `"`) {
+						t.Errorf("the log: %s", log.String())
 					}
 					return
 				}
@@ -136,7 +116,7 @@ func TestWhoOrderedIt(t *testing.T) {
 					}
 				}
 				turn(t, d, "it is not in the log", func() bool {
-					return log.has(`ordered_by="` + me() + `"`)
+					return log.Has(`ordered_by="` + me() + `"`)
 				})
 				if len(f.Record(t).Orders) > 1 {
 					t.Errorf("noted twice: %+v", f.Record(t).Orders)
@@ -220,13 +200,13 @@ func TestWhoLoweredIt(t *testing.T) {
 	if _, err := c.LowerVersion(ctx, api.LowerRequest{}); err != nil {
 		t.Fatal(err)
 	}
-	if !log.has(`to=1 ordered_by="` + me() + `"`) {
-		t.Errorf("the log: %s", log.b.String())
+	if !log.Has(`to=1 ordered_by="` + me() + `"`) {
+		t.Errorf("the log: %s", log.String())
 	}
 	if _, err := c.RaiseVersion(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if !log.has(`rise again" ordered_by="` + me() + `"`) {
-		t.Errorf("the log: %s", log.b.String())
+	if !log.Has(`rise again" ordered_by="` + me() + `"`) {
+		t.Errorf("the log: %s", log.String())
 	}
 }

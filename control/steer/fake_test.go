@@ -2,18 +2,14 @@ package steer
 
 import (
 	"log/slog"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/haproxy-peers/haproxy-peers/configs"
 	"github.com/haproxy-peers/haproxy-peers/control/clustertest"
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
-	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
 	"github.com/haproxy-peers/haproxy-peers/control/journal"
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
@@ -28,20 +24,11 @@ func newTestProxy(t *testing.T) *Proxy {
 
 func newProxy(t *testing.T, config string) *Proxy {
 	t.Helper()
-	dir := t.TempDir()
-	file := filepath.Join(dir, "haproxy.cfg")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	log := slog.New(slog.DiscardHandler)
-	files := &haproxycfg.Files{Paths: []string{file}, Reading: configs.Reading{LocalPeer: "px0"}, Log: log}
-	if err := files.Refresh(time.Now()); err != nil {
-		t.Fatal(err)
-	}
 	want := func() mandate.Want { return mandate.Want{} }
 	counter := func() prometheus.Counter { return prometheus.NewCounter(prometheus.CounterOpts{Name: "a"}) }
 	return New(Config{
-		OnBlind: BlindFence, Readers: ReadersAll, DataDir: dir, Files: files, Hear: want, Wanted: want, Notify: func() {}, Paused: func() {},
+		OnBlind: BlindFence, Readers: ReadersAll, DataDir: t.TempDir(), Files: clustertest.Files(t, config, log), Hear: want, Wanted: want, Notify: func() {}, Paused: func() {},
 		Now: time.Now, Events: journal.New(10), Log: log,
 		Metrics: Metrics{
 			Turns: counter(), RuntimeErrors: counter(), Restarts: counter(),

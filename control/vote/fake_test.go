@@ -2,17 +2,13 @@ package vote
 
 import (
 	"log/slog"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/haproxy-peers/haproxy-peers/configs"
 	"github.com/haproxy-peers/haproxy-peers/control/clustertest"
 	"github.com/haproxy-peers/haproxy-peers/control/drain"
-	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
 	"github.com/haproxy-peers/haproxy-peers/control/journal"
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 )
@@ -20,15 +16,8 @@ import (
 // newTestLoop is px0's, a witness, in a cluster of three; the test turns it.
 func newTestLoop(t *testing.T, change ...func(*Config)) (*Loop, *clustertest.Cluster) {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "haproxy.cfg")
-	if err := os.WriteFile(file, []byte(clustertest.Config), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	log := slog.New(slog.DiscardHandler)
-	files := &haproxycfg.Files{Paths: []string{file}, Reading: configs.Reading{LocalPeer: "px0"}, Log: log}
-	if err := files.Refresh(time.Now()); err != nil {
-		t.Fatal(err)
-	}
+	files := clustertest.Files(t, clustertest.Config, log)
 	counter := func() prometheus.Counter { return prometheus.NewCounter(prometheus.CounterOpts{Name: "a"}) }
 	cfg := Config{
 		Name: "px0", Files: files, Inspectors: &drain.Inspectors{Nodes: files.Targets}, Wake: func() {}, UUID: func(string) {},

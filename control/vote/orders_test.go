@@ -1,41 +1,22 @@
 package vote
 
 import (
-	"bytes"
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/control/clustertest"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/published"
 )
 
-// logBuffer is a log that another goroutine may read.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) has(text string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Contains(l.b.String(), text)
-}
-
 // The other daemons tell of an order when it comes with the record, once, and not of
 // those that were there when they started.
 func TestEveryDaemonTells(t *testing.T) {
-	log := &logBuffer{}
+	log := &clustertest.Log{}
 	d, f := newTestLoop(t, func(c *Config) { c.Log = slog.New(slog.NewTextHandler(log, nil)) })
 	add := func(reason string) {
 		f.Set(func(ag *cluster.Agreement) {
@@ -52,12 +33,12 @@ func TestEveryDaemonTells(t *testing.T) {
 		}
 	}
 	add("the first")
-	if log.has("the first") {
-		t.Errorf("told at the start: %s", log.b.String())
+	if log.Has("the first") {
+		t.Errorf("told at the start: %s", log.String())
 	}
 	add("the second")
-	if n := strings.Count(log.b.String(), "the second"); n != 1 || log.has("the first") {
-		t.Errorf("told %d times: %s", n, log.b.String())
+	if n := strings.Count(log.String(), "the second"); n != 1 || log.Has("the first") {
+		t.Errorf("told %d times: %s", n, log.String())
 	}
 	if e := d.cfg.Events.NewestFirst(); len(e) == 0 || !strings.Contains(e[0].Message, "freeze through px1, ordered by ana (uid 1000): the second") {
 		t.Errorf("the events: %+v", e)
