@@ -103,7 +103,7 @@ func (c *comparison) server(backend string, s Server, probed bool) {
 	}
 	want, err1 := netip.ParseAddr(s.Host)
 	have, err2 := netip.ParseAddr(o.Addr)
-	if err1 == nil && err2 == nil && want.Unmap() != have.Unmap() || s.Port != 0 && o.Port != 0 && s.Port != o.Port {
+	if err1 == nil && err2 == nil && want.Unmap() != have.Unmap() || !s.mapped && s.Port != 0 && o.Port != 0 && s.Port != o.Port {
 		here := s.Address()
 		if probed {
 			here += " here, which is probed and voted on,"

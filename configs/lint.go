@@ -51,6 +51,12 @@ const (
 	RuleStickCondition      = "stick-condition"
 	RuleHalfSticky          = "half-sticky"
 	RuleTableExpire         = "table-expire"
+	RuleUnknownWord         = "unknown-word"
+	RuleOtherBackend        = "other-backend"
+	RuleServerAddress       = "server-address"
+	RuleNonStick            = "non-stick"
+	RuleNoCheck             = "check-missing"
+	RuleSeveralActive       = "several-active"
 )
 
 // Finding is one thing that the linter has to say.
@@ -111,7 +117,7 @@ func lint(inputs []input, r Reading) []Finding {
 	l.externalCheck()
 	l.steering()
 	for _, w := range slices.Concat(l.t.Ways, l.t.Halves) {
-		l.add(w.Pos, SeverityError, w.Rule, w.Problem, w.Why, w.Fix)
+		l.add(w.Pos, w.Severity, w.Rule, w.Problem, w.Why, w.Fix)
 	}
 	l.hold()
 	l.readiness()

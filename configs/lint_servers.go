@@ -30,6 +30,9 @@ func (l *linter) servers() {
 					"sessions to a node that is down stay open until a timeout, and if it comes back they write beside the new active node",
 					"add `on-marked-down shutdown-sessions`")
 			}
+			if sticky[b.Name] {
+				l.nodeLine(b, s)
+			}
 			switch {
 			case !sticky[b.Name]:
 			case s.template:
@@ -46,7 +49,37 @@ func (l *linter) servers() {
 			}
 		}
 	}
+	for _, s := range l.t.Sticky {
+		l.severalActive(s)
+	}
 	l.unequalIDs()
+}
+
+// nodeLine checks one node's words.
+func (l *linter) nodeLine(b Backend, s Server) {
+	if s.opts.has("non-stick") {
+		l.add(s.Pos, SeverityError, RuleNonStick, fmt.Sprintf("server %s/%s has `non-stick`", b.Name, s.Name),
+			"connections to it are never stored: without the daemon nobody follows them there, and all go back when the first node returns", "remove it")
+	}
+	if !s.opts.has("check") && !s.opts.has("track") {
+		l.add(s.Pos, SeverityWarning, RuleNoCheck, fmt.Sprintf("server %s/%s has no `check`", b.Name, s.Name),
+			"HAProxy never calls it down: without the daemon its clients stay with a dead node", "add `check`")
+	}
+}
+
+// severalActive finds a sticky backend that balances where its table leads nowhere.
+func (l *linter) severalActive(s StickyBackend) {
+	var main []string
+	for _, srv := range s.Servers {
+		if !srv.Backup {
+			main = append(main, srv.Name)
+		}
+	}
+	if len(main) > 1 && !slices.ContainsFunc(s.Servers, func(srv Server) bool { return srv.template }) {
+		l.add(s.Pos, SeverityWarning, RuleSeveralActive, fmt.Sprintf("backend %s balances over %s where its table leads nowhere", s.Name, strings.Join(main, ", ")),
+			"without the daemon each HAProxy chooses for itself after the active node's death, until the peers have told each other",
+			"make all but one of them `backup`: the first without it is where everybody goes then")
+	}
 }
 
 func (l *linter) unequalIDs() {

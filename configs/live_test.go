@@ -24,6 +24,9 @@ type fakeNode struct {
 	addr string
 	ln   net.Listener
 
+	// accepted counts the connections.
+	accepted atomic.Int64
+
 	mu    sync.Mutex
 	conns map[net.Conn]bool
 }
@@ -46,6 +49,7 @@ func (n *fakeNode) serve(ln net.Listener) {
 		if err != nil {
 			return
 		}
+		n.accepted.Add(1)
 		n.mu.Lock()
 		n.conns[c] = true
 		n.mu.Unlock()

@@ -120,6 +120,10 @@ func (b *builder) finish(d directive, name, address string, rest []string, base 
 	srv := Server{Name: name, Backup: opts.has("backup"), SendProxy: opts.sendsProxy(), Pos: d.pos, opts: opts}
 	b.unset(d.pos, d.unset)
 	srv.Host, srv.Port, _ = b.address(d, address)
+	srv.shift, srv.mapped = shiftOf(address)
+	if srv.mapped {
+		srv.Port = 0
+	}
 	if id, ok := opts["id"]; ok {
 		n, err := strconv.Atoi(id)
 		if err != nil || n <= 0 {
@@ -129,6 +133,23 @@ func (b *builder) finish(d directive, name, address string, rest []string, base 
 		srv.ID, srv.ExplicitID = n, true
 	}
 	return srv, true
+}
+
+// shiftOf tells whether an address leaves the port to the client: HAProxy connects to the one that the client came to, plus
+// shift (section 5.2 of its manual, `server`).
+func shiftOf(address string) (shift int, mapped bool) {
+	colon := strings.LastIndexByte(address, ':')
+	if strings.HasPrefix(address, "/") || strings.Contains(address, "unix@") || strings.Contains(address, "abns") {
+		return 0, false
+	}
+	if colon < 0 || strings.HasSuffix(address, "]") {
+		return 0, true
+	}
+	if port := address[colon+1:]; port == "" || port[0] == '+' || port[0] == '-' {
+		shift, _ = strconv.Atoi(port)
+		return shift, true
+	}
+	return 0, false
 }
 
 // template expands a server-template line: PREFIX and a number or range make the names.

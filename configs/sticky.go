@@ -1,6 +1,9 @@
 package configs
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // sticky finds the backends with stick rules, and the steering layout in them.
 func (b *builder) sticky() {
@@ -43,7 +46,7 @@ func (b *builder) sticks(c stickRules) bool {
 	stores, matches := len(c.natives) == 0, len(c.natives) == 0
 	for _, r := range c.natives {
 		stores = stores || r.kind != "match"
-		matches = matches || r.kind != "store-request"
+		matches = matches || r.kind == "on" || r.kind == "match"
 	}
 	if stores && matches {
 		return true
@@ -52,7 +55,7 @@ func (b *builder) sticks(c stickRules) bool {
 	if matches {
 		what = "matches and never stores: without the daemon nothing sticks"
 	}
-	b.t.Halves = append(b.t.Halves, Way{Backend: c.backend.Name, Pos: c.natives[0].pos, Rule: RuleHalfSticky, Problem: "backend " + c.backend.Name + " " + what,
+	b.t.Halves = append(b.t.Halves, Way{Backend: c.backend.Name, Pos: c.natives[0].pos, Severity: SeverityError, Rule: RuleHalfSticky, Problem: "backend " + c.backend.Name + " " + what,
 		Why: "it is no sticky backend, and the daemon does not steer it", Fix: "write `stick on`, or both `stick match` and `stick store-request`"})
 	return false
 }
@@ -67,16 +70,19 @@ type stickRules struct {
 func (b *builder) sorted(be Backend) stickRules {
 	out := stickRules{backend: be}
 	for _, r := range b.stickRules(be.section) {
-		if r.kind == "store-response" {
-			// It learns from what a server answers; it chooses nothing that could be known before.
-			continue
-		}
 		if _, ok := b.t.table(r.table); !ok {
 			b.fail(r.pos, "add the stick-table, or name one that is there", "the stick rule uses the table %s, which no section declares", r.table)
 			continue
 		}
 		out.all = append(out.all, r)
 	}
+	// What is stored of an answer counts where a rule looks it up.
+	rules := slices.Clone(out.all)
+	out.all = slices.DeleteFunc(out.all, func(r stickRule) bool {
+		return r.kind == "store-response" && !slices.ContainsFunc(rules, func(o stickRule) bool {
+			return (o.kind == "on" || o.kind == "match") && o.key.Text == r.key.Text && o.table == r.table
+		})
+	})
 	private := map[string]bool{}
 	for _, r := range out.all {
 		// A rule that only looks up, only while a server is up, is the private table's.
@@ -103,7 +109,7 @@ func (b *builder) stickyBackend(be Backend, rules []stickRule, steered bool) Sti
 	table, _ := b.t.table(main.table)
 	s := StickyBackend{
 		Name: be.Name, Table: table.Name,
-		PeersSection: table.PeersSection, Key: main.key, Servers: be.Servers, Steered: steered, Pos: main.pos,
+		PeersSection: table.PeersSection, ByAddress: table.ByAddress, Key: main.key, Servers: b.ported(be), Steered: steered, Pos: main.pos,
 		Keys: b.t.keysOf(main.key, table, be.Name), Redispatch: b.redispatch(be.section),
 	}
 	s.Entrance, s.QueueTimeout = b.entrance(be)

@@ -21,7 +21,7 @@ func (b *builder) table(d directive, name string, words []string, peersSection s
 	var size string
 	line := append([]string{"stick-table"}, words...)
 	if parsed, ok := typed[*types.StickTable](parser.Backends, "stick-table", line); ok && parsed != nil {
-		t.Type, size, t.NoPurge, t.Expire = parsed.Type, parsed.Size, parsed.NoPurge, parsed.Expire
+		t.Type, size, t.NoPurge, t.Expire, t.ByAddress = parsed.Type, parsed.Size, parsed.NoPurge, parsed.Expire, parsed.SrvKey == "addr"
 		if parsed.Peers != "" {
 			t.PeersSection = parsed.Peers
 		}
@@ -67,7 +67,10 @@ func (b *builder) hiddenTable(t *StickTable, words []string) (size string) {
 		case "expire":
 			t.Expire = value(i)
 			i++
-		case "srvkey", "write-to", "store":
+		case "srvkey":
+			t.ByAddress = value(i) == "addr"
+			i++
+		case "write-to", "store":
 			i++
 		default:
 			t.hidden = words[i]

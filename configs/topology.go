@@ -152,6 +152,10 @@ type Server struct {
 	opts options
 	// template: it is a slot of a server-template line.
 	template bool
+	// mapped: the line has no port of its own, and connections go to the one that the client came to plus shift. Port is
+	// that one where all clients come to the same.
+	mapped bool
+	shift  int
 }
 
 // Address gives host:port.
@@ -170,7 +174,9 @@ type StickTable struct {
 	// Expire is how long an entry lives that nobody uses, as it is written, "" for ever.
 	Expire       string
 	PeersSection string
-	Pos          Position
+	// ByAddress: it knows its servers by their addresses (`srvkey addr`).
+	ByAddress bool
+	Pos       Position
 
 	// hidden is the word for which config-parser gives up on the line, "" if it does not.
 	hidden string
@@ -187,6 +193,9 @@ type StickyBackend struct {
 	// in advance.
 	Keys    []string
 	Servers []Server
+	// ByAddress: an entry that a connection has made names its server by ADDRESS:PORT, as the running HAProxy has it, and
+	// not by its name (`srvkey addr`).
+	ByAddress bool
 	// Stores tells that every connection stores its server in the native table (`stick on`, or match with an unconditional
 	// store). Else nothing is stored while the beacon is up (`stick match` and `stick store-request ... unless`).
 	Stores bool

@@ -14,6 +14,8 @@ import (
 type Way struct {
 	Backend string
 	Pos     Position
+	// Severity is an error where clients can reach another node than the tables say, a warning where it cannot be told.
+	Severity Severity
 	// Rule is the linter's, Line what stands there.
 	Rule, Line        string
 	Problem, Why, Fix string
@@ -23,12 +25,14 @@ type Way struct {
 func (w Way) String() string { return fmt.Sprintf("%s: %s: %s", w.Pos, w.Problem, w.Why) }
 
 // Passes is the first line by which connections of the backend may pass its tables, with its place, "" if there is none.
+// One of which that is known comes before one of which it cannot be told.
 func (t *Topology) Passes(backend string) string {
-	w, ok := find(t.Ways, func(w Way) bool { return w.Backend == backend })
-	if !ok {
-		return ""
+	for _, severity := range []Severity{SeverityError, SeverityWarning} {
+		if w, ok := find(t.Ways, func(w Way) bool { return w.Backend == backend && w.Severity == severity }); ok {
+			return fmt.Sprintf("`%s` at %s", w.Line, w.Pos)
+		}
 	}
-	return fmt.Sprintf("`%s` at %s", w.Line, w.Pos)
+	return ""
 }
 
 // DownAfter is how long HAProxy's checks may take to call a node down that has died: the longest of its servers, 0
@@ -59,14 +63,23 @@ func (b *builder) ways(found []stickRules) {
 		s := &b.t.Sticky[i]
 		c, _ := find(found, func(c stickRules) bool { return c.backend.Name == s.Name })
 		b.passed(s, c.backend)
+		b.persistence(s, c.backend)
 		b.conditions(s, c)
 		b.forgetful(s)
+		b.addressed(s)
+		b.beside(s)
+		b.strangers(s, c.backend)
 	}
 	slices.SortStableFunc(b.t.Ways, func(x, y Way) int { return strings.Compare(x.Pos.File, y.Pos.File) })
 }
 
 func (b *builder) way(s *StickyBackend, d directive, rule, problem, why, fix string) {
-	b.t.Ways = append(b.t.Ways, Way{Backend: s.Name, Pos: d.pos, Rule: rule, Line: strings.Join(d.words, " "), Problem: problem, Why: why, Fix: fix})
+	b.t.Ways = append(b.t.Ways, Way{Backend: s.Name, Pos: d.pos, Severity: SeverityError, Rule: rule, Line: strings.Join(d.words, " "), Problem: problem, Why: why, Fix: fix})
+}
+
+func (b *builder) doubt(s *StickyBackend, d directive, rule, problem, why, fix string) {
+	b.way(s, d, rule, problem, why, fix)
+	b.t.Ways[len(b.t.Ways)-1].Severity = SeverityWarning
 }
 
 // passed are the lines that choose the server before any table is asked, or whatever it says.
@@ -74,10 +87,6 @@ func (b *builder) passed(s *StickyBackend, be Backend) {
 	for _, d := range be.section.all("use-server") {
 		b.way(s, d, RuleUseServer, fmt.Sprintf("use-server sends connections of backend %s to %s", s.Name, d.word(1)),
 			"it goes before every stick rule: such connections reach that server whichever node is the active one", "remove it, or give these clients a backend of their own")
-	}
-	if d, on := b.optioned(be.section, "persist"); on {
-		b.way(s, d, RulePersist, fmt.Sprintf("backend %s has `option persist`", s.Name),
-			"connections stick to a server that is down, and nobody gets through until it is back", "remove it, or write `no option persist`")
 	}
 	backups := 0
 	for _, srv := range s.Servers {
@@ -94,6 +103,25 @@ func (b *builder) passed(s *StickyBackend, be Backend) {
 			b.way(s, d, RuleNoServer, fmt.Sprintf("`%s` sends connections of backend %s past its servers", strings.Join(words, " "), s.Name),
 				"where they go no table says", "remove it")
 		}
+	}
+}
+
+// persistence are the lines that send connections to a server that is down, or to one that a cookie names.
+func (b *builder) persistence(s *StickyBackend, be Backend) {
+	if d, on := b.optioned(be.section, "persist"); on {
+		b.way(s, d, RulePersist, fmt.Sprintf("backend %s has `option persist`", s.Name),
+			"connections stick to a server that is down, and nobody gets through until it is back", "remove it, or write `no option persist`")
+	}
+	if d, on := b.last(be.section, "persist", "rdp-cookie"); on {
+		b.way(s, d, RulePersist, fmt.Sprintf("backend %s has `persist rdp-cookie`", s.Name),
+			"a client that sends such a cookie chooses its server, whichever node is the active one", "remove it")
+	}
+	for i, d := range be.section.all("force-persist") {
+		if i == 0 && s.KeepKey != "" {
+			continue
+		}
+		b.way(s, d, RulePersist, fmt.Sprintf("`force-persist` sends connections of backend %s to a server that is down", s.Name),
+			"clients for whom it holds stay with the node of the entry while it is down or in maintenance", "remove it; the line that `haproxyctl config render` writes holds only while the daemon says so")
 	}
 }
 
@@ -119,7 +147,7 @@ func (b *builder) conditions(s *StickyBackend, c stickRules) {
 		if _, _, _, beacon := r.beacon(c.backend.section); len(r.when) == 0 || beacon {
 			continue
 		}
-		b.t.Ways = append(b.t.Ways, Way{Backend: s.Name, Pos: r.pos, Rule: RuleStickCondition, Line: "stick " + r.kind + " with a condition",
+		b.t.Ways = append(b.t.Ways, Way{Backend: s.Name, Pos: r.pos, Severity: SeverityError, Rule: RuleStickCondition, Line: "stick " + r.kind + " with a condition",
 			Problem: fmt.Sprintf("the stick rule of backend %s has a condition", s.Name),
 			Why:     "connections for which it does not hold are balanced, whichever node is the active one",
 			Fix:     "remove the condition, or give the other clients a backend of their own"})

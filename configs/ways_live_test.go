@@ -1,10 +1,13 @@
 package configs
 
 import (
+	"bufio"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -41,7 +44,7 @@ listen db
   bind %s
   bind %s
   stick-table type integer size 100k peers lbs %s
-%s%s`, l.input.StatsSocket, options, "px0", freePort(t), l.services["one"], l.services["two"], table, strings.ReplaceAll(rules, "TWO", two), servers.String()))
+%s%s`, l.input.StatsSocket, strings.ReplaceAll(options, "OAK", l.nodes["oak"].addr), "px0", freePort(t), l.services["one"], l.services["two"], table, strings.ReplaceAll(rules, "TWO", two), servers.String()))
 	topo := l.load()
 	l.start()
 	for name := range l.nodes {
@@ -73,13 +76,19 @@ func TestWays(t *testing.T) {
 		"persist, taken back":  {rules: stick + "  no option persist\n", options: "  option persist\n", wrong: deadActive},
 		"allbackups":           {rules: stick + "  option allbackups\n", want: []string{RuleAllBackups}, wrong: spread},
 		"without allbackups":   {rules: stick, wrong: spread},
+		"force-persist":        {rules: stick + "  force-persist if TRUE\n", want: []string{RulePersist}, wrong: deadActive},
+		"rdp-cookie":           {rules: stick + "  tcp-request inspect-delay 2s\n  tcp-request content accept if RDP_COOKIE\n  persist rdp-cookie\n", want: []string{RulePersist}, wrong: cookie},
+		"no rdp-cookie":        {rules: stick + "  tcp-request inspect-delay 2s\n  tcp-request content accept if RDP_COOKIE\n", wrong: cookie},
+		"another backend":      {rules: stick + "  use_backend direct if { dst_port TWO }\n", options: "backend direct\n  server somebody OAK\n", want: []string{RuleOtherBackend}},
+		"a map":                {rules: stick + "  use_backend %[dst_port,map(/dev/null,direct)]\n", options: "backend direct\n  server somebody OAK\n", want: []string{RuleOtherBackend}},
+		"store-response":       {rules: "  stick match int(1)\n  stick store-response int(1)\n"},
 		"expire":               {table: "expire 1s", rules: stick, want: []string{RuleTableExpire}, wrong: quiet},
 		"no expire":            {rules: stick, wrong: quiet},
 	} {
-		for version, binary := range haproxies(t) {
+		for version, haproxy := range haproxies(t) {
 			t.Run(name+", "+version, func(t *testing.T) {
 				t.Parallel()
-				l, topo := wayLive(t, binary, c.table, c.rules, c.options)
+				l, topo := wayLive(t, haproxy, c.table, c.rules, c.options)
 				var rules []string
 				for _, w := range topo.Ways {
 					rules = append(rules, w.Rule)
@@ -117,6 +126,28 @@ func spread(l *live) bool {
 		got[l.node("one")] = true
 	}
 	return len(got) > 1
+}
+
+// cookie: a client's cookie leads it to a server of its choice, oak here.
+func cookie(l *live) bool {
+	host, port, err := net.SplitHostPort(l.nodes["oak"].addr)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	n, _ := strconv.Atoi(port)
+	ip := net.ParseIP(host).To4()
+	// Address and port as Windows' terminal server writes them: backwards (section 4.2 of HAProxy's manual, `persist rdp-cookie`).
+	text := fmt.Sprintf("Cookie: msts=%d.%d.0000\r\n", binary.LittleEndian.Uint32(ip), n>>8|n&0xff<<8)
+	packet := append([]byte{3, 0, 0, byte(len(text) + 11), byte(len(text) + 6), 0xe0, 0, 0, 0, 0, 0}, text...)
+	c, err := net.Dial("tcp", l.services["one"])
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	_, _ = c.Write(packet)
+	_ = c.SetReadDeadline(time.Now().Add(3 * time.Second))
+	name, _ := bufio.NewReader(c).ReadString('\n')
+	return strings.TrimSpace(name) == "oak"
 }
 
 // quiet: the entry is gone after a while without connections.

@@ -64,6 +64,15 @@ type ServerState struct {
 // asks only that the server is not stopped; drain, weight 0 and backup do not matter.
 func (s ServerState) Sticks() bool { return s.OpState != OpStopped }
 
+// StickAddress is what a stick-table with `srvkey addr` keeps of the server: ADDRESS:PORT without brackets (run on 2.6 to
+// 3.4), "" while the address does not resolve.
+func (s ServerState) StickAddress() string {
+	if s.Addr == "" {
+		return ""
+	}
+	return s.Addr + ":" + strconv.Itoa(s.Port)
+}
+
 // serverColumns are the columns of "show servers state" that are read.
 var serverColumns = map[string]column[ServerState]{
 	"be_name":  textColumn(func(s *ServerState) *string { return &s.Backend }),

@@ -167,7 +167,7 @@ func layoutOf(t *configs.Topology) plan.Layout {
 		l.Steer = &plan.Steer{Table: s.Table, ActiveKey: s.ActiveKey, FenceKey: s.FenceKey, HoldKey: s.HoldKey, KeepKey: s.KeepKey}
 	}
 	for _, sb := range t.Sticky {
-		b := plan.Backend{Name: sb.Name, Table: sb.Table, Keys: sb.Keys, HoldSocket: sb.HoldSocket, Keeps: sb.KeepKey != ""}
+		b := plan.Backend{Name: sb.Name, Table: sb.Table, Keys: sb.Keys, HoldSocket: sb.HoldSocket, Keeps: sb.KeepKey != "", ByAddress: sb.ByAddress}
 		if sb.QueueTimeout >= waitsLong {
 			b.Entrance = sb.Entrance
 		}
@@ -227,7 +227,7 @@ func Order(t *configs.Topology) []string {
 // Targets are the nodes to probe: the servers of the first sticky backend.
 func Targets(t *configs.Topology) []galera.Target {
 	var out []galera.Target
-	for _, s := range t.Sticky[0].Servers {
+	for _, s := range t.Nodes() {
 		out = append(out, galera.Target{Name: s.Name, Address: s.Address()})
 	}
 	return out

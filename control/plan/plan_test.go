@@ -323,3 +323,25 @@ func TestReaders(t *testing.T) {
 		})
 	}
 }
+
+// A table with `srvkey addr`: what HAProxy 2.6, 3.0, 3.2 and 3.4 did with such entries, in `show table` and by the
+// connection that followed. The address rules, and the number only without one.
+func TestSticksByAddress(t *testing.T) {
+	b := Backend{Name: "db", Table: "db", ByAddress: true, Servers: []Server{{Name: "oak", ID: 1}, {Name: "elm", ID: 2}, {Name: "fir", ID: 3}}}
+	o := Observed{Servers: map[string]map[string]ServerNow{"db": {
+		"oak": {Running: true, Address: "::1:13320"}, "elm": {Running: true, Address: "127.0.0.1:13311"}, "fir": {Running: true},
+	}}}
+	for _, c := range []struct {
+		entry Entry
+		want  string
+	}{
+		{Entry{ServerID: 1, ServerKey: "127.0.0.1:13311"}, "elm"},
+		{Entry{ServerID: 1, ServerKey: "::1:13320"}, "oak"},
+		{Entry{ServerID: 3}, "fir"},
+		{Entry{ServerID: 2, ServerKey: "127.0.0.9:1"}, "elm"},
+	} {
+		if got, ok := Sticks(&b, &o, c.entry); got != c.want || !ok {
+			t.Errorf("%+v leads to %q, %v", c.entry, got, ok)
+		}
+	}
+}

@@ -26,6 +26,8 @@ type Backend struct {
 	// Keeps: while the private table's keep key is there, its connections go to the
 	// active although HAProxy does not call it up.
 	Keeps bool
+	// ByAddress: an entry that a connection has made names its server by the address in use, not by its name.
+	ByAddress bool
 }
 
 // Server returns the server of that name, and whether there is one.
@@ -67,6 +69,8 @@ type ServerNow struct {
 	// Queue counts the connections that wait for it, Limit is its maxconn (0: no
 	// limit), Weight the one in force.
 	Queue, Limit, Weight int
+	// Address is ADDRESS:PORT as HAProxy has it now, "" while it is not resolved.
+	Address string
 }
 
 // Observed is one look at a HAProxy.
@@ -81,11 +85,18 @@ func (o *Observed) entry(table, key string) (Entry, bool) {
 }
 
 // Sticks returns the server that an entry leads to, and whether a connection
-// follows it: the name if the backend knows it, else the number; and the server
+// follows it: the name if the backend knows it (or the address, where the table
+// keeps that; run on 2.6 to 3.4), else the number; and the server
 // must be running (HAProxy's sticking ignores `backup`, weight 0 and drain, and
 // skips servers in maintenance or down; HAPROXY.md facts 2 and 7).
 func Sticks(b *Backend, o *Observed, e Entry) (string, bool) {
-	at := slices.IndexFunc(b.Servers, func(s Server) bool { return s.Name == e.ServerKey })
+	now := o.Servers[b.Name]
+	at := slices.IndexFunc(b.Servers, func(s Server) bool {
+		if b.ByAddress {
+			return e.ServerKey != "" && now[s.Name].Address == e.ServerKey
+		}
+		return s.Name == e.ServerKey
+	})
 	if at < 0 {
 		at = slices.IndexFunc(b.Servers, func(s Server) bool { return s.ID == e.ServerID })
 	}
@@ -93,8 +104,7 @@ func Sticks(b *Backend, o *Observed, e Entry) (string, bool) {
 		return "", false
 	}
 	name := b.Servers[at].Name
-	now := o.Servers[b.Name][name]
-	return name, now.Running || now.Drain
+	return name, now[name].Running || now[name].Drain
 }
 
 // Balanced returns the server that load balancing would choose: the only usable

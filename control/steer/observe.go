@@ -47,7 +47,7 @@ func observe(f *haproxycfg.Files, snap *runtimeapi.Snapshot) (plan.Observed, map
 		if !sticky {
 			continue
 		}
-		servers[s.Name] = plan.ServerNow{Running: balanced(s), Drain: s.Sticks(), Weight: s.UserWeight}
+		servers[s.Name] = plan.ServerNow{Running: balanced(s), Drain: s.Sticks(), Weight: s.UserWeight, Address: s.StickAddress()}
 		n := nodes[s.Name]
 		n.State = worse(n.State, stateOf(s))
 		nodes[s.Name] = n

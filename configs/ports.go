@@ -1,0 +1,96 @@
+package configs
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// ported gives the servers of a sticky backend with the ports that its clients come to where a line has none, if they
+// all come to one.
+func (b *builder) ported(be Backend) []Server {
+	servers := slices.Clone(be.Servers)
+	port, one := b.entryPort(be.Name)
+	for i := range servers {
+		if s := &servers[i]; s.mapped && one {
+			s.Port = port + s.shift
+		}
+	}
+	return servers
+}
+
+// entryPort is the port that all clients of a backend come to.
+func (b *builder) entryPort(backend string) (port int, one bool) {
+	frontends, known := b.t.frontendsTo(backend)
+	if !known {
+		return 0, false
+	}
+	for _, f := range frontends {
+		for _, d := range f.section.dirs {
+			if slices.ContainsFunc(d.words, func(w string) bool {
+				return w == "set-dst-port" || w == "accept-proxy" || w == "expect-proxy" || w == "expect-netscaler-cip"
+			}) {
+				return 0, false
+			}
+		}
+		for _, bind := range f.Binds {
+			if bind.Unix || bind.Port == 0 || port != 0 && port != bind.Port {
+				return 0, false
+			}
+			port = bind.Port
+		}
+	}
+	return port, port != 0
+}
+
+// addressed finds servers whose line does not say where they are: nothing can be probed there, and a connection goes
+// where its client wants.
+func (b *builder) addressed(s *StickyBackend) {
+	for _, srv := range s.Servers {
+		d := directive{pos: srv.Pos, words: []string{"server", srv.Name}}
+		ip, err := netip.ParseAddr(srv.Host)
+		switch {
+		case srv.Host == "" || srv.Host == "*" || err == nil && ip.IsUnspecified():
+			b.way(s, d, RuleServerAddress, fmt.Sprintf("server %s/%s has no address", s.Name, srv.Name),
+				"connections go to the address that the client came to, which no table names", "give it the node's address")
+		case srv.mapped && srv.Port == 0:
+			b.way(s, d, RuleServerAddress, fmt.Sprintf("server %s/%s has no port, and clients come to several", s.Name, srv.Name),
+				"each goes to the port that it came to: which one the node has cannot be told, and it is not probed", "give it the node's port")
+		}
+	}
+}
+
+// Nodes are the database nodes, in file order, with the address by which each speaks MySQL's classic protocol: of the
+// sticky backends that have it, one with port 3306 comes before others, and Percona's ports for administrators (33062)
+// and for the X protocol (33060) come last, whatever stands first in the file.
+func (t *Topology) Nodes() []Server {
+	if len(t.Sticky) == 0 {
+		return nil
+	}
+	out := slices.Clone(t.Sticky[0].Servers)
+	for i := range out {
+		best := lastChoice(t.Sticky[0].Name, out[i].Port)
+		for _, s := range t.Sticky[1:] {
+			other, ok := find(s.Servers, func(o Server) bool { return o.Name == out[i].Name })
+			if rank := lastChoice(s.Name, other.Port); ok && rank < best {
+				out[i], best = other, rank
+			}
+		}
+	}
+	return out
+}
+
+func lastChoice(backend string, port int) int {
+	switch {
+	case port == 3306:
+		return 0
+	case port == 0:
+		return 4
+	case port == 33060 || strings.Contains(backend, "mysqlx"):
+		return 3
+	case port == 33062:
+		return 2
+	}
+	return 1
+}
