@@ -12,10 +12,22 @@ type condBlock struct {
 	// outer tells whether the lines around the block are active, on whether this branch is, done whether a branch
 	// has been taken, last whether .else has come.
 	outer, on, done, last bool
+	// unsure is why it cannot be told whether this branch and those after it are taken; they are on then.
+	unsure *Error
 }
 
 func (s *scanner) active() bool {
 	return len(s.conds) == 0 || s.conds[len(s.conds)-1].on
+}
+
+// unsure gives why it cannot be told whether the lines here are active, nil where it can.
+func (s *scanner) unsure() *Error {
+	for _, c := range s.conds {
+		if c.unsure != nil {
+			return c.unsure
+		}
+	}
+	return nil
 }
 
 // conditional handles the lines that start with a dot (section 2.4 of HAProxy's manual).
@@ -25,8 +37,8 @@ func (s *scanner) conditional(words []string) {
 		outer := s.active()
 		block := condBlock{line: s.number, outer: outer}
 		if outer {
-			block.on = s.evaluate(words[1:])
-			block.done = block.on
+			block.on, block.unsure = s.evaluate(words[1:])
+			block.done = block.on && block.unsure == nil
 		}
 		s.conds = append(s.conds, block)
 		return
@@ -46,34 +58,50 @@ func (s *scanner) conditional(words []string) {
 	block := &s.conds[len(s.conds)-1]
 	switch {
 	case words[0] == ".endif":
-		s.conds = s.conds[:len(s.conds)-1]
+		if s.conds = s.conds[:len(s.conds)-1]; s.cur != nil && s.cur.doubt != nil && s.unsure() == nil {
+			s.cur = nil // what follows belongs to it or to the one before
+		}
 	case block.last:
 		s.fail("keep one .else, the last", "%s after .else", words[0])
 	case words[0] == ".elif":
-		block.on = block.outer && !block.done && s.evaluate(words[1:])
-		block.done = block.done || block.on
+		if block.on = false; block.outer && !block.done {
+			var unsure *Error
+			if block.on, unsure = s.evaluate(words[1:]); block.unsure == nil {
+				block.unsure = unsure
+			}
+		}
+		block.done = block.done || block.on && block.unsure == nil
 	default:
 		block.on, block.last = block.outer && !block.done, true
 		block.done = true
 	}
 }
 
-func (s *scanner) evaluate(words []string) bool {
+// evaluate tells whether a condition holds, or why that cannot be told.
+func (s *scanner) evaluate(words []string) (bool, *Error) {
 	text := strings.Join(words, " ")
-	c := condition{rest: text, lookup: s.lookup}
+	c := condition{rest: text, lookup: s.lookup, ask: s.ask}
 	ok, err := c.run()
-	if err != nil {
-		s.fail("write the file for one case, or use defined(), streq() or strneq()", "the condition %q cannot be evaluated without HAProxy: %v", text, err)
+	if err == nil {
+		return ok, nil
 	}
-	return ok
+	problem := errorAt(Position{File: s.file, Line: s.number}, "start this program where `haproxy` is (2.5 or later), write the file for one case, or use defined(), streq() or strneq()",
+		"the condition %q cannot be evaluated without HAProxy: %v", text, err)
+	if errors.Is(err, errCondSyntax) || errors.Is(err, errCondDepth) {
+		s.errs = append(s.errs, problem)
+		return false, nil
+	}
+	return true, problem
 }
 
 // condition evaluates the expression of an .if. Predicates that need to know the HAProxy binary (feature,
-// version_atleast, ...) are refused: a guess would make the daemon read another configuration than HAProxy's.
+// version_atleast, ...) are asked of it: a guess would make the daemon read another configuration than HAProxy's.
 type condition struct {
 	rest   string // not read yet
 	depth  int
+	idle   int // above 0: what is read now cannot change the value
 	lookup func(string) (string, bool)
+	ask    func(predicate string) (bool, error)
 }
 
 var (
@@ -106,7 +134,7 @@ func (c *condition) or() (bool, error) {
 	v, err := c.and()
 	for err == nil && c.take("||") {
 		var w bool
-		w, err = c.and()
+		w, err = c.beside(v, c.and)
 		v = v || w
 	}
 	return v, err
@@ -116,10 +144,19 @@ func (c *condition) and() (bool, error) {
 	v, err := c.unary()
 	for err == nil && c.take("&&") {
 		var w bool
-		w, err = c.unary()
+		w, err = c.beside(!v, c.unary)
 		v = v && w
 	}
 	return v, err
+}
+
+// beside reads one side of a condition, of which HAProxy evaluates nothing when the other one has decided.
+func (c *condition) beside(decided bool, read func() (bool, error)) (bool, error) {
+	if decided {
+		c.idle++
+		defer func() { c.idle-- }()
+	}
+	return read()
 }
 
 func (c *condition) unary() (bool, error) {
@@ -171,5 +208,8 @@ func (c *condition) predicate(name string) (bool, error) {
 	case name == "strneq" && len(args) == 2:
 		return args[0] != args[1], nil
 	}
-	return false, errors.New("it needs " + strconv.Quote(name+"()"))
+	if c.idle > 0 {
+		return false, nil
+	}
+	return c.ask(name + "(" + inside + ")")
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,6 +44,15 @@ type section struct {
 	from string
 	pos  Position
 	dirs []directive
+	// maybe are lines of which it cannot be told whether HAProxy reads them; doubt says the same of the section.
+	maybe []doubtful
+	doubt *Error
+}
+
+// doubtful is a line behind a condition that only HAProxy can evaluate.
+type doubtful struct {
+	directive
+	why *Error
 }
 
 // all gives the directives that start with the words.
@@ -66,6 +76,10 @@ func readInputs(files []string) ([]input, error) {
 	if len(files) == 0 {
 		return nil, &Error{Problem: "no haproxy.cfg was named", Fix: "give its path, or several, in HAProxy's order"}
 	}
+	files, err := Expand(files)
+	if err != nil {
+		return nil, err
+	}
 	inputs := make([]input, 0, len(files))
 	for _, file := range files {
 		data, err := os.ReadFile(file)
@@ -75,6 +89,37 @@ func readInputs(files []string) ([]input, error) {
 		inputs = append(inputs, input{name: file, text: string(data)})
 	}
 	return inputs, nil
+}
+
+// Expand gives the files that HAProxy reads for the paths that it gets with -f: of a folder those whose names end in .cfg
+// and begin with no dot, by name in byte order, without the folders in it (cfgfiles_expand_directories in src/haproxy.c).
+func Expand(paths []string) ([]string, error) {
+	var files []string
+	for _, path := range paths {
+		st, err := os.Stat(path)
+		if err != nil || !st.IsDir() {
+			files = append(files, path) // whoever reads it says what is wrong with it
+			continue
+		}
+		entries, err := os.ReadDir(path)
+		if err != nil {
+			return nil, &Error{Pos: Position{File: path}, Problem: "cannot be read: " + err.Error(), Fix: "check the path and its permissions", Err: err}
+		}
+		found := false
+		for _, e := range entries {
+			name := e.Name()
+			if base, rest, _ := strings.Cut(name, ".cfg"); base == "" || base[0] == '.' || rest != "" || base == name {
+				continue
+			}
+			if st, err := os.Stat(filepath.Join(path, name)); err == nil && st.Mode().IsRegular() {
+				files, found = append(files, filepath.Join(path, name)), true
+			}
+		}
+		if !found {
+			return nil, &Error{Pos: Position{File: path}, Problem: "the folder has no file whose name ends in .cfg", Fix: "name the files, or another folder"}
+		}
+	}
+	return files, nil
 }
 
 // isSection knows the section keywords of HAProxy 2.2 to 3.4. A keyword that it does not know would hand that
@@ -93,6 +138,8 @@ func isSection(word string) bool {
 // (setenv and its kin) and the local peer's name, which HAProxy puts into the environment as well.
 type scanner struct {
 	base func(string) (string, bool)
+	// ask asks HAProxy for a predicate of an .if.
+	ask func(predicate string) (bool, error)
 	// env is what the configuration itself set (nil: unset). It is replaced, never changed, because directives keep it.
 	env       map[string]*string
 	reset     bool
@@ -103,9 +150,11 @@ type scanner struct {
 	file     string
 	number   int
 	sections []*section
-	cur      *section
-	conds    []condBlock
-	errs     []*Error
+	// doubted are sections of which it cannot be told whether they are there.
+	doubted []*section
+	cur     *section
+	conds   []condBlock
+	errs    []*Error
 	// cutShort are the lines with an empty word, refused what HAProxy does not start with although it can be read.
 	cutShort []Position
 	refused  []*Error
@@ -191,9 +240,12 @@ func (s *scanner) scan(in input) {
 			s.fail("put it into a section (global, defaults, frontend, ...)", "%q stands before the first section", words[0])
 			continue
 		}
-		s.cur.dirs = append(s.cur.dirs, directive{
-			pos: Position{File: s.file, Line: s.number}, words: words, unset: unset, env: s.snapshot(),
-		})
+		d := directive{pos: Position{File: s.file, Line: s.number}, words: words, unset: unset, env: s.snapshot()}
+		if why := s.unsure(); why != nil {
+			s.cur.maybe = append(s.cur.maybe, doubtful{d, why})
+			continue
+		}
+		s.cur.dirs = append(s.cur.dirs, d)
 		if s.cur.kind == "global" {
 			s.global(words)
 		}
@@ -219,7 +271,7 @@ func (s *scanner) snapshot() func(string) (string, bool) {
 }
 
 func (s *scanner) open(words []string) {
-	s.cur = &section{kind: words[0], pos: Position{File: s.file, Line: s.number}}
+	s.cur = &section{kind: words[0], pos: Position{File: s.file, Line: s.number}, doubt: s.unsure()}
 	rest := words[1:]
 	if len(rest) > 0 && rest[0] != "from" {
 		s.cur.name, rest = rest[0], rest[1:]
@@ -237,6 +289,10 @@ func (s *scanner) open(words []string) {
 	}
 	if s.cur.kind == "peers" {
 		s.peersSeen = true
+	}
+	if s.cur.doubt != nil {
+		s.doubted = append(s.doubted, s.cur)
+		return
 	}
 	s.sections = append(s.sections, s.cur)
 }

@@ -247,6 +247,9 @@ type Reading struct {
 	// LocalPeer is the name that HAProxy is started with (-L). It is also a variable (HAPROXY_LOCALPEER) that any line
 	// may use.
 	LocalPeer string
+	// HAProxy is the program that is asked for conditions of an .if that only it can evaluate (`haproxy -cc`), "" for the
+	// one in PATH or where Debian has it.
+	HAProxy string
 	// Backends are the sticky backends of the database, where there are others that have no server in common with them.
 	Backends []string
 }
@@ -270,6 +273,7 @@ func build(inputs []input, r Reading) (*Topology, []*Error) {
 		hostname = "localhost"
 	}
 	s := newScanner(os.LookupEnv, r.LocalPeer, hostname)
+	s.ask = func(predicate string) (bool, error) { return askHAProxy(r.HAProxy, predicate) }
 	t := &Topology{}
 	for _, in := range inputs {
 		t.Files = append(t.Files, in.name)
@@ -281,6 +285,7 @@ func build(inputs []input, r Reading) (*Topology, []*Error) {
 	t.LocalPeer, t.sections, t.cutShort, t.refused = s.localPeer, s.sections, s.cutShort, s.refused
 	b := &builder{t: t, errs: s.errs, only: r.Backends}
 	b.run()
+	b.doubts(s.doubted)
 	return t, b.errs
 }
 

@@ -122,7 +122,7 @@ func TestCondition(t *testing.T) {
 		}
 	}
 	for _, in := range []string{"version_atleast(2.6)", "feature(OPENSSL)", "(1", "1 &&", "abc", "1 1", strings.Repeat("!", 100) + "1"} {
-		cond := condition{rest: in, lookup: lookup}
+		cond := condition{rest: in, lookup: lookup, ask: func(string) (bool, error) { return false, errNoAnswer }}
 		if _, err := cond.run(); err == nil {
 			t.Errorf("%q was taken", in)
 		}
@@ -174,14 +174,14 @@ global
 		t.Fatalf("local peer %q, %v", top.LocalPeer, errs)
 	}
 	for text, want := range map[string]string{
-		".if 1\n":                    "x.cfg:1: .if without an .endif",
-		".endif\n":                   "x.cfg:1: .endif without an .if",
-		".if 1\n.else\n.elif 1\n":    "x.cfg:3: .elif after .else",
-		".if feature(X)\n.endif\n":   `x.cfg:1: the condition "feature(X)" cannot be evaluated without HAProxy`,
-		"maxconn 1\n":                `x.cfg:1: "maxconn" stands before the first section`,
-		"global\n  description \"\n": "x.cfg:2: a quote is opened and not closed; ",
+		".if 1\n":                           "x.cfg:1: .if without an .endif",
+		".endif\n":                          "x.cfg:1: .endif without an .if",
+		".if 1\n.else\n.elif 1\n":           "x.cfg:3: .elif after .else",
+		".if feature(X)\npeers x\n.endif\n": `x.cfg:1: the condition "feature(X)" cannot be evaluated without HAProxy`,
+		"maxconn 1\n":                       `x.cfg:1: "maxconn" stands before the first section`,
+		"global\n  description \"\n":        "x.cfg:2: a quote is opened and not closed; ",
 	} {
-		_, errs := build([]input{{name: "x.cfg", text: text}}, Reading{})
+		_, errs := build([]input{{name: "x.cfg", text: text}}, Reading{HAProxy: "/nowhere/haproxy"})
 		if len(errs) == 0 || !strings.HasPrefix(errs[0].Error(), want) {
 			t.Errorf("%s: errors %v, want %q", strconv.Quote(text), errs, want)
 		}

@@ -19,7 +19,8 @@ func (a *app) lintCommand() *cobra.Command {
 		Short: "Say what in haproxy.cfg can split or lose the active node",
 		Long: `Say what in a configuration can send writes to two nodes, lose the active node or
 keep haproxyd from working: each finding with its line, why it matters and the fix.
-Several files are one configuration, in the order in which HAProxy gets them with -f.
+Several files are one configuration, in the order in which HAProxy gets them with -f;
+of a folder all files whose names end in .cfg, as HAProxy takes them.
 
 Exit status: 0 no errors (there may be warnings); 1 errors were found, or a file
 cannot be read.`,

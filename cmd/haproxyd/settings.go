@@ -37,7 +37,7 @@ type settings struct {
 
 // flags declares every flag with its help.
 func (s *settings) flags(f *pflag.FlagSet) {
-	f.StringArrayVar(&s.Files, "haproxy-cfg", nil, "haproxy.cfg `FILE`; again for each further one, in the order in which HAProxy gets them")
+	f.StringArrayVar(&s.Files, "haproxy-cfg", nil, "haproxy.cfg `FILE`, or a folder; again for each further one, in the order in which HAProxy gets them")
 	f.StringVar(&s.Name, "name", "", "this member's stable `NAME` (default: the local peer's name in haproxy.cfg, that is, -L or the hostname)")
 	f.String("config", "", "YAML `FILE` with these settings, the flags' names as keys")
 	f.StringVar(&s.DataDir, "data-dir", "/var/lib/haproxyd", "`DIR` of the replicated record; keep it over restarts")

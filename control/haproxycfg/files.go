@@ -66,7 +66,11 @@ func (f *Files) Refresh(now time.Time) error {
 	}
 	f.checked = now
 	stamp := ""
-	for _, p := range f.Paths {
+	paths, err := configs.Expand(f.Paths)
+	if err != nil {
+		stamp = err.Error() // it is said below, once
+	}
+	for _, p := range paths {
 		st, err := os.Stat(p)
 		if err != nil {
 			stamp += err.Error()
@@ -249,7 +253,7 @@ func (f *Files) Rewrite(ctx context.Context, active string, ev *journal.Journal)
 	if topo == nil || !topo.Ours || !f.MayRewrite {
 		return
 	}
-	for _, path := range f.Paths {
+	for _, path := range topo.Files {
 		data, err := configs.ReorderActive(path, active)
 		if errors.Is(err, configs.ErrNotOurs) {
 			continue
