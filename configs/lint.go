@@ -17,48 +17,6 @@ const (
 	SeverityWarning Severity = "warning"
 )
 
-// The rules of the linter.
-const (
-	RuleSyntax              = "syntax"
-	RuleNoSticky            = "no-sticky-backend"
-	RuleTableSmall          = "table-too-small"
-	RuleTableNoPurge        = "table-nopurge"
-	RuleTableHidden         = "table-hidden"
-	RuleStickyNoPeers       = "sticky-no-peers"
-	RuleLocalPeer           = "local-peer-missing"
-	RulePeerShards          = "peer-shards"
-	RulePeersClear          = "peers-in-the-clear"
-	RuleServerIDMissing     = "server-id-missing"
-	RuleServerTemplate      = "server-template"
-	RuleServerIDUnequal     = "server-id-unequal"
-	RuleMarkedUp            = "marked-up-shutdown-backup"
-	RuleMarkedDown          = "marked-down-missing"
-	RuleNoAdminSocket       = "no-admin-socket"
-	RuleNoBeacon            = "no-beacon"
-	RuleNoPrivateTable      = "no-private-table"
-	RuleReadinessOnDaemon   = "readiness-on-daemon"
-	RuleReadinessOnDatabase = "readiness-on-database"
-	RuleKeyUnknowable       = "key-unknowable"
-	RuleHoldUnusable        = "hold-unusable"
-	RuleTwoServices         = "two-services"
-	RuleRefused             = "haproxy-refuses"
-	RuleEmptyWord           = "empty-word"
-	RuleExternalCheck       = "external-check"
-	RuleUseServer           = "use-server"
-	RulePersist             = "persist"
-	RuleAllBackups          = "allbackups"
-	RuleNoServer            = "no-server"
-	RuleStickCondition      = "stick-condition"
-	RuleHalfSticky          = "half-sticky"
-	RuleTableExpire         = "table-expire"
-	RuleUnknownWord         = "unknown-word"
-	RuleOtherBackend        = "other-backend"
-	RuleServerAddress       = "server-address"
-	RuleNonStick            = "non-stick"
-	RuleNoCheck             = "check-missing"
-	RuleSeveralActive       = "several-active"
-)
-
 // Finding is one thing that the linter has to say.
 type Finding struct {
 	File string `json:"file" yaml:"file"`
@@ -255,6 +213,9 @@ func (l *linter) peers() {
 		}
 		if !p.Has(l.t.LocalPeer) {
 			l.localPeer(p, tables)
+		}
+		if slices.ContainsFunc(tables, func(t string) bool { return native[t] }) {
+			l.twoProxies(p)
 		}
 		l.shards(p)
 	}

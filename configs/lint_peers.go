@@ -6,6 +6,23 @@ import (
 	"strings"
 )
 
+// TwoProxiesWhy and TwoProxiesFix say what one death means to an installation with two HAProxies and without a witness, and
+// how it gets one.
+const (
+	TwoProxiesWhy = "when one of the two dies no majority is left, nothing is decided, and HAProxy goes on by its own checks and stickiness"
+	TwoProxiesFix = "run a third voter on another host: `haproxyd --witness --name NAME --haproxy-cfg COPY`, with a copy of one's haproxy.cfg, the same gossip key and the same probe account"
+)
+
+// twoProxies is for the peers of a native table, who are the first voters.
+func (l *linter) twoProxies(p PeersSection) {
+	if len(p.Peers) != 2 {
+		return
+	}
+	l.add(p.Pos, SeverityWarning, RuleTwoProxies,
+		fmt.Sprintf("there are two HAProxies, %s and %s, and no haproxy.cfg tells whether there is a witness", p.Peers[0].Name, p.Peers[1].Name),
+		"without one, "+TwoProxiesWhy, TwoProxiesFix)
+}
+
 // peersClear finds the peers sections that speak, or listen, without TLS on an address that other machines may reach.
 //
 // HAProxy asks who connects as a peer for a name that it knows and for nothing else (src/peers.c, peer_treat_hellomsg): in

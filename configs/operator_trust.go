@@ -19,7 +19,7 @@ func PerconaSecret(in OperatorInput, key string) ([]byte, error) {
 		return nil, errors.New("secret: what is given is no gossip key")
 	}
 	return fmt.Appendf(nil, `# The key of the daemons' gossip. It is made anew each time: pipe this into kubectl, and keep it nowhere.
-#   haproxyctl config render --for percona-operator --cluster %[1]s --namespace %[2]s --print secret | kubectl create -f -
+#   haproxyctl config operator --cluster %[1]s --namespace %[2]s --print secret | kubectl create -f -
 # create and not apply: a Secret that is there is never replaced, because running daemons use its key.
 apiVersion: v1
 kind: Secret

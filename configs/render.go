@@ -167,8 +167,12 @@ type RenderInput struct {
 	HealthBind, HealthPath string
 	// TableSize of the native tables: 100k. It must exceed the sessions that connect at once (HAPROXY.md 1).
 	TableSize string
-	// MaxConn of the whole process: 4096. HAProxy does not start where the limit of open files is below twice that.
+	// MaxConn of the whole process: DefaultMaxConn. HAProxy does not start where the limit of open files is below about
+	// twice that.
 	MaxConn int
+	// User and Group are whom HAProxy, started as root, becomes; its sockets are theirs. Chroot is the directory that it
+	// locks itself into when it has read and bound everything. "" leaves a line out, as a pod wants it.
+	User, Group, Chroot string
 	// HAProxyVersion is the version that will run the file, as `haproxy -v` prints it. It decides on `option
 	// redispatch` in the sticky backends (see StickyBackend.HoldReverts); empty means one before 3.0.
 	HAProxyVersion string
@@ -179,6 +183,11 @@ type RenderInput struct {
 	// Resolvers is nil where names are resolved once, at the start.
 	Resolvers *RenderResolvers
 }
+
+// DefaultMaxConn is the MaxConn of a file that says none: HAProxy starts with it where 20,000 files may be open, which some
+// container runtimes and service managers have as their limit. It needs two for each connection and some 50 to 100 beside
+// them: 10,000 is refused there at the start, and not yet by haproxy -c (TestDefaultMaxConn).
+const DefaultMaxConn = 8000
 
 // Render writes the whole configuration of a HAProxy with a private table, a beacon and native stickiness behind it.
 // Its error joins one line for each field that is wrong. The result is deterministic.
@@ -237,7 +246,7 @@ func (in RenderInput) withDefaults() RenderInput {
 	or(&in.HealthBind, ":8404")
 	or(&in.HealthPath, "/ready")
 	or(&in.TableSize, "100k")
-	or(&in.MaxConn, 4096)
+	or(&in.MaxConn, DefaultMaxConn)
 	or(&in.HardStopAfter, 30*time.Second)
 	or(&in.Check.Method, CheckTCP)
 	or(&in.Check.Path, "/usr/local/bin:/usr/bin:/bin")
@@ -268,7 +277,7 @@ type renderView struct {
 	RenderInput
 	HeaderLine, HeaderNodes string
 	Order                   []string
-	SelfName                string
+	SelfName, SocketOwner   string
 	External, Redispatch    bool
 	Proxies                 []peerView
 	CheckLines              []string
@@ -285,7 +294,7 @@ type serviceView struct {
 
 func (in RenderInput) view() renderView {
 	v := renderView{RenderInput: in, HeaderLine: headerLine, HeaderNodes: headerNodes, SelfName: in.LocalProxy,
-		Redispatch: holdRedispatch(in.HAProxyVersion)}
+		SocketOwner: in.socketOwner(), Redispatch: holdRedispatch(in.HAProxyVersion)}
 	if in.LocalProxy == "" {
 		// HAProxy puts its own name among the peers into this variable.
 		v.SelfName = `"${HAPROXY_LOCALPEER}"`
@@ -321,6 +330,18 @@ func (in RenderInput) view() renderView {
 		v.Services = append(v.Services, sv)
 	}
 	return v
+}
+
+// socketOwner is the rest of a socket's line. Without it the sockets would stay root's, and a daemon that runs as HAProxy's
+// own user, or in its group, could not open them.
+func (in RenderInput) socketOwner() (words string) {
+	if in.User != "" {
+		words = " user " + in.User
+	}
+	if in.Group != "" {
+		words += " group " + in.Group
+	}
+	return words
 }
 
 // holdSocket is beside the admin socket: whoever can reach one can reach the other.

@@ -198,9 +198,16 @@ func TestRenderRefuses(t *testing.T) {
 			s.Frontend = "haproxyd-hold-x"
 			in.Services = []RenderService{s}
 		}, "begins like a hold frontend"},
-		"haproxy version":    {func(in *RenderInput) { in.HAProxyVersion = "new" }, "haproxy version"},
-		"max conn":           {func(in *RenderInput) { in.MaxConn = -1 }, "max conn"},
-		"negative self port": {func(in *RenderInput) { in.SelfPeerPort = -1 }, "self peer port"},
+		"haproxy version": {func(in *RenderInput) { in.HAProxyVersion = "new" }, "haproxy version"},
+		"max conn":        {func(in *RenderInput) { in.MaxConn = -1 }, "max conn"},
+		"user":            {func(in *RenderInput) { in.User = "ha proxy" }, `user: "ha proxy" is not one plain word`},
+		"group":           {func(in *RenderInput) { in.Group = "#" }, "group: "},
+		"relative chroot": {func(in *RenderInput) { in.Chroot = "jail" }, `chroot: "jail" is not an absolute path`},
+		"check in a chroot": {func(in *RenderInput) {
+			in.Chroot, in.Check = "/jail", RenderCheck{Method: CheckExternal, Command: "/bin/check"}
+		}, "chroot: the program of an external check is looked for inside /jail"},
+		"user for the operator": {func(in *RenderInput) { in.Operator, in.User, in.Proxies = true, "haproxy", nil }, "user, group, chroot: a pod has its own"},
+		"negative self port":    {func(in *RenderInput) { in.SelfPeerPort = -1 }, "self peer port"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := exampleInput()
@@ -229,6 +236,9 @@ func genInput(t *rapid.T) RenderInput {
 	in.HAProxyVersion = rapid.SampledFrom([]string{"", "2.6.12-1+deb12u3", "3.0.11"}).Draw(t, "version")
 	in.LocalProxy = rapid.SampledFrom([]string{"", "px0", "px2"}).Draw(t, "local")
 	in.Active = rapid.SampledFrom(in.Nodes).Draw(t, "active").Name
+	if rapid.Bool().Draw(t, "another user") {
+		in.User, in.Group, in.Chroot = "nobody", "nogroup", "/var"
+	}
 	if rapid.Bool().Draw(t, "peers by TLS") {
 		in.PeersCert, in.PeersCA = "/etc/haproxy/peers.pem", "/etc/haproxy/peers-ca.pem"
 	}

@@ -51,6 +51,7 @@ func (in RenderInput) Validate() error {
 	if in.MaxConn < 1 {
 		v.fail("max conn: %d is not above 0", in.MaxConn)
 	}
+	v.process(in)
 	v.durations(in)
 	v.resolvers(in.Resolvers)
 	return errors.Join(v.errs...)
@@ -193,6 +194,28 @@ func (v *validator) peersTLS(in RenderInput) {
 			continue
 		}
 		v.word(field, file)
+	}
+}
+
+// process checks whom HAProxy becomes and where it locks itself in.
+func (v *validator) process(in RenderInput) {
+	if in.Operator && in.User+in.Group+in.Chroot != "" {
+		v.fail("user, group, chroot: a pod has its own; leave them out of a text for the operator")
+	}
+	for field, name := range map[string]string{"user": in.User, "group": in.Group} {
+		if name != "" {
+			v.word(field, name)
+		}
+	}
+	if in.Chroot == "" {
+		return
+	}
+	v.word("chroot", in.Chroot)
+	switch {
+	case !strings.HasPrefix(in.Chroot, "/"):
+		v.fail("chroot: %q is not an absolute path", in.Chroot)
+	case in.Check.Method == CheckExternal:
+		v.fail("chroot: the program of an external check is looked for inside %s, where it cannot run: give an empty chroot, or another check", in.Chroot)
 	}
 }
 

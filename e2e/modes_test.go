@@ -85,6 +85,8 @@ func beginWitness(t *testing.T) *scenario {
 	for _, p := range two {
 		s.startPod(p, two...)
 	}
+	s.steering(two...)
+	s.toldOfTwo(true)
 	text, err := s.ConfigNaming(s.PX[0], two)
 	s.must(err)
 	s.must(os.WriteFile(s.PX[2].ConfigFile, []byte(text), 0o600))
@@ -94,10 +96,20 @@ func beginWitness(t *testing.T) *scenario {
 		r, err := client(s.PX[0]).Register(s.ctx)
 		return err == nil && len(r.Voters) == 3, strings.Join(names(r.Voters), ", ")
 	}))
+	s.toldOfTwo(false)
 	_, err = client(s.PX[0]).Set(s.ctx, api.SetRequest{Node: "db1"})
 	s.must(err)
 	s.must(s.waitOn(two, "two proxies on db1", func(a apiActive) bool { return a.Active == "db1" && a.Steering == 2 && a.Converged == 2 }))
 	return s
+}
+
+// toldOfTwo: status says of two voters, and of two alone, what one death means.
+func (s *scenario) toldOfTwo(want bool) {
+	s.t.Helper()
+	warnings := strings.Join(s.status(s.PX[0]).Warnings, "; ")
+	if strings.Contains(warnings, "px0 and px1 are the only voters") != want {
+		s.t.Errorf("told of two voters: want %v, warnings %q", want, warnings)
+	}
 }
 
 func names(voters []api.Voter) []string {

@@ -7,8 +7,14 @@ func (a *app) configCommand() *cobra.Command {
 		Use:   "config",
 		Short: "Check or write HAProxy's configuration",
 		Long: `Check an existing haproxy.cfg for what would send writes to two nodes, or write the
-whole configuration that haproxyd steers best. Both work without a daemon.`,
+whole configuration that haproxyd steers best. All of it works without a daemon.
+
+  what you have                                             use
+  a haproxy.cfg of your own                                 lint
+  machines, or pods whose names you know                    render
+  the image percona-haproxy: pods as peer-list lists them   peer-list
+  Percona's operator 1.15 or later, as it is                operator`,
 	})
-	cmd.AddCommand(a.lintCommand(), a.renderCommand())
+	cmd.AddCommand(a.lintCommand(), a.renderCommand(), a.peerListCommand(), a.operatorCommand())
 	return cmd
 }

@@ -21,6 +21,8 @@ func (a *app) lintCommand() *cobra.Command {
 keep haproxyd from working: each finding with its line, why it matters and the fix.
 Several files are one configuration, in the order in which HAProxy gets them with -f;
 of a folder all files whose names end in .cfg, as HAProxy takes them.
+The code at the end of a finding ("rule" in JSON) stays the same from version to
+version; docs/lint.md lists all of them.
 
 Exit status: 0 no errors (there may be warnings); 1 errors were found, or a file
 cannot be read.`,

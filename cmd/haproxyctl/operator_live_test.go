@@ -169,7 +169,7 @@ mkdir -p /run/haproxyd /var/lib/haproxyd`
 func (b *operatorBed) patch() (args []string) {
 	var out, errs bytes.Buffer
 	a := &app{stdout: &out, stderr: &errs, getenv: func(string) string { return "" }, now: time.Now}
-	if code := a.run(b.t.Context(), []string{"config", "render", "--for", "percona-operator", "--cluster", "db", "--namespace", "ns",
+	if code := a.run(b.t.Context(), []string{"config", "operator", "--cluster", "db", "--namespace", "ns",
 		"--haproxy-size", "1", "--check-inter", "500ms", "--haproxy-version", "2.6", "--maxconn", "500"}); code != exitDone {
 		b.t.Fatal(errs.String())
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/api"
 )
 
-// peerListed is what `config render --peer-list` prints.
+// peerListed is what `config peer-list` prints.
 type peerListed struct {
 	File    string   `json:"file"`
 	Changed bool     `json:"changed"`
@@ -30,7 +30,7 @@ type peerListed struct {
 	Pid int `json:"pid,omitempty"`
 }
 
-// peerListRun is one run of --peer-list.
+// peerListRun is one run of `config peer-list`.
 type peerListRun struct {
 	*app
 	o      renderOptions
@@ -42,6 +42,9 @@ type peerListRun struct {
 // renderPeerList takes the list of database hosts and changes the file only if that
 // says more than the file does.
 func (a *app) renderPeerList(ctx context.Context, o renderOptions) error {
+	if err := o.checkPeerList(); err != nil {
+		return err
+	}
 	listed, err := parsePeerList(o.stdin, o.peerDomain)
 	if err != nil {
 		return err
@@ -148,6 +151,7 @@ func (r *peerListRun) input(ctx context.Context) (in configs.RenderInput, old []
 
 // write replaces the file, with the agreed active first.
 func (r *peerListRun) write(ctx context.Context, in configs.RenderInput) (text string, err error) {
+	r.noteTwo(len(in.Proxies))
 	in.Active = r.o.in.Active // what the file says is the last resort
 	in.Active, r.result.Why = r.active(ctx, in)
 	data, err := configs.Render(in)

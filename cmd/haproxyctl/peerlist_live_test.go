@@ -79,7 +79,7 @@ func hosts(ordinals ...int) string {
 func (b *peerListBed) try(list string, args ...string) (peerListed, string, int) {
 	var out, errs bytes.Buffer
 	a := &app{stdin: strings.NewReader(list), stdout: &out, stderr: &errs, getenv: func(string) string { return "" }, now: time.Now}
-	line := append([]string{"config", "render", "--peer-list", "-o", "json", "--proxies", "px0=127.0.0.1", "--local", "px0", "--services", "writers",
+	line := append([]string{"config", "peer-list", "-o", "json", "--proxies", "px0=127.0.0.1", "--local", "px0", "--services", "writers",
 		"--nameservers", "127.0.0.1:5353", "--stats-socket", filepath.Join(b.dir, "s"), "--maxconn", "200", "--node-port", "3310", "--out", b.file,
 		"--admin-socket", filepath.Join(b.dir, "no-daemon"), "--reload-window", testWindow.String(), "--reload-wait", "20s"}, args...)
 	if _, err := os.Stat(b.master.Socket); err == nil {

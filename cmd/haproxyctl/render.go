@@ -8,50 +8,18 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/haproxy-peers/haproxy-peers/configs"
 )
-
-// renderOptions are the flags of `config render` that are not fields of the
-// configuration itself.
-type renderOptions struct {
-	in          configs.RenderInput
-	nodes       []string
-	proxies     []string
-	services    []string
-	proxyBind   string
-	check       string
-	resolvConf  bool
-	nameservers []string
-
-	out         string
-	force       bool
-	haproxy     string
-	fromMembers bool
-	wait        time.Duration
-	httpPort    int
-
-	forWhom   string
-	printWhat string
-	operator  configs.OperatorInput
-
-	peerList     bool
-	peerDomain   string
-	nodePort     int
-	masterSocket string
-	reloadWindow time.Duration
-	reloadWait   time.Duration
-	stdin        io.Reader
-}
 
 func (a *app) renderCommand() *cobra.Command {
 	o := renderOptions{}
 	cmd := &cobra.Command{
 		Use:   "render --nodes NAME=HOST,... --proxies NAME=HOST,...",
-		Short: "Write the whole configuration of a HAProxy",
+		Short: "Write the haproxy.cfg of a machine, pod or sidecar, from names on the command line",
 		Long: `Write the whole configuration of a HAProxy: for each service a frontend and a
 backend, the peers, the private table through which haproxyd steers, and the native
 stickiness that carries on without it. The active node comes first: connections go
@@ -64,54 +32,44 @@ and takes --active, else the order in the file that is replaced, else of --nodes
 HAProxy must start also when all proxies start at once.
 
 A file is replaced whole and atomically, after "haproxy -c" has accepted it, and only
-if it was rendered before (or with --force).
+if it was rendered before (or with --force). What the replaced one says of maxconn,
+user, group and chroot stays, unless the command line says otherwise.
 
-With --peer-list the database nodes are hosts on standard input, one per line, as
-Kubernetes' peer-list gives those that are ready. A node's id is its ordinal plus
-one. Every node that was ever listed stays: the file that is replaced names them,
-their checks tell which are down, and a name that does not resolve is no obstacle
-to a start. So a list that names fewer of them changes nothing, and neither the
-file nor HAProxy is touched. A node that is new (or another address, or another
-setting) is a change: the command waits until HAProxy's process is --reload-window
-old and no move is under way (a daemon that does not answer does not count),
-writes the file with the agreed active first, reloads HAProxy through
---master-socket, and sees that the new process is there. When HAProxy does not
-take it the old file is put back. A HAProxy that does not answer yet is waited
-for: it may have read the old file while it was starting. Runs at the same time
-wait for each other, by FILE.lock. A run that may not reload within --reload-wait
-changes nothing, ends with status 1, and wants to be run again.`,
+HAProxy opens two files for each connection of --maxconn and some 100 beside them,
+and does not start where its limit (ulimit -n, LimitNOFILE=) is below that, although
+"haproxy -c" accepts the file.`,
 		Example: `  haproxyctl config render --nodes pxc-0=10.0.0.11,pxc-1=10.0.0.12,pxc-2=10.0.0.13 \
       --proxies px0=10.0.0.20,px1=10.0.0.21,px2=10.0.0.22 --local px0 --out /etc/haproxy/haproxy.cfg
-  # for peer-list -on-change
-  haproxyctl config render --peer-list --proxies ... --master-socket /run/haproxy/master.sock --out /etc/haproxy/haproxy.cfg
+  # beside Debian's own service
+  haproxyctl config render --nodes ... --proxies ... --user haproxy --group haproxy --chroot /var/lib/haproxy ...
   # a DaemonSet: every pod of a headless service is a HAProxy
   haproxyctl config render --nodes ... --proxies dns:haproxy-peers --local $POD_IP --out /cfg/haproxy.cfg
-  # the operator's HAProxies, by its custom resource alone
-  haproxyctl config render --for percona-operator --cluster cluster1 --namespace pxc --print secret | kubectl create -f -
-  haproxyctl config render --for percona-operator --cluster cluster1 --namespace pxc > patch.yaml
   # an init container: the agreed active node first
   haproxyctl config render --nodes ... --proxies ... --from-members --wait 5s --out /cfg/haproxy.cfg`,
 	}
 	cmd.RunE = runE(func(ctx context.Context, _ []string) error {
 		if o.forWhom != "" {
-			return a.renderOperator(cmd, o)
+			return a.renderOperator(o)
 		}
 		for _, flag := range []string{"print", "gossip-encrypt"} {
-			if cmd.Flags().Changed(flag) {
+			if o.given(flag) {
 				return usagef("--%s goes with --for %s alone", flag, forOperator)
 			}
 		}
 		if o.peerList {
 			o.stdin = cmd.InOrStdin()
-			if err := o.peerListFlags(); err != nil {
-				return err
-			}
 			return a.renderPeerList(ctx, o)
 		}
 		return a.render(ctx, o)
 	})
-	o.flags(cmd)
-	o.operatorFlags(cmd)
+	first := flagGroup{"Nodes and HAProxies", func(f *pflag.FlagSet) { o.nodeFlags(f); o.proxyFlags(f) }}
+	addGroups(cmd, append([]flagGroup{first}, o.renderGroups()...)...)
+	// Until `config peer-list` and `config operator` were commands their flags were this one's.
+	addHidden(cmd, o.peerListFlags, o.operatorFlags, func(f *pflag.FlagSet) {
+		f.BoolVar(&o.peerList, "peer-list", false, "do what `config peer-list` does")
+		f.StringVar(&o.forWhom, "for", "", "with "+forOperator+" do what `config operator` does")
+	})
+	o.ready(cmd)
 	return cmd
 }
 
@@ -133,6 +91,7 @@ func (a *app) render(ctx context.Context, o renderOptions) error {
 	if err := in.Validate(); err != nil { // before the members are asked for seconds
 		return &exitError{exitUsage, err}
 	}
+	a.noteTwo(len(in.Proxies))
 	if in.HAProxyVersion == "" {
 		in.HAProxyVersion = haproxyVersion(ctx, o.haproxy)
 	}
@@ -168,6 +127,13 @@ func haproxyVersion(ctx context.Context, binary string) string {
 	return version
 }
 
+// noteTwo says what two HAProxies mean without a witness, which cannot be seen from here.
+func (a *app) noteTwo(proxies int) {
+	if proxies == 2 {
+		fmt.Fprintf(a.stderr, "haproxyctl: two HAProxies: without a witness, %s; %s\n", configs.TwoProxiesWhy, configs.TwoProxiesFix)
+	}
+}
+
 func isNode(in configs.RenderInput, name string) bool {
 	return slices.ContainsFunc(in.Nodes, func(n configs.RenderNode) bool { return n.Name == name })
 }
@@ -186,7 +152,7 @@ func (a *app) renderActive(ctx context.Context, o renderOptions, in configs.Rend
 		case err != nil:
 			fmt.Fprintf(a.stderr, "haproxyctl: asked the members for %s: %s; going on without\n", o.wait, oneLine(err.Error()))
 		case !isNode(in, act.Active):
-			fmt.Fprintf(a.stderr, "haproxyctl: the members agree on %q, which is none of --nodes; going on without\n", act.Active)
+			fmt.Fprintf(a.stderr, "haproxyctl: the members agree on %q, which is none of the nodes; going on without\n", act.Active)
 		default:
 			return act.Active, "agreed by the members, epoch " + epoch(act.Recovery, act.Epoch)
 		}
@@ -199,7 +165,7 @@ func (a *app) renderActive(ctx context.Context, o renderOptions, in configs.Rend
 	if names := o.before().NodeNames(); len(names) > 0 && isNode(in, names[0]) {
 		return names[0], "it did in the file before"
 	}
-	if o.peerList {
+	if len(o.nodes) == 0 {
 		return in.Nodes[0].Name, "the first node"
 	}
 	return in.Nodes[0].Name, "first of --nodes"

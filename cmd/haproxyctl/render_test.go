@@ -83,7 +83,7 @@ func TestRenderFromMembers(t *testing.T) {
 	// A node that this file does not know: said, and HAProxy starts all the same.
 	hosts, port = startMembers(t, agreed("pxc-7", 0, 7))
 	order, _, stderr = renderFrom(t, filepath.Join(t.TempDir(), "new.cfg"), hosts, port, "--wait", "1m")
-	if order != "pxc-0! pxc-1 pxc-2" || !strings.Contains(stderr, `agree on "pxc-7", which is none of --nodes`) {
+	if order != "pxc-0! pxc-1 pxc-2" || !strings.Contains(stderr, `agree on "pxc-7", which is none of the nodes`) {
 		t.Errorf("got %s, %s", order, stderr)
 	}
 }

@@ -7,7 +7,7 @@
 #   HAPROXY_DOMAIN     what follows a pod's name in DNS (default: as in this pod's own name in /etc/hosts)
 #   HA_CHECK_COMMAND   the check (/usr/local/bin/check_pxc.sh, or the operator's where it is there)
 #   HA_CHECK_INTER     the time between two checks (10s)
-#   HA_EXTRA_ARGS      more arguments of haproxyctl config render
+#   HA_EXTRA_ARGS      more arguments of haproxyctl config peer-list
 # A command that fails leaves the configuration as it was, says why, and ends with its status: peer-list then ends too,
 # Kubernetes starts it again, and the list comes again.
 set -o errexit -o nounset -o pipefail
@@ -87,7 +87,7 @@ list=$(cat)
 grep -c . <<<"$list" >"$pxc/AVAILABLE_NODES" || true
 
 status=0
-out=$(haproxyctl config render --peer-list \
+out=$(haproxyctl config peer-list \
   --proxies "$proxies" --local "$host" --peers-bind 0.0.0.0 \
   --out "$pxc/haproxy.cfg" --force --master-socket "$pxc/haproxy-main.sock" \
   --stats-socket "$pxc/haproxy.sock" --stats-socket-mode 600 \

@@ -303,7 +303,7 @@ func (a *answer) status() api.Status {
 	add(registerNotes(&a.Register)...)
 	if rec := a.Record; rec != nil {
 		add(decide.Unread(rec, published.Readers(a.Members))...)
-		st.Warnings = append(st.Warnings, a.trustWarnings()...)
+		st.Warnings = append(append(st.Warnings, a.trustWarnings()...), a.voterWarnings()...)
 	}
 	return st
 }

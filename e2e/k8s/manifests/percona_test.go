@@ -53,7 +53,7 @@ func TestPerconaCustomResource(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := []string{"config", "render", "--for", "percona-operator", "--cluster", "cluster1", "--namespace", "pxc"}
+	command := []string{"config", "operator", "--cluster", "cluster1", "--namespace", "pxc"}
 	if now, err := run(t, "haproxyctl", command...); err != nil || now != string(data) {
 		t.Errorf("percona/cluster1.yaml is not what `haproxyctl %s` prints (%v)", strings.Join(command, " "), err)
 	}

@@ -98,7 +98,7 @@ func network(s *set) (p []string) {
 
 // The operator's pods: the policy that is printed selects them by the labels that the operator gives them.
 func TestPerconaNetworkPolicy(t *testing.T) {
-	out, err := run(t, "haproxyctl", "config", "render", "--for", "percona-operator", "--cluster", "cluster1", "--namespace", "pxc", "--print", "network-policy")
+	out, err := run(t, "haproxyctl", "config", "operator", "--cluster", "cluster1", "--namespace", "pxc", "--print", "network-policy")
 	if err != nil {
 		t.Fatal(out)
 	}
