@@ -295,6 +295,7 @@ type serviceView struct {
 func (in RenderInput) view() renderView {
 	v := renderView{RenderInput: in, HeaderLine: headerLine, HeaderNodes: headerNodes, SelfName: in.LocalProxy,
 		SocketOwner: in.socketOwner(), Redispatch: holdRedispatch(in.HAProxyVersion)}
+	v.HealthBind = in.anyAddress(in.HealthBind)
 	if in.LocalProxy == "" {
 		// HAProxy puts its own name among the peers into this variable.
 		v.SelfName = `"${HAPROXY_LOCALPEER}"`
@@ -316,6 +317,7 @@ func (in RenderInput) view() renderView {
 		v.CheckLines = []string{"option external-check", "external-check path " + in.Check.Path, "external-check command " + in.Check.Command}
 	}
 	for _, s := range in.Services {
+		s.Bind, s.ProxyBind = in.anyAddress(s.Bind), in.anyAddress(s.ProxyBind)
 		sv := serviceView{RenderService: s, HoldFrontend: holdPrefix + s.Backend, HoldSocket: in.holdSocket(s)}
 		for _, n := range in.inOrder(s.Sticky) {
 			line := in.serverLine(n, s.NodePort)
@@ -330,6 +332,22 @@ func (in RenderInput) view() renderView {
 		v.Services = append(v.Services, sv)
 	}
 	return v
+}
+
+// anyAddress is a bind line's address without a host, for IPv6 as well where a node or a proxy has such an address: HAProxy
+// takes `:3306` for IPv4 alone (run on 2.6 to 3.4), and clients of a cluster of IPv6 would not get in.
+func (in RenderInput) anyAddress(bind string) string {
+	port, any := strings.CutPrefix(bind, ":")
+	six := func(host string) bool {
+		ip, err := netip.ParseAddr(host)
+		return err == nil && ip.Is6() && !ip.Is4In6()
+	}
+	if !any || strings.Contains(port, ":") || !six(in.PeersBind) &&
+		!slices.ContainsFunc(in.Nodes, func(n RenderNode) bool { return six(n.Host) }) &&
+		!slices.ContainsFunc(in.Proxies, func(p RenderProxy) bool { return six(p.Host) }) {
+		return bind
+	}
+	return "[::]:" + port + " v4v6"
 }
 
 // socketOwner is the rest of a socket's line. Without it the sockets would stay root's, and a daemon that runs as HAProxy's
