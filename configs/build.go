@@ -181,9 +181,6 @@ func (b *builder) proxy(s *section) {
 		b.frontend(s)
 	}
 	if s.kind != "frontend" {
-		if _, on := b.optioned(s, "external-check"); on {
-			b.t.externalCheck = true
-		}
 		b.t.Backends = append(b.t.Backends, Backend{Name: s.name, Mode: b.mode(s), Servers: b.servers(s), Pos: s.pos, section: s})
 	}
 }

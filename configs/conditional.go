@@ -2,6 +2,7 @@ package configs
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 )
@@ -80,6 +81,9 @@ func (s *scanner) conditional(words []string) {
 // evaluate tells whether a condition holds, or why that cannot be told.
 func (s *scanner) evaluate(words []string) (bool, *Error) {
 	text := strings.Join(words, " ")
+	if strings.Contains(text, "${HAPROXY_") {
+		return true, errorAt(Position{File: s.file, Line: s.number}, "write the file for one case", "the condition %q depends on what HAProxy sets when it starts", text)
+	}
 	c := condition{rest: text, lookup: s.lookup, ask: s.ask}
 	ok, err := c.run()
 	if err == nil {
@@ -201,7 +205,11 @@ func (c *condition) predicate(name string) (bool, error) {
 	c.spaces()
 	switch {
 	case name == "defined" && len(args) == 1:
-		_, set := c.lookup(strings.TrimSpace(args[0]))
+		variable := strings.TrimSpace(args[0])
+		if haproxysOwn[variable] && c.idle == 0 {
+			return false, fmt.Errorf("%s is set by HAProxy when it starts, from some version on", variable)
+		}
+		_, set := c.lookup(variable)
 		return set, nil
 	case name == "streq" && len(args) == 2:
 		return args[0] == args[1], nil

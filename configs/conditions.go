@@ -52,9 +52,21 @@ func parseClause(s *section, words []string) (c clause, unless, found bool) {
 	return append(c, group), unless, true
 }
 
+// never tells whether the condition is one term that is false for every connection.
+func (c clause) never(unless bool) bool {
+	if len(c) != 1 || len(c[0]) != 1 || len(c[0][0].words) != 1 {
+		return false
+	}
+	t := c[0][0]
+	return t.words[0] == "always_true" && t.neg != unless || t.words[0] == "always_false" && t.neg == unless
+}
+
 // acl gives the words of a named ACL that is declared exactly once.
 func (s *section) acl(name string) []string {
 	lines := s.all("acl", name)
+	if len(lines) == 0 && (name == "TRUE" || name == "FALSE") {
+		return []string{"always_" + strings.ToLower(name)} // HAProxy's own
+	}
 	if len(lines) != 1 {
 		return nil
 	}

@@ -65,17 +65,20 @@ func constant(text, fn string) (string, bool) {
 }
 
 // keysOf gives the keys that connections to the backend can have in the table, as `show table` prints them.
-func (t *Topology) keysOf(k KeyExpr, table StickTable, backend string) []string {
+func (b *builder) keysOf(k KeyExpr, table StickTable, be Backend) []string {
 	var raw []string
 	switch k.Kind {
 	case KeyInt, KeyStr:
 		raw = []string{k.Arg}
 	case KeyFrontendName, KeyFrontendID, KeyDst:
-		frontends, known := t.frontendsTo(backend)
+		frontends, known := b.t.frontendsTo(be.Name)
 		if !known {
 			return nil
 		}
 		for _, f := range frontends {
+			if k.Kind == KeyDst && b.rewrites(f, be, "set-dst") {
+				return nil
+			}
 			values, ok := frontendKeys(k.Kind, f)
 			if !ok {
 				return nil
@@ -127,15 +130,27 @@ func frontendKeys(kind KeyKind, f Frontend) ([]string, bool) {
 		}
 		out = append(out, addr.String())
 	}
-	for _, d := range f.section.dirs {
-		// A rule or the PROXY protocol may replace the address that was connected to. A bind line with an address and
-		// `transparent`, for one that may be elsewhere now, is connected to at that address (TestTransparentKey).
-		if slices.Contains(d.words, "set-dst") || slices.Contains(d.words, "accept-proxy") || slices.Contains(d.words, "transparent") && d.word(0) != "bind" ||
-			slices.Contains(d.words, "expect-proxy") || slices.Contains(d.words, "expect-netscaler-cip") {
-			return nil, false
+	return out, len(out) > 0
+}
+
+// rewrites tells whether a rule (an action) or the PROXY protocol may replace the address or the port that a client connected to, in
+// the frontend, the backend or their defaults. A bind line with an address and `transparent`, for one that may be elsewhere
+// now, is connected to at that address (TestTransparentKey).
+func (b *builder) rewrites(f Frontend, be Backend, action string) bool {
+	for _, part := range slices.Concat(b.withDefaults(f.section), b.withDefaults(be.section)) {
+		for _, d := range part.dirs {
+			if slices.ContainsFunc(d.words, func(w string) bool {
+				switch w {
+				case action, "accept-proxy", "accept-netscaler-cip", "expect-proxy", "expect-netscaler-cip":
+					return true
+				}
+				return w == "transparent" && d.word(0) != "bind" && d.word(0) != "no"
+			}) {
+				return true
+			}
 		}
 	}
-	return out, len(out) > 0
+	return false
 }
 
 // asKey converts a value to the table's type, as HAProxy's casts do, and prints it as `show table` does.

@@ -40,7 +40,7 @@ func (l *linter) sameNames() {
 			continue
 		}
 		if other := seen[s.name]; other != nil && other.kind != s.kind {
-			l.add(s.pos, SeverityError, RuleRefused, fmt.Sprintf("%s %s has the name of the %s at %s", s.kind, s.name, other.kind, other.pos),
+			l.add(s.pos, SeverityWarning, RuleRefused, fmt.Sprintf("%s %s has the name of the %s at %s", s.kind, s.name, other.kind, other.pos),
 				"HAProxy 3.3 and later does not start with such a file", "give one of them another name")
 		}
 		seen[s.name] = s

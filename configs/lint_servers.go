@@ -61,7 +61,7 @@ func (l *linter) nodeLine(b Backend, s Server) {
 		l.add(s.Pos, SeverityError, RuleNonStick, fmt.Sprintf("server %s/%s has `non-stick`", b.Name, s.Name),
 			"connections to it are never stored: without the daemon nobody follows them there, and all go back when the first node returns", "remove it")
 	}
-	if !s.opts.has("check") && !s.opts.has("track") {
+	if !s.opts.has("check") && !s.opts.has("track") && !s.opts.has("agent-check") {
 		l.add(s.Pos, SeverityWarning, RuleNoCheck, fmt.Sprintf("server %s/%s has no `check`", b.Name, s.Name),
 			"HAProxy never calls it down: without the daemon its clients stay with a dead node", "add `check`")
 	}

@@ -46,7 +46,7 @@ func (l *linter) unsticky() {
 			several = be
 		}
 	}
-	pos, problem := Position{}, "no backend has a stick rule"
+	pos, problem := Position{}, "no backend in mode tcp has a stick rule"
 	why := "every HAProxy goes to the first server that it believes to be up: they disagree whenever they see differently, and all go back when that node returns"
 	if several != nil {
 		pos = several.Pos
@@ -83,6 +83,13 @@ func (l *linter) private() {
 		if s.Table == st.Table {
 			l.add(s.Pos, SeverityError, RuleNoPrivateTable, fmt.Sprintf("backend %s uses table %s both as the private and as the native one", s.Name, st.Table),
 				"traffic and peers write into it, so that it does not steer", "give the native rules the backend's own table")
+		}
+	}
+	for backend, server := range map[string]string{st.BeaconBackend: st.BeaconServer, st.AliveBackend: st.AliveServer} {
+		be, _ := l.t.backend(backend)
+		if srv, ok := be.server(server); ok && !srv.opts.has("check") {
+			l.add(srv.Pos, SeverityError, RuleBeaconUnchecked, fmt.Sprintf("server %s/%s has no `check`", backend, server),
+				"HAProxy takes the daemon for alive for ever: with a dead one nothing fails over", "add `check inter 200 fall 2 rise 1`")
 		}
 	}
 	table, _ := l.t.table(st.Table)

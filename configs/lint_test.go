@@ -82,6 +82,14 @@ func severityOf(rule, file string) Severity {
 	case RuleMarkedDown, RuleNoBeacon, RuleHoldUnusable, RuleReadinessOnDatabase, RuleTableHidden, RulePeersClear, RuleTwoProxies,
 		RuleUnknownWord, RuleOtherBackend, RuleNoCheck, RuleSeveralActive:
 		return SeverityWarning
+	case RuleRefused:
+		if strings.Contains(file, "names") {
+			return SeverityWarning
+		}
+	case RuleServerAddress:
+		if strings.Contains(file, "of-this-file") {
+			return SeverityWarning
+		}
 	case RuleNoPrivateTable:
 		if !strings.Contains(file, "shared") {
 			return SeverityWarning

@@ -11,7 +11,7 @@ import (
 // all come to one.
 func (b *builder) ported(be Backend) []Server {
 	servers := slices.Clone(be.Servers)
-	port, one := b.entryPort(be.Name)
+	port, one := b.entryPort(be)
 	for i := range servers {
 		if s := &servers[i]; s.mapped && one {
 			s.Port = port + s.shift
@@ -21,18 +21,14 @@ func (b *builder) ported(be Backend) []Server {
 }
 
 // entryPort is the port that all clients of a backend come to.
-func (b *builder) entryPort(backend string) (port int, one bool) {
-	frontends, known := b.t.frontendsTo(backend)
+func (b *builder) entryPort(be Backend) (port int, one bool) {
+	frontends, known := b.t.frontendsTo(be.Name)
 	if !known {
 		return 0, false
 	}
 	for _, f := range frontends {
-		for _, d := range f.section.dirs {
-			if slices.ContainsFunc(d.words, func(w string) bool {
-				return w == "set-dst-port" || w == "accept-proxy" || w == "expect-proxy" || w == "expect-netscaler-cip"
-			}) {
-				return 0, false
-			}
+		if b.rewrites(f, be, "set-dst-port") {
+			return 0, false
 		}
 		for _, bind := range f.Binds {
 			if bind.Unix || bind.Port == 0 || port != 0 && port != bind.Port {
@@ -47,7 +43,7 @@ func (b *builder) entryPort(backend string) (port int, one bool) {
 // addressed finds servers whose line does not say where they are: nothing can be probed there, and a connection goes
 // where its client wants.
 func (b *builder) addressed(s *StickyBackend) {
-	for _, srv := range s.Servers {
+	for i, srv := range s.Servers {
 		d := directive{pos: srv.Pos, words: []string{"server", srv.Name}}
 		ip, err := netip.ParseAddr(srv.Host)
 		switch {
@@ -58,7 +54,34 @@ func (b *builder) addressed(s *StickyBackend) {
 			b.way(s, d, RuleServerAddress, fmt.Sprintf("server %s/%s has no port, and clients come to several", s.Name, srv.Name),
 				"each goes to the port that it came to: which one the node has cannot be told, and it is not probed", "give it the node's port")
 		}
+		if same, ok := find(s.Servers[:i], func(o Server) bool { return o.isAt(srv) && o.Name != srv.Name }); ok && !srv.template {
+			b.way(s, d, RuleServerAddress, fmt.Sprintf("servers %s and %s of backend %s have one address", same.Name, srv.Name, s.Name),
+				"a move from one to the other moves nothing", "give each node one server")
+		}
+		if f, ok := b.t.frontendAt(srv); ok {
+			b.doubt(s, d, RuleServerAddress, fmt.Sprintf("server %s/%s is %s %s of this HAProxy", s.Name, srv.Name, f.section.kind, f.Name),
+				"which node its connections reach is decided there", "give it the node's address")
+		}
 	}
+}
+
+// isAt tells whether two servers are at one address, by what is written.
+func (s Server) isAt(other Server) bool {
+	return s.Port == other.Port && s.Port != 0 && sameHost(s.Host, other.Host)
+}
+
+// frontendAt is the frontend of this file that a server leads to.
+func (t *Topology) frontendAt(srv Server) (Frontend, bool) {
+	return find(t.Frontends, func(f Frontend) bool {
+		return slices.ContainsFunc(f.Binds, func(bind Bind) bool {
+			if bind.Unix || bind.Port == 0 || bind.Port != srv.Port {
+				return false
+			}
+			ip, err := netip.ParseAddr(bind.Host)
+			every := bind.Host == "" || bind.Host == "*" || err == nil && ip.IsUnspecified()
+			return every && loopback(srv.Host) || !every && sameHost(bind.Host, srv.Host)
+		})
+	})
 }
 
 // Nodes are the database nodes, in file order, with the address by which each speaks MySQL's classic protocol: of the

@@ -78,6 +78,18 @@ const (
 	RuleOtherBackend = "other-backend"
 	// RuleServerAddress: a server's line does not say where it is.
 	RuleServerAddress = "server-address"
+	// RuleMaxQueue: a server hands its clients on when its queue is full.
+	RuleMaxQueue = "maxqueue"
+	// RuleStickOrder: the native table is asked before the private one.
+	RuleStickOrder = "stick-order"
+	// RuleTableShared: another backend stores its servers in a table of ours.
+	RuleTableShared = "table-shared"
+	// RuleFencePassed: connections come in before the fence is asked.
+	RuleFencePassed = "fence-passed"
+	// RuleBindShared: another frontend listens at an address of the writers.
+	RuleBindShared = "bind-shared"
+	// RuleBeaconUnchecked: HAProxy never notices that the daemon is gone.
+	RuleBeaconUnchecked = "beacon-unchecked"
 	// RuleNonStick: connections to a server are not stored.
 	RuleNonStick = "non-stick"
 	// RuleSeveralActive: a sticky backend balances where its table leads nowhere.

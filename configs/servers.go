@@ -26,6 +26,8 @@ func (o options) apply(words []string) {
 		switch opt.name {
 		case "enabled":
 			delete(o, "disabled")
+		case "stick":
+			delete(o, "non-stick")
 		default:
 			o[opt.name] = opt.value
 		}

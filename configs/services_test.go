@@ -2,6 +2,7 @@ package configs
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,14 +33,21 @@ peers lbs
 		want     []string // the sticky backends
 		problem  string
 	}{
-		"one":                          {service("db", "int(1)", "oak", "elm"), nil, []string{"db"}, ""},
-		"two ways to the same nodes":   {service("db", "int(1)", "oak", "elm") + service("admin", "int(1)", "elm", "oak"), nil, []string{"db", "admin"}, ""},
-		"by what lies between":         {service("a", "int(1)", "oak") + service("b", "int(1)", "elm") + service("c", "int(1)", "oak", "elm"), nil, []string{"a", "b", "c"}, ""},
-		"another by client":            {service("shop", "src", "web1", "web2") + service("db", "int(1)", "oak", "elm"), nil, []string{"db"}, ""},
-		"two that could be":            {service("queue", "int(1)", "ant") + service("db", "int(1)", "oak"), nil, nil, "the sticky backends queue and db have no server in common"},
-		"two that could be, and named": {service("queue", "int(1)", "ant") + service("db", "int(1)", "oak"), []string{"db"}, []string{"db"}, ""},
-		"named, and not there":         {service("db", "int(1)", "oak"), []string{"dbs"}, nil, "--backends names dbs, which is no sticky backend here"},
-		"a private table says it":      {service("queue", "int(1)", "ant") + beside("db", "oak"), nil, []string{"db"}, ""},
+		"one":                             {service("db", "int(1)", "oak", "elm"), nil, []string{"db"}, ""},
+		"two ways to the same nodes":      {service("db", "int(1)", "oak", "elm") + service("admin", "int(1)", "elm", "oak"), nil, []string{"db", "admin"}, ""},
+		"by what lies between":            {service("a", "int(1)", "oak") + service("b", "int(1)", "elm") + service("c", "int(1)", "oak", "elm"), nil, []string{"a", "b", "c"}, ""},
+		"another by client":               {service("shop", "src", "web1", "web2") + service("db", "int(1)", "oak", "elm"), nil, []string{"db"}, ""},
+		"two that could be":               {service("queue", "int(1)", "ant") + service("db", "int(1)", "oak"), nil, nil, "the sticky backends queue and db have no server in common"},
+		"two that could be, and named":    {service("queue", "int(1)", "ant") + service("db", "int(1)", "oak"), []string{"db"}, []string{"db"}, ""},
+		"named, and not there":            {service("db", "int(1)", "oak"), []string{"dbs"}, nil, "--backends names dbs, which is no sticky backend here"},
+		"another by client, and a port":   {at(service("queue", "int(1)", "ant"), 5672) + service("db", "src", "oak", "elm"), nil, nil, `backend db sticks on "src"`},
+		"a database beside, unstuck":      {at(service("queue", "int(1)", "ant"), 5672) + "listen db\n  bind 127.0.0.1:3306\n  server oak 10.0.0.2:3306 check\n", nil, nil, "the sticky backends queue have no server in common with backend db"},
+		"the same, and named":             {at(service("db2", "int(1)", "oak"), 5672) + "listen db\n  bind 127.0.0.1:3306\n  server elm 10.0.0.2:3306 check\n", []string{"db2"}, []string{"db2"}, ""},
+		"by the name alone":               {at(service("queue", "int(1)", "ant")+service("db", "src", "oak", "elm"), 1), nil, nil, `backend db sticks on "src"`},
+		"nodes at another port, beside":   {at(service("db", "int(1)", "oak"), 6033) + "listen ro\n  bind 127.0.0.1:3307\n  server oak-ro 10.0.0.1:3306 check\n", nil, []string{"db"}, ""},
+		"two that could be, by the port":  {at(service("queue", "int(1)", "ant"), 5672) + service("db", "int(1)", "oak"), nil, []string{"db"}, ""},
+		"two that could be, by the check": {at(service("queue", "int(1)", "ant"), 5672) + at(service("db", "int(1)", "oak"), 6033) + "  option mysql-check user haproxy\n", nil, []string{"db"}, ""},
+		"a private table says it":         {service("queue", "int(1)", "ant") + beside("db", "oak"), nil, []string{"db"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "haproxy.cfg")
@@ -75,6 +83,11 @@ peers lbs
 			}
 		})
 	}
+}
+
+// at is a service whose servers have another port.
+func at(text string, port int) string {
+	return strings.ReplaceAll(text, "10.0.0.1:3306", fmt.Sprintf("10.0.0.1:%d", port))
 }
 
 // beside is a service with a private table of its own.

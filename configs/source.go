@@ -196,11 +196,21 @@ func (s *scanner) lookup(name string) (string, bool) {
 		}
 		return *v, true
 	}
+	if haproxysOwn[name] {
+		return "${" + name + "}", true
+	}
 	if s.reset {
 		return "", false
 	}
 	return s.base(name)
 }
+
+// haproxysOwn are the variables that HAProxy sets when it starts, each from some version on: their values, and whether they
+// are set, are known to it alone. Words keep their names, and a condition that depends on one cannot be told.
+var haproxysOwn = wordsOf(`
+	HAPROXY_BRANCH HAPROXY_CFGFILES HAPROXY_CLI HAPROXY_HTTPS_LOG_FMT HAPROXY_HTTP_CLF_LOG_FMT HAPROXY_HTTP_LOG_FMT
+	HAPROXY_KEYLOG_BC_LOG_FMT HAPROXY_KEYLOG_FC_LOG_FMT HAPROXY_MASTER_CLI HAPROXY_MWORKER HAPROXY_STARTUP_VERSION
+	HAPROXY_TCP_CLF_LOG_FMT HAPROXY_TCP_LOG_FMT`)
 
 func (s *scanner) fail(fix, problem string, args ...any) {
 	s.errs = append(s.errs, errorAt(Position{File: s.file, Line: s.number}, fix, problem, args...))

@@ -110,7 +110,10 @@ func (b *builder) stickyBackend(be Backend, rules []stickRule, steered bool) Sti
 	s := StickyBackend{
 		Name: be.Name, Table: table.Name,
 		PeersSection: table.PeersSection, ByAddress: table.ByAddress, Key: main.key, Servers: b.ported(be), Steered: steered, Pos: main.pos,
-		Keys: b.t.keysOf(main.key, table, be.Name), Redispatch: b.redispatch(be.section),
+		Keys: b.keysOf(main.key, table, be), Redispatch: b.redispatch(be.section),
+	}
+	if _, on := b.optioned(be.section, "external-check"); on {
+		b.t.externalCheck = true
 	}
 	s.Entrance, s.QueueTimeout = b.entrance(be)
 	for _, r := range rules {
@@ -188,14 +191,18 @@ func (b *builder) fence() {
 // without the second part is not a fence: it would stay closed when the daemon dies.
 func (t *Topology) fenceRule(s *section) (guard, bool) {
 	for _, d := range s.all("tcp-request") {
-		if !strings.HasPrefix(d.word(2), "reject") && d.word(2) != "silent-drop" {
-			continue
-		}
-		if g, ok := t.guard(s, d); ok {
+		if g, ok := t.fenceOf(s, d); ok {
 			return g, true
 		}
 	}
 	return guard{}, false
+}
+
+func (t *Topology) fenceOf(s *section, d directive) (guard, bool) {
+	if !strings.HasPrefix(d.word(2), "reject") && d.word(2) != "silent-drop" {
+		return guard{}, false
+	}
+	return t.guard(s, d)
 }
 
 // guard is the condition `if { KEY,in_table(PRIVATE) } { srv_is_up(BACKEND/SERVER) }`.

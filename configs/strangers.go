@@ -40,9 +40,14 @@ func (b *builder) beside(s *StickyBackend) {
 			if other.Mode != "tcp" || !f.Dynamic && !f.leadsTo(other.Name) || b.t.sticky(other.Name) || b.t.reads(other) {
 				continue
 			}
+			has := "the node "
 			node, ok := s.nodeIn(other)
 			if !ok {
-				continue
+				i := slices.IndexFunc(other.Servers, func(o Server) bool { _, chained := b.t.frontendAt(o); return chained })
+				if i < 0 {
+					continue
+				}
+				has, node = "a frontend of this file as server ", other.Servers[i].Name
 			}
 			at := directive{pos: f.Pos, words: []string{f.section.kind, f.Name}}
 			for _, d := range f.section.all("use_backend") {
@@ -51,8 +56,8 @@ func (b *builder) beside(s *StickyBackend) {
 					break
 				}
 			}
-			b.doubt(s, at, RuleOtherBackend, fmt.Sprintf("frontend %s also leads to backend %s, which has the node %s and does not stick", f.Name, other.Name, node),
-				"who comes that way reaches a node that no table names: whether it writes there cannot be told",
+			b.doubt(s, at, RuleOtherBackend, fmt.Sprintf("frontend %s also leads to backend %s, which has %s%s and does not stick", f.Name, other.Name, has, node),
+				"who comes that way may reach a node that no table names: whether it writes there cannot be told",
 				"give these clients a frontend of their own, or stick rules to that backend")
 		}
 	}
@@ -62,7 +67,7 @@ func (b *builder) beside(s *StickyBackend) {
 func (s *StickyBackend) nodeIn(other Backend) (node string, ok bool) {
 	for _, srv := range s.Servers {
 		if slices.ContainsFunc(other.Servers, func(o Server) bool {
-			return o.Name == srv.Name || o.Host == srv.Host && o.Port == srv.Port
+			return o.isAt(srv) || o.Name == srv.Name && isDatabasePort(o.Port)
 		}) {
 			return srv.Name, true
 		}

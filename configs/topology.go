@@ -43,10 +43,12 @@ type Topology struct {
 	// Preferred is the order in which the nodes were given when the file was rendered; nil if it is not ours.
 	Preferred []string
 
-	// externalCheck: a backend has one.
+	// externalCheck: a sticky backend has one.
 	externalCheck bool
 	cutShort      []Position
-	refused       []*Error
+	// unstuck is a backend of a database that does not stick, where nothing says that what sticks is one.
+	unstuck string
+	refused []*Error
 
 	holds    []hold
 	sections []*section
@@ -116,7 +118,7 @@ type Frontend struct {
 // leadsTo tells whether a connection accepted here can end in that backend.
 func (f Frontend) leadsTo(backend string) bool {
 	return f.DefaultBackend == backend || slices.Contains(f.UseBackends, backend) ||
-		f.section.kind == "listen" && f.Name == backend
+		f.section.kind == "listen" && f.Name == backend && f.DefaultBackend == ""
 }
 
 // Backend is a backend or listen section.

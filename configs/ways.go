@@ -66,7 +66,12 @@ func (b *builder) ways(found []stickRules) {
 		b.persistence(s, c.backend)
 		b.conditions(s, c)
 		b.forgetful(s)
+		b.overflow(s)
 		b.addressed(s)
+		b.order(s, c)
+		b.foreign(s)
+		b.unfenced(s)
+		b.sharedBinds(s)
 		b.beside(s)
 		b.strangers(s, c.backend)
 	}
@@ -85,6 +90,9 @@ func (b *builder) doubt(s *StickyBackend, d directive, rule, problem, why, fix s
 // passed are the lines that choose the server before any table is asked, or whatever it says.
 func (b *builder) passed(s *StickyBackend, be Backend) {
 	for _, d := range be.section.all("use-server") {
+		if c, unless, found := parseClause(be.section, d.words); found && c.never(unless) {
+			continue
+		}
 		b.way(s, d, RuleUseServer, fmt.Sprintf("use-server sends connections of backend %s to %s", s.Name, d.word(1)),
 			"it goes before every stick rule: such connections reach that server whichever node is the active one", "remove it, or give these clients a backend of their own")
 	}
@@ -144,7 +152,7 @@ func (b *builder) optioned(s *section, name string) (at directive, on bool) {
 // a private table, which rules exactly when they do not.
 func (b *builder) conditions(s *StickyBackend, c stickRules) {
 	for _, r := range c.natives {
-		if _, _, _, beacon := r.beacon(c.backend.section); len(r.when) == 0 || beacon {
+		if _, _, _, beacon := r.beacon(c.backend.section); len(r.when) == 0 || beacon || r.when.never(!r.unless) {
 			continue
 		}
 		b.t.Ways = append(b.t.Ways, Way{Backend: s.Name, Pos: r.pos, Severity: SeverityError, Rule: RuleStickCondition, Line: "stick " + r.kind + " with a condition",

@@ -26,7 +26,7 @@ func wayLive(t *testing.T, binary, table, rules, options string) (*live, *Topolo
 		}
 		fmt.Fprintf(&servers, "  server %s %s id %d check inter 100ms fall 2 rise 1 on-marked-down shutdown-sessions%s\n", name, l.nodes[name].addr, i+1, backup)
 	}
-	for _, name := range []string{"one", "two"} {
+	for _, name := range []string{"one", "two", "three"} {
 		l.services[name] = fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	}
 	_, two, _ := net.SplitHostPort(l.services["two"])
@@ -44,7 +44,7 @@ listen db
   bind %s
   bind %s
   stick-table type integer size 100k peers lbs %s
-%s%s`, l.input.StatsSocket, strings.ReplaceAll(options, "OAK", l.nodes["oak"].addr), "px0", freePort(t), l.services["one"], l.services["two"], table, strings.ReplaceAll(rules, "TWO", two), servers.String()))
+%s%s`, l.input.StatsSocket, strings.NewReplacer("OAK", l.nodes["oak"].addr, "THREE", l.services["three"]).Replace(options), "px0", freePort(t), l.services["one"], l.services["two"], table, strings.ReplaceAll(rules, "TWO", two), servers.String()))
 	topo := l.load()
 	l.start()
 	for name := range l.nodes {
@@ -81,6 +81,10 @@ func TestWays(t *testing.T) {
 		"no rdp-cookie":        {rules: stick + "  tcp-request inspect-delay 2s\n  tcp-request content accept if RDP_COOKIE\n", wrong: cookie},
 		"another backend":      {rules: stick + "  use_backend direct if { dst_port TWO }\n", options: "backend direct\n  server somebody OAK\n", want: []string{RuleOtherBackend}},
 		"a map":                {rules: stick + "  use_backend %[dst_port,map(/dev/null,direct)]\n", options: "backend direct\n  server somebody OAK\n", want: []string{RuleOtherBackend}},
+		"maxqueue":             {rules: stick + "  default-server maxconn 1 maxqueue 1\n", options: "  option redispatch\n", want: []string{RuleMaxQueue, RuleMaxQueue, RuleMaxQueue}, wrong: crowd},
+		"maxqueue alone":       {rules: stick + "  default-server maxconn 1 maxqueue 1\n", wrong: crowd},
+		"a table of two":       {rules: stick, options: "listen other\n  bind THREE\n  stick store-request int(1) table db\n  server ash OAK id 1\n", want: []string{RuleTableShared}, wrong: other},
+		"a table looked up":    {rules: stick, options: "listen other\n  bind THREE\n  stick match int(1) table db\n  server ash OAK id 1\n", wrong: other},
 		"store-response":       {rules: "  stick match int(1)\n  stick store-response int(1)\n"},
 		"expire":               {table: "expire 1s", rules: stick, want: []string{RuleTableExpire}, wrong: quiet},
 		"no expire":            {rules: stick, wrong: quiet},
@@ -126,6 +130,34 @@ func spread(l *live) bool {
 		got[l.node("one")] = true
 	}
 	return len(got) > 1
+}
+
+// crowd: of many clients at once one is served by another node than the table's.
+func crowd(l *live) bool {
+	names := make(chan string, 6)
+	for range cap(names) {
+		go func() {
+			name, c := l.open("one")
+			names <- name
+			time.Sleep(time.Second) // it keeps its place meanwhile
+			if c != nil {
+				_ = c.Close()
+			}
+		}()
+	}
+	wrong := false
+	for range cap(names) {
+		if name := <-names; name != "" && name != "elm" {
+			wrong = true
+		}
+	}
+	return wrong
+}
+
+// other: a connection to another service moves those to this one.
+func other(l *live) bool {
+	l.node("three")
+	return l.node("one") != "elm"
 }
 
 // cookie: a client's cookie leads it to a server of its choice, oak here.
