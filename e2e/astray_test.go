@@ -60,12 +60,14 @@ func astray(t *testing.T, server, line string, stores bool, o stack.Options) {
 		}
 	}
 	const words = " of backend galera-nodes since "
-	if !slices.ContainsFunc(st.Problems, func(p string) bool {
-		return strings.Contains(p, server+words) && strings.Contains(p, "its tables lead to db1, by `"+line)
+	if !slices.ContainsFunc(st.Problems, func(p api.Problem) bool {
+		return p.Code == api.ProblemAstray && strings.Contains(p.Text, server+words) && strings.Contains(p.Text, "its tables lead to db1, by `"+line)
 	}) {
 		t.Errorf("problems: %q", st.Problems)
 	}
-	if !slices.ContainsFunc(st.Problems, func(p string) bool { return strings.Contains(p, "haproxy.cfg:") && strings.Contains(p, writers) }) {
+	if !slices.ContainsFunc(st.Problems, func(p api.Problem) bool {
+		return p.Code == api.ProblemConfigUnsafe && strings.Contains(p.Text, "haproxy.cfg:") && strings.Contains(p.Text, writers)
+	}) {
 		t.Errorf("the line is not told by itself: %q", st.Problems)
 	}
 	if !stores && (st.Active.Converged != len(s.PX) || st.Active.Steering != len(s.PX) || len(st.Active.NotConverged) > 0) {

@@ -107,7 +107,7 @@ func TestBadSocket(t *testing.T) {
 			}
 			s.waitBeacon(p, 503)
 			off := time.Since(broken)
-			t.Logf("beacon off after %v: %s", off, s.waitProblem(p, 5*time.Second, "HAProxy's socket", p.AdminSocket))
+			t.Logf("beacon off after %v: %s", off, s.waitProblem(p, 5*time.Second, "HAProxy's admin socket", p.AdminSocket))
 			if off > 2500*time.Millisecond {
 				t.Errorf("the beacon was on for %v", off)
 			}

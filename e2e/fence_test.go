@@ -171,7 +171,7 @@ func TestBlindProxyServes(t *testing.T) {
 		two := s.load.Snapshot().TwoWriters().Total
 		return two > time.Second, two.String()
 	}))
-	s.waitProblem(s.PX[0], 5*time.Second, "leads to")
+	s.waitProblem(s.PX[0], 5*time.Second, "new connections of px0 go to", "and not to db1")
 	s.unchangedOn(s.PX[1], before)
 	s.must(fault.Undo(s.ctx))
 	s.must(s.WaitSteering(s.within(20*time.Second), len(s.PX)))

@@ -130,8 +130,8 @@ func (s *scenario) waitProblem(p *lab.Proxy, within time.Duration, texts ...stri
 			return false, err.Error()
 		}
 		for _, problem := range st.Problems {
-			if !slices.ContainsFunc(texts, func(t string) bool { return !strings.Contains(problem, t) }) {
-				found = problem
+			if !slices.ContainsFunc(texts, func(t string) bool { return !strings.Contains(problem.Text, t) }) {
+				found = problem.Text
 				return true, ""
 			}
 		}

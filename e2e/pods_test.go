@@ -87,6 +87,9 @@ func TestMajorityOfDisksLost(t *testing.T) {
 		return all == 3 && live == 1, fmt.Sprintf("%v voters, %v of them live", all, live)
 	}))
 	t.Log(s.waitProblem(survivor, 20*time.Second, "no majority", "px1, px2 are here with new disks", "register recover --voters"))
+	if next := s.problem(survivor, api.ProblemNoMajority).Next; !strings.HasPrefix(next, "haproxyctl register recover --voters ") || strings.Contains(next, "only if") {
+		t.Errorf("to be typed: %q", next)
+	}
 	s.must(until(s.within(20*time.Second), "the alert", func() (bool, string) { return s.metric(survivor, "haproxyd_alert") == 1, "" }))
 	s.must(s.load.WaitFlowing(s.within(10 * time.Second)))
 	for _, p := range s.PX {

@@ -163,8 +163,8 @@ func TestRollingDatabase(t *testing.T) {
 					t.Errorf("the history says %+v", d)
 				}
 			}
-			if st := s.status(s.PX[0]); len(st.Problems) > 0 {
-				t.Errorf("problems: %q", st.Problems)
+			if st := s.status(s.PX[0]); st.State != api.StateOK {
+				t.Errorf("%s: %s: %q", st.State, st.Headline, st.Problems)
 			}
 			k.StopAPI()
 			for _, p := range s.PX {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/control/api"
 )
 
 // A daemon dies in a hold and its list of changes is cut in half: it starts all
@@ -69,8 +71,8 @@ func TestUndoFileCutInHalf(t *testing.T) {
 	s.must(p.Reload(ctx, ""))
 	s.must(until(s.within(15*time.Second), "the reload to end all", func() (bool, string) {
 		why, unsteered := c.unclean()
-		if problems := s.status(p).Problems; why == "" && unsteered == "" && len(problems) > 0 {
-			why = fmt.Sprint(problems)
+		if st := s.status(p); why == "" && unsteered == "" && st.State != api.StateOK {
+			why = st.Headline
 		}
 		return orFirst(why, unsteered) == "", orFirst(why, unsteered)
 	}))

@@ -52,6 +52,10 @@ noticed lately.`,
 }
 
 func (a *app) activeTable(w io.Writer, act api.Active) {
+	if act.State != "" { // where the answer was judged
+		a.verdict(w, act.State, act.Headline)
+		fmt.Fprintln(w)
+	}
 	if act.Active == "" {
 		a.field(w, "Active", a.paint(styleWarn, "none yet: HAProxy works natively"))
 	} else {

@@ -82,6 +82,7 @@ type app struct {
 
 	socket string // --admin-socket
 	format format // -o
+	plugin bool   // --check: every error is UNKNOWN, on stdout
 	reason string // --reason
 }
 
@@ -109,6 +110,7 @@ func usagef(format string, args ...any) error {
 func (a *app) run(ctx context.Context, args []string) int {
 	root := a.rootCommand()
 	root.SetArgs(args)
+	a.plugin = plugin(root, args)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitDone
@@ -127,6 +129,10 @@ func (a *app) failed(err error, path string) int {
 		return exit.code
 	}
 	text := oneLine(exit.Error())
+	if a.plugin {
+		fmt.Fprintf(a.stdout, "%s - %s\n", stateWord(""), pluginText(text))
+		return pluginUnknown
+	}
 	if exit.code == exitUsage {
 		text += fmt.Sprintf(" (see `%s --help`)", path)
 	}

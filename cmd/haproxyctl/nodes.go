@@ -249,10 +249,14 @@ func (a *app) opinionsTable(w io.Writer, nodes []api.Node) {
 
 // haproxyWord is the state of a node's server in one HAProxy.
 func haproxyWord(o api.Opinion) string {
+	word := o.HAProxy
 	if o.Refused {
-		return o.HAProxy + ", its check begins to refuse it"
+		word += ", its check begins to refuse it"
 	}
-	return o.HAProxy
+	if o.Moved != "" {
+		word += ", at another address"
+	}
+	return word
 }
 
 // wordCell is a verdict or a server's state, in its colour.

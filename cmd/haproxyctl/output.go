@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/haproxy-peers/haproxy-peers/control/api"
 )
 
 // format is how results are printed; it is the value of -o.
@@ -71,7 +73,7 @@ func encode(v any, f format) ([]byte, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
+	if err := enc.Encode(api.WithLists(v)); err != nil {
 		return nil, fmt.Errorf("encode the answer: %w", err)
 	}
 	if f == formatJSON {

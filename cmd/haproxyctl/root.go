@@ -25,7 +25,7 @@ Any of them can be asked, and any of them can be told.
 
 Exit status: 0 done; 1 refused or failed; 2 wrong usage; 3 timed out before every
 proxy had converged. An error is one line on stderr that says what to do.`,
-		Example: `  haproxyctl status                     # is everything as agreed?
+		Example: `  haproxyctl status                     # are the clients served?
   haproxyctl active set pxc-2           # move the writes, wait for all proxies
   haproxyctl active show -o json        # for scripts
   haproxyctl config lint /etc/haproxy/haproxy.cfg`,

@@ -13,23 +13,36 @@ import (
 )
 
 func (a *app) statusCommand() *cobra.Command {
-	var watch bool
+	var watch, check bool
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show everything on one screen",
-		Long: `Show first of all whether everything is as agreed, and what is not; then the active
-node and a planned move that is under way; of each database node what each member
-says and why; of each proxy where it sends new connections, its sessions by node, the
-epoch that it follows, and how it is steered; and the record's voters.
+		Long: `Show first of all how the clients are served, in one line: OK; DEGRADED, they are
+served and something is broken; OUTAGE, nobody is served; or UNKNOWN, it cannot be
+told. Below it stands what is wrong, the worst first, with what to type. Then the
+active node and a planned move that is under way; of each database node what each
+member says and why; of each proxy where it sends new connections, its sessions by
+node, the epoch that it follows, and how it is steered; and the record's voters.
 
 With --watch the screen is redrawn every second. Where stdout is not a terminal,
 --watch prints the status once and then a line for each change; with -o json or
-yaml, the whole status again at each change.`,
+yaml, the whole status again at each change.
+
+With --check it is a plugin for monitoring: one line on stdout with performance data,
+and the exit status 0 for OK, 1 for DEGRADED, 2 for OUTAGE, 3 for UNKNOWN and for
+every error, of usage too.`,
 		Example: `  haproxyctl status
   haproxyctl status --watch
-  haproxyctl status -o json | jq -r '.problems[]'`,
+  haproxyctl status --check
+  haproxyctl status -o json | jq -r '.problems[] | "\(.severity) \(.code): \(.text)"'`,
 		RunE: runE(func(ctx context.Context, _ []string) error {
 			client := a.client()
+			switch {
+			case check && (watch || a.format != formatTable):
+				return usagef("--check prints one line, neither --watch nor -o goes with it")
+			case check:
+				return a.statusCheck(ctx, client.Status)
+			}
 			if watch {
 				return a.watch(ctx, client.Status)
 			}
@@ -41,6 +54,7 @@ yaml, the whole status again at each change.`,
 		}),
 	}
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "keep showing it until interrupted: the screen every second, or the changes where it is no terminal")
+	cmd.Flags().BoolVar(&check, "check", false, "print one line for monitoring, and end with 0, 1, 2 or 3 as its plugins do")
 	return cmd
 }
 
@@ -85,47 +99,40 @@ var modeWords = map[string]string{
 	"witness": "a witness without a HAProxy",
 }
 
-// banner says first of all whether everything is as agreed.
+// banner says first of all how the clients are served, as the daemon judges it, and then
+// what is wrong or should be known, each with what to type.
 func (a *app) banner(w io.Writer, s api.Status) {
-	problems := problems(s)
-	switch move := s.Active.Move; {
-	case len(problems) > 0:
-		lead := "NOT AS AGREED: "
-		for _, p := range problems {
-			lines := a.foldIn(styleBad, p, len(lead))
-			fmt.Fprintln(w, a.paint(styleBad, lead)+strings.Join(lines, "\n"+strings.Repeat(" ", len(lead))))
-			lead = "         also: " // as wide as the first
+	a.verdict(w, s.State, cmp.Or(s.Headline, fmt.Sprintf("haproxyd %s does not judge how the clients are served: upgrade it", s.Version)))
+	for _, p := range s.Problems {
+		lead, style := p.Severity+": ", severityStyle(p.Severity)
+		lines := a.foldIn(style, p.Text, len(lead))
+		fmt.Fprintln(w, a.paint(style, lead)+strings.Join(lines, "\n"+strings.Repeat(" ", len(lead))))
+		if p.Next != "" {
+			fmt.Fprintf(w, "  try: %s\n", a.paint(styleBold, p.Next)) // never folded: it is to be copied
 		}
-	case move != nil:
-		fmt.Fprintln(w, a.paint(styleWarn, fmt.Sprintf("Moving from %s to %s: %d of %s left.",
-			move.From, move.To, move.Left, count(move.Moved, "session"))))
-	default:
-		fmt.Fprintln(w, a.paint(styleGood, fmt.Sprintf("All as agreed: %d of %d proxies go to %s.",
-			s.Active.Converged, s.Active.Proxies, s.Active.Active)))
 	}
 }
 
-// problems are the daemon's, or what the figures say where it names none: a
-// banner must never say that all is well while they do not. A planned move that is
-// under way is none: until its end a proxy may hold its connections.
-func problems(s api.Status) []string {
-	act := s.Active
-	switch {
-	case len(s.Problems) > 0:
-		return s.Problems
-	case !act.Agreed && act.LocalOnly == "":
-		return []string{"no majority stands behind this now: " + act.Reason}
+// verdict is the headline with its state.
+func (a *app) verdict(w io.Writer, state, headline string) {
+	lead := stateWord(state) + "  "
+	style := map[string]style{api.StateOK: styleGood, api.StateDegraded: styleWarn}[state]
+	style = cmp.Or(style, styleBad)
+	lines := a.foldIn(style, headline, len(lead))
+	fmt.Fprintln(w, a.paint(style, lead)+strings.Join(lines, "\n"+strings.Repeat(" ", len(lead))))
+}
+
+// stateWord is a state for people; a daemon that names none is too old to tell.
+func stateWord(state string) string {
+	return strings.ToUpper(cmp.Or(state, api.StateUnknown))
+}
+
+func severityStyle(severity string) style {
+	switch severity {
+	case api.SeverityInfo:
+		return styleNone
+	case api.SeverityWarning:
+		return styleWarn
 	}
-	var out []string
-	if act.LocalOnly != "" {
-		out = append(out, fmt.Sprintf("an operator forced %s on the proxy of %s alone, without a majority: two nodes may take writes", act.LocalOnly, s.Member))
-	}
-	for _, f := range act.Fenced {
-		out = append(out, "a fenced proxy serves nobody: "+f)
-	}
-	out = append(append(out, act.Moved...), act.Astray...)
-	if act.Converged < act.Proxies && act.Move == nil && len(out) == 0 {
-		out = append(out, fmt.Sprintf("%d of %d proxies go to %s", act.Converged, act.Proxies, act.Active))
-	}
-	return out
+	return styleBad
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/control/api"
@@ -144,16 +145,29 @@ func changes(old, now api.Status) []string {
 			say("member %s: gone", o.Name)
 		}
 	}
-	oldProblems, nowProblems := problems(old), problems(now)
-	for _, p := range nowProblems {
-		if !slices.Contains(oldProblems, p) {
-			say("problem: %s", p)
+	for _, p := range now.Problems {
+		if !slices.ContainsFunc(old.Problems, func(o api.Problem) bool { return same(o, p) }) {
+			say("%s: %s", p.Severity, p.Text)
 		}
 	}
-	if len(oldProblems) > 0 && len(nowProblems) == 0 {
-		say("all as agreed: %d of %d proxies go to %s", now.Active.Converged, now.Active.Proxies, now.Active.Active)
+	if old.State != now.State {
+		say("%s: %s", stateWord(now.State), now.Headline)
 	}
 	return out
+}
+
+// same tells whether two looks saw one problem: what it counts, seconds and connections,
+// goes on.
+func same(a, b api.Problem) bool {
+	a.Text, b.Text = strings.Map(noDigit, a.Text), strings.Map(noDigit, b.Text)
+	return a == b
+}
+
+func noDigit(r rune) rune {
+	if '0' <= r && r <= '9' {
+		return -1
+	}
+	return r
 }
 
 // moveSentence is what of a move makes a change: not its counts, which differ at

@@ -80,11 +80,16 @@ func TestWatchPrintsChanges(t *testing.T) {
 	moved.Nodes[1].Healthy, moved.Nodes[1].Down = 0, 3
 	moved.Members[0].Proxy.Effective = "pxc-1"
 	moved.Members = moved.Members[:3]
+	moved.Problems = append(moved.Problems, api.Problem{Code: api.ProblemHAProxySilent, Severity: api.SeverityCritical, Member: "px2", Text: "the HAProxy of px2 does not answer since 9 s"})
+	counting := moved
+	counting.Problems = slices.Clone(moved.Problems)
+	counting.Problems[len(counting.Problems)-1].Text = "the HAProxy of px2 does not answer since 10 s"
 
 	well := moved
-	well.Active.Converged = 3
+	well.Active.Converged, well.Problems = 3, nil
+	well.State, well.Headline = api.StateOK, "pxc-1 takes the writes on 3 of 3 proxies"
 
-	out := watchSteps(t, false, formatTable, []*api.Status{&first, &restless, nil, nil, &moved, &well, &well})
+	out := watchSteps(t, false, formatTable, []*api.Status{&first, &restless, nil, nil, &moved, &counting, &well, &well})
 	_, after, ok := strings.Cut(out, "voters: px0, px1, w0\n")
 	if !ok {
 		t.Fatalf("the status does not come first:\n%s", out)
@@ -96,8 +101,8 @@ func TestWatchPrintsChanges(t *testing.T) {
 		"node pxc-2: active, 3 down",
 		"member px0: alive, leader - goes to pxc-1, steered",
 		"member w0: gone",
-		"problem: 2 of 3 proxies go to pxc-1",
-		"all as agreed: 3 of 3 proxies go to pxc-1",
+		"critical: the HAProxy of px2 does not answer since 9 s",
+		"OK: pxc-1 takes the writes on 3 of 3 proxies",
 	}
 	lines := strings.Split(strings.TrimSpace(after), "\n")
 	if len(lines) != len(want) {
@@ -128,13 +133,13 @@ func TestWatchPrintsOneJSONLinePerChange(t *testing.T) {
 
 func TestWatchRedrawsATerminal(t *testing.T) {
 	first, moved := recordedStatus(t), recordedStatus(t)
-	moved.Active.Active = "pxc-1"
+	moved.Active.Active, moved.Headline = "pxc-1", "pxc-1 takes the writes"
 	out := watchSteps(t, true, formatTable, []*api.Status{&first, nil, &moved, &moved})
 	screens := strings.Split(out, "\x1b[H\x1b[2J")[1:]
 	if len(screens) != 3 {
 		t.Fatalf("got %d screens, want 3", len(screens))
 	}
-	for i, want := range []string{"go to pxc-2.", "NO ANSWER, this is old: nobody listens", "go to pxc-1."} {
+	for i, want := range []string{"pxc-2 takes the writes", "NO ANSWER, this is old: nobody listens", "pxc-1 takes the writes"} {
 		if !strings.Contains(screens[i], want) {
 			t.Errorf("screen %d lacks %q:\n%s", i, want, screens[i])
 		}
@@ -152,6 +157,7 @@ func TestWatchPrintsMovesAndFences(t *testing.T) {
 	fenced.Members[1].Proxy.Fenced = "it cannot reach pxc-2"
 	fenced.Active.Fenced = []string{"px1: it cannot reach pxc-2"}
 	fenced.Active.LocalOnly = "pxc-0"
+	fenced.Problems = append(fenced.Problems, api.Problem{Code: api.ProblemFenced, Severity: api.SeverityCritical, Member: "px1", Text: "px1 is fenced"})
 	out := watchSteps(t, false, formatTable, []*api.Status{&first, &moving, &further, &over, &fenced, &fenced})
 	_, after, _ := strings.Cut(out, "voters: px0, px1, w0\n")
 	var got []string
@@ -164,8 +170,7 @@ func TestWatchPrintsMovesAndFences(t *testing.T) {
 		"the move is over: the active node is pxc-2",
 		"local only: none -> pxc-0",
 		"member px1: alive, voter - FENCED, serves nobody: it cannot reach pxc-2",
-		"problem: an operator forced pxc-0 on the proxy of px0 alone, without a majority: two nodes may take writes",
-		"problem: a fenced proxy serves nobody: px1: it cannot reach pxc-2",
+		"critical: px1 is fenced",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

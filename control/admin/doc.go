@@ -7,4 +7,7 @@
 // its answer shows the change. Who gave it is what the kernel says of the socket's peer; that
 // stands in the decision, or in the record's list of orders, once every voter can keep it
 // (model.Record.Speaks), and in the log of the daemon that took it always.
+//
+// How the clients are served, what is wrong and what to type is judged here and nowhere else
+// (judge.go), as a pure function of what the answer shows.
 package admin

@@ -115,7 +115,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.WriteHeader(status)
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
-	_ = enc.Encode(v) // the client is gone: nobody to tell
+	_ = enc.Encode(api.WithLists(v)) // the client is gone: nobody to tell
 }
 
 func writeError(w http.ResponseWriter, e *api.Error) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/configs"
 	"github.com/haproxy-peers/haproxy-peers/control/api"
 	"github.com/haproxy-peers/haproxy-peers/control/clustertest"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
@@ -41,6 +42,11 @@ func (r *restless) Members() []cluster.Member {
 	return slices.Clone(r.Nearby)
 }
 
+// tells whether one of the problems begins like that.
+func tells(st *api.Status, text string) bool {
+	return slices.ContainsFunc(st.Problems, func(p api.Problem) bool { return strings.HasPrefix(p.Text, text) })
+}
+
 // One answer shows one moment, whatever happens while it is made.
 func TestAnAnswerIsOfOneMoment(t *testing.T) {
 	d, f := newTestServer(t)
@@ -51,7 +57,7 @@ func TestAnAnswerIsOfOneMoment(t *testing.T) {
 		if st.Active.Epoch != st.Register.Epoch || st.Active.Revision != st.Register.Revision {
 			t.Errorf("the active is of epoch %d, the register of %d", st.Active.Epoch, st.Register.Epoch)
 		}
-		if st.Active.Reason != fmt.Sprint("decision ", st.Active.Epoch) || st.Active.Frozen != slices.Contains(st.Problems, "frozen: no automatic change happens") {
+		if st.Active.Reason != fmt.Sprint("decision ", st.Active.Epoch) || st.Active.Frozen != tells(&st, "frozen: no automatic change happens") {
 			t.Errorf("%+v, %q", st.Active, st.Problems)
 		}
 		for _, n := range st.Nodes {
@@ -98,7 +104,7 @@ func TestGoingIsShown(t *testing.T) {
 	f.Say("px1", 0, view)
 	a := turned(d)
 	a.PodsProblem = "kubernetes: no permission"
-	if st := a.status(); !slices.Contains(st.Problems, "kubernetes: no permission") || st.Nodes[1].Going != g.Words() || g.Words() == "" {
+	if st := a.status(); !tells(&st, "kubernetes: no permission") || st.Nodes[1].Going != g.Words() || g.Words() == "" {
 		t.Errorf("status: %q, %+v", st.Problems, st.Nodes[1])
 	}
 	if e := a.explain(); !slices.ContainsFunc(e.Votes, func(s string) bool { return strings.HasSuffix(s, "; it "+g.Words()) }) {
@@ -129,10 +135,48 @@ func TestAnOldSituationSaysThatItIsOld(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 	clock.Pass(200 * time.Millisecond)
-	if st := s.asked().status(); st.Active.Proxies != 0 || st.Register.Agreed || !slices.Contains(st.Problems, "px0 is not heard") || !slices.Contains(st.Problems, "px1 is not heard") {
+	if st := s.asked().status(); st.Active.Proxies != 0 || st.Register.Agreed || !tells(&st, "px0 is not heard") || !tells(&st, "px1 is not heard") {
 		t.Errorf("%+v", st)
 	}
 	if s.cfg.Vote.Renew(); !s.asked().active().Agreed {
 		t.Error("it goes on, and nobody is told")
+	}
+}
+
+// What status shows nowhere else is judged too, and GET /v1/active has the judgement.
+func TestAllIsSeen(t *testing.T) {
+	d, _ := newTestServer(t)
+	a := turned(d)
+	if act := a.judged(); act.State != api.StateOK || act.Headline != "pxc-1 takes the writes on 3 of 3 proxies; 2 spares (pxc-0, pxc-2)" || act.Active != "pxc-1" {
+		t.Errorf("%+v", act)
+	}
+	topology := *a.Topology
+	topology.Ways = []configs.Way{{Pos: configs.Position{File: "/etc/a.cfg", Line: 7}, Problem: "use-server", Why: "it goes elsewhere"}}
+	look := *a.Look
+	look.Lost = "a list is cut in half"
+	sit := *a.Situation
+	sit.Topology, sit.FileProblem, sit.PodsProblem, sit.ProbeProblem, sit.Alert = &topology, "it does not parse", "no permission", "access denied", "look here"
+	sit.Register.LastConflict, sit.Register.Counters.LostDisks = "another cluster", 1
+	sit.Members = append(slices.Clone(sit.Members), cluster.Member{Name: "px9"})
+	rec := sit.Record.Clone()
+	rec.Frozen, rec.FrozenWhy, sit.Record = true, "moving house", rec
+	a.Situation, a.Look = &sit, &look
+	st := a.status()
+	for code, text := range map[string]string{
+		api.ProblemConfigUnusable: "it does not parse", api.ProblemPodsNotWatched: "no permission", api.ProblemProbeShutOut: "access denied",
+		api.ProblemAlert: "look here", api.ProblemConfigUnsafe: "use-server", api.ProblemChangesUnknown: "a list is cut in half",
+		api.ProblemForeignMessage: "another cluster", api.ProblemDiskLost: "the disk of this member was lost",
+		api.ProblemPeersDiffer: "px9 is a member", api.ProblemFrozen: "moving house",
+	} {
+		i := slices.IndexFunc(st.Problems, func(p api.Problem) bool { return p.Code == code })
+		if i < 0 || !strings.Contains(st.Problems[i].Text, text) {
+			t.Errorf("nothing of %s: %+v", code, st.Problems)
+		} else if code == api.ProblemConfigUnsafe && st.Problems[i].Next != "haproxyctl config lint /etc/a.cfg" {
+			t.Errorf("to be typed: %q", st.Problems[i].Next)
+		}
+	}
+	sit.Started = false
+	if st := a.status(); st.State != api.StateUnknown || st.Problems[0].Code != api.ProblemNotStarted || st.Headline != "it cannot be told whether clients are served: it does not parse" {
+		t.Errorf("not started: %s: %s: %+v", st.State, st.Headline, st.Problems)
 	}
 }

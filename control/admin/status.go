@@ -129,9 +129,10 @@ func (a *answer) nodes() []api.Node {
 			w := v.View.Node(name)
 			n.Sessions += w.Sessions
 			n.Opinions = append(n.Opinions, api.Opinion{
-				Member: v.Member, Verdict: string(w.Verdict), Eligible: w.Eligible, Avoid: w.Avoid, Reason: w.Reason,
+				Member: v.Member, Verdict: string(w.Verdict), Eligible: w.Eligible, Avoid: w.Avoid, Reason: w.Reason, Class: w.Class,
 				HAProxy: string(w.Server), Sessions: w.Sessions, AgeMS: ages[v.Member].Milliseconds(), Voter: slices.Contains(in.Voters, v.Member),
 				Stuck: w.Stuck, Paused: w.Paused, Seqno: w.Seqno, Lacks: w.Lacks, Going: w.Going.Words(), Refused: w.Refused,
+				Moved: movedOf(v.View.Proxy, name),
 			})
 			n.Going = cmp.Or(n.Going, w.Going.Words())
 		}
@@ -139,6 +140,14 @@ func (a *answer) nodes() []api.Node {
 		out = append(out, n)
 	}
 	return out
+}
+
+// movedOf is what a proxy says of a node's address, which is configs.Compare's sentence.
+func movedOf(p *model.ProxyView, node string) string {
+	if p == nil || !strings.Contains(p.Moved, "/"+node+" is ") {
+		return ""
+	}
+	return p.Moved
 }
 
 func astrayOf(list []model.Astray) []api.Astray {
@@ -167,7 +176,8 @@ func (a *answer) members() []api.Member {
 					Reachable: p.Reachable, Version: p.Version, Pid: p.Pid, UptimeS: p.UptimeS, Layout: p.Layout,
 					Beacon: p.Beacon, Steering: p.Steering, Effective: p.Effective, Converged: p.Converged,
 					Epoch: v.Epoch, Elsewhere: p.Elsewhere, Problem: p.Problem,
-					Fenced: p.Fenced, LocalOnly: p.LocalOnly, Held: p.Move != nil && p.Move.Held, Sessions: map[string]int{}, Astray: astrayOf(p.Astray),
+					Fenced: p.Fenced, SilentMS: p.SilentMS, Moved: p.Moved, LocalOnly: p.LocalOnly, Held: p.Move != nil && p.Move.Held,
+					Sessions: map[string]int{}, Astray: astrayOf(p.Astray),
 				}
 				for _, n := range v.Nodes {
 					if n.Sessions > 0 {
@@ -191,7 +201,13 @@ func (a *answer) register() api.Register {
 		State: ag.State, Cluster: ag.Cluster, Disk: fmt.Sprintf("%016x", st.Disk), Recovery: ag.Record.Recovery,
 		Epoch: ag.Record.Epoch, Revision: ag.Record.Revision, Term: ag.Term, Leader: ag.Leader, Agreed: ag.Fresh,
 		Reason: ag.Reason, Membership: st.Membership, File: a.cfg.DataDir, Voters: []api.Voter{},
-		Notes: append(registerNotes(st), a.versionNotes()...), Lowest: a.Lowest(), Reads: model.Protocol,
+		Notes: a.versionNotes(), Lowest: a.Lowest(), Reads: model.Protocol,
+	}
+	refused, disk := registerNotes(st)
+	for _, note := range []string{disk, refused} {
+		if note != "" {
+			r.Notes = slices.Insert(r.Notes, 0, note)
+		}
 	}
 	r.Initial = slices.Clone(a.cfg.InitialVoters)
 	if a.Topology != nil && len(r.Initial) == 0 {
@@ -209,8 +225,8 @@ func (a *answer) register() api.Register {
 
 // differingPeers says where haproxy.cfg and the membership differ. The record's
 // own configuration counts; nothing is done about it. A file whose peers section
-// does not name the others cannot differ.
-func (a *answer) differingPeers() []string {
+// does not name the others cannot differ. Of the silent is said elsewhere that they are.
+func (a *answer) differingPeers(silent []string) []string {
 	if a.Topology == nil || len(a.cfg.InitialVoters) > 0 {
 		return nil
 	}
@@ -227,31 +243,30 @@ func (a *answer) differingPeers() []string {
 		}
 	}
 	for _, p := range peers {
-		if !live[p] {
+		if !live[p] && !slices.Contains(silent, p) {
 			out = append(out, p+" is a peer in haproxy.cfg and no member now")
 		}
 	}
 	return out
 }
 
-// registerNotes are sentences on what the register noticed.
-func registerNotes(st *cluster.RegisterStatus) []string {
-	var out []string
+// registerNotes are sentences on what the register noticed: a message that it refused, and
+// that this member's disk was lost; "" for neither.
+func registerNotes(st *cluster.RegisterStatus) (refused, disk string) {
 	if st.LastConflict != "" {
-		out = append(out, "refused a message: "+st.LastConflict)
+		refused = "refused a message: " + st.LastConflict
 	}
-	if n := st.Counters.LostDisks; n > 0 {
-		out = append(out, "the disk of this member was lost (a state file missing, cut or restored): it votes under a new id")
+	if st.Counters.LostDisks > 0 {
+		disk = "the disk of this member was lost (a state file missing, cut or restored): it votes under a new id"
 	}
-	return out
+	return refused, disk
 }
 
-// status is everything, with what an operator must see first.
+// status is everything, judged.
 func (a *answer) status() api.Status {
 	st := api.Status{
 		Member: a.Member, Version: a.cfg.Version, Mode: "steer", Active: a.active(), Nodes: a.nodes(),
-		Members: a.members(), Register: a.register(), Problems: []string{}, Turn: a.Turn,
-		Warnings: slices.Clone(a.cfg.Warnings),
+		Members: a.members(), Register: a.register(), Turn: a.Turn, Warnings: slices.Clone(a.cfg.Warnings),
 	}
 	switch {
 	case a.cfg.Observe:
@@ -259,51 +274,48 @@ func (a *answer) status() api.Status {
 	case a.cfg.Witness:
 		st.Mode = "witness"
 	}
-	add := func(problems ...string) {
-		for _, s := range problems {
-			if s != "" && !slices.Contains(st.Problems, s) {
-				st.Problems = append(st.Problems, s)
-			}
-		}
+	if a.Record != nil {
+		st.Warnings = append(append(st.Warnings, a.trustWarnings()...), a.voterWarnings()...)
 	}
-	add(a.FileProblem, a.PodsProblem)
+	a.seen(&st).judge()
+	return st
+}
+
+// seen is what is judged.
+func (a *answer) seen(st *api.Status) *seen {
+	s := &seen{Status: st, file: a.FileProblem, pods: a.PodsProblem, probe: a.ProbeProblem, lost: a.Look.Lost, alert: a.Alert}
 	if a.Topology != nil {
 		for _, w := range slices.Concat(a.Topology.Ways, a.Topology.Halves) {
-			add(w.String())
+			s.ways = append(s.ways, way{file: w.Pos.File, text: w.String()})
 		}
 	}
-	if !st.Active.Agreed {
-		add("not agreed: " + st.Active.Reason)
-	}
-	add(a.Alert)
-	if st.Active.LocalOnly != "" {
-		add(st.Active.LocalOnly + " was forced on this proxy alone, without a majority")
-	}
-	add(st.Active.NotConverged...)
-	add(st.Active.Moved...)
-	add(st.Active.Astray...)
-	add(a.Look.Lost)
-	if st.Active.Frozen {
-		add("frozen: no automatic change happens")
-	}
 	if !a.Started {
-		return st
+		s.waits = cmp.Or(a.FileProblem, "haproxy.cfg is not read yet")
+		return s
 	}
-	add(a.ProbeProblem)
+	if a.Unread != nil {
+		s.unread = a.Unread.Error()
+	}
 	heard := map[string]bool{}
 	for _, v := range a.Voices() {
 		heard[v.Member] = true
 	}
 	for _, v := range a.Agreement.Voters {
 		if !heard[v.Name] {
-			add(v.Name + " is not heard")
+			s.silent = append(s.silent, v.Name)
 		}
 	}
-	add(a.differingPeers()...)
-	add(registerNotes(&a.Register)...)
+	s.peers = a.differingPeers(s.silent)
+	s.refused, s.disk = registerNotes(&a.Register)
 	if rec := a.Record; rec != nil {
-		add(decide.Unread(rec, published.Readers(a.Members))...)
-		st.Warnings = append(append(st.Warnings, a.trustWarnings()...), a.voterWarnings()...)
+		s.older, s.frozenWhy = decide.Unread(rec, published.Readers(a.Members)), rec.FrozenWhy
 	}
-	return st
+	return s
+}
+
+// judged is the agreement with the judgement of status on it.
+func (a *answer) judged() api.Active {
+	st := a.status()
+	st.Active.State, st.Active.Headline = st.State, st.Headline
+	return st.Active
 }

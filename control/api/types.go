@@ -61,20 +61,23 @@ type Active struct {
 	// Frozen: no automatic change happens.
 	Frozen bool `json:"frozen"`
 	// Excluded nodes are never chosen automatically.
-	Excluded []string `json:"excluded,omitempty"`
+	Excluded []string `json:"excluded"`
 	// NotConverged names the proxies that do not route to the active, with why.
-	NotConverged []string `json:"not_converged,omitempty"`
+	NotConverged []string `json:"not_converged"`
 	// Fenced names the proxies that serve nobody, with why.
-	Fenced []string `json:"fenced,omitempty"`
+	Fenced []string `json:"fenced"`
 	// Moved names the proxies that have another address for a node than their haproxy.cfg,
 	// where it is probed.
-	Moved []string `json:"moved,omitempty"`
+	Moved []string `json:"moved"`
 	// Astray names the proxies whose tables lead to the active, and that have sent
 	// connections elsewhere all the same.
-	Astray []string `json:"astray,omitempty"`
+	Astray []string `json:"astray"`
 	// LocalOnly is the node that an operator forced on the proxy of the asked
 	// daemon alone, without a majority.
 	LocalOnly string `json:"local_only,omitempty"`
+	// State and Headline are Status's, in the answer to GET PathActive alone.
+	State    string `json:"state,omitempty"`
+	Headline string `json:"headline,omitempty"`
 	// Move is the pending move, nil when there is none.
 	Move *Move `json:"move,omitempty"`
 }
@@ -116,9 +119,9 @@ type SetResponse struct {
 	To      string `json:"to"`
 	Epoch   uint64 `json:"epoch"`
 	// Votes are sentences: what each voter says of the node.
-	Votes []string `json:"votes,omitempty"`
+	Votes []string `json:"votes"`
 	// Warnings are sentences: what the operator should know although it was done.
-	Warnings []string `json:"warnings,omitempty"`
+	Warnings []string `json:"warnings"`
 	Active   Active   `json:"state"`
 	// Move is the planned move that this began (drain other than immediate, or a
 	// hold), and in haproxyctl's output its end.
@@ -154,7 +157,7 @@ type Order struct {
 // this member's loop that changed something.
 type History struct {
 	Decisions []Decision `json:"decisions"`
-	Orders    []Order    `json:"orders,omitempty"`
+	Orders    []Order    `json:"orders"`
 	Events    []Event    `json:"events"`
 }
 
@@ -172,6 +175,9 @@ type Opinion struct {
 	Eligible bool   `json:"eligible"`
 	Avoid    bool   `json:"avoid,omitempty"`
 	Reason   string `json:"reason"`
+	// Class is the reason in one stable word: refused, timeout, not-primary, access-denied
+	// and so on (haproxyd_galera_probe_errors_total has the same); "" without a probe.
+	Class string `json:"class,omitempty"`
 	// HAProxy is the server's state in that member's HAProxy: up, down, maint,
 	// drain, unknown.
 	HAProxy string `json:"haproxy"`
@@ -189,6 +195,9 @@ type Opinion struct {
 	Lacks string `json:"lacks,omitempty"`
 	// Going says why the node is about to end, "" if it is not.
 	Going string `json:"going,omitempty"`
+	// Moved says that the node has another address in that member's HAProxy than where it is
+	// probed, "" where it has not.
+	Moved string `json:"moved,omitempty"`
 }
 
 // Node is a database node as all members see it.
@@ -243,15 +252,21 @@ type Proxy struct {
 	Problem   string `json:"problem,omitempty"`
 	// Fenced says why this proxy serves nobody, "" while it serves.
 	Fenced string `json:"fenced,omitempty"`
+	// SilentMS is for how long HAProxy has not answered, 0 while it does and where it never
+	// has.
+	SilentMS int64 `json:"silent_ms,omitempty"`
+	// Moved says that a node has another address in this HAProxy than in its haproxy.cfg, ""
+	// where all are the same.
+	Moved string `json:"moved,omitempty"`
 	// LocalOnly is the node that an operator forced on this proxy alone.
 	LocalOnly string `json:"local_only,omitempty"`
 	// Held: new connections wait for the end of a planned move.
 	Held bool `json:"held,omitempty"`
 	// Sessions are this proxy's open sessions by node.
-	Sessions map[string]int `json:"sessions,omitempty"`
+	Sessions map[string]int `json:"sessions"`
 	// Astray are connections that went to another node although every key leads to the
 	// active; none while nobody did since the proxy converged.
-	Astray []Astray `json:"astray,omitempty"`
+	Astray []Astray `json:"astray"`
 }
 
 // Astray are the connections that a HAProxy has sent to a server that is not the active's.
@@ -280,12 +295,12 @@ type Register struct {
 	Reason   string  `json:"reason,omitempty"`
 	Voters   []Voter `json:"voters"`
 	// Initial are the voters of a first start, the peers of haproxy.cfg.
-	Initial []string `json:"initial_voters,omitempty"`
+	Initial []string `json:"initial_voters"`
 	// File is where this member keeps the record.
 	File string `json:"file,omitempty"`
 	// Membership is what the leader does, or why it does nothing, about the voters.
 	Membership string   `json:"membership,omitempty"`
-	Notes      []string `json:"notes,omitempty"`
+	Notes      []string `json:"notes"`
 	// Lowest is the version whose formats may be written: what every voter reads.
 	// Reads is what this daemon reads.
 	Lowest int `json:"lowest"`
@@ -298,24 +313,6 @@ type Voter struct {
 	Disk    string `json:"disk"`
 	Live    bool   `json:"live"`
 	HeardMS int64  `json:"heard_ms"` // -1: never
-}
-
-// Status is everything, for the operator's screen.
-type Status struct {
-	Member   string   `json:"member"`
-	Version  string   `json:"version"`
-	Mode     string   `json:"mode"` // steer, observe, witness
-	Active   Active   `json:"active"`
-	Nodes    []Node   `json:"nodes"`
-	Members  []Member `json:"members"`
-	Register Register `json:"register"`
-	// Problems are sentences, the worst first; empty when all is as agreed.
-	Problems []string `json:"problems"`
-	// Warnings are sentences on how the asked daemon is set up: what is no problem
-	// now and would let somebody make one.
-	Warnings []string `json:"warnings,omitempty"`
-	// Turn is what the last turn of the loop did and why, in a sentence.
-	Turn string `json:"turn"`
 }
 
 // Check is this member's word on one node, for the external check.
@@ -396,7 +393,7 @@ type Error struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
 	// Candidates are the nodes that would do instead.
-	Candidates []string `json:"candidates,omitempty"`
+	Candidates []string `json:"candidates"`
 	// Winner is the agreement that came first, when two operators collided.
 	Winner *Active `json:"winner,omitempty"`
 }

@@ -109,6 +109,9 @@ type ProxyView struct {
 	Converged bool   `json:"con,omitempty"`
 	Elsewhere int    `json:"els,omitempty"`
 	Problem   string `json:"pb,omitempty"`
+	// SilentMS is for how long HAProxy has not answered on its admin socket, 0 while it does;
+	// from version 2 on.
+	SilentMS int64 `json:"si,omitempty"`
 	// Native: this member does not steer now (it was cut off, or has just
 	// started): what its HAProxy does, HAProxy does by itself.
 	Native bool `json:"nat,omitempty"`

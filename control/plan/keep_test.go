@@ -53,12 +53,12 @@ func TestKeep(t *testing.T) {
 		}}, effective: "pxc-0"},
 		"taken away first": {change: []func(*Input){there, free, func(in *Input) { in.Active = "pxc-2" }}, effective: "pxc-1", wrong: true,
 			want: []Action{letGo,
-				{Op: OpSet, Table: "haproxyd-steer", Key: "1", ServerID: 3, Private: true, Why: "the private entry says server 2"},
+				{Op: OpSet, Table: "haproxyd-steer", Key: "1", ServerID: 3, Private: true, Why: "the private entry says pxc-1"},
 				{Op: OpClearSet, Table: "galera-nodes", Key: "1", ServerID: 3, Backend: "galera-nodes", Why: "the entry says pxc-1"}}},
 		"taken away also where nothing else is": {change: []func(*Input){there, free}, effective: "pxc-1", wrong: true, want: []Action{letGo}},
 		"the last of a move": {change: []func(*Input){func(in *Input) { in.Active = "pxc-2" }}, effective: "pxc-1", wrong: true,
 			want: []Action{
-				{Op: OpSet, Table: "haproxyd-steer", Key: "1", ServerID: 3, Private: true, Why: "the private entry says server 2"},
+				{Op: OpSet, Table: "haproxyd-steer", Key: "1", ServerID: 3, Private: true, Why: "the private entry says pxc-1"},
 				{Op: OpClearSet, Table: "galera-nodes", Key: "1", ServerID: 3, Backend: "galera-nodes", Why: "the entry says pxc-1"}}},
 		// Who is let go before the fence is up falls through to another node.
 		"a fence comes first": {change: []func(*Input){down, there, free, func(in *Input) { in.Fence = "blind" }}, effective: "pxc-1", wrong: true, want: []Action{fence, letGo}},

@@ -126,7 +126,7 @@ func Make(in *Input) Result {
 			routes = append(routes, route)
 			if route != in.Active {
 				r.Converged, there[b.Name] = false, false
-				wrong = append(wrong, fmt.Sprintf("%s key %s leads to %s", b.Name, key, orNobody(route)))
+				wrong = append(wrong, b.says(key, route))
 			}
 			r.native(in, b, key, active)
 		}
@@ -230,7 +230,7 @@ func (r *Result) private(in *Input) []string {
 		r.Actions = append(r.Actions, Action{Op: OpClearSet, Table: s.Table, Key: s.ActiveKey, ServerID: id, Private: true, Why: "the private entry holds the name " + e.ServerKey})
 	case e.ServerID != id:
 		r.PrivateRight = false
-		r.Actions = append(r.Actions, Action{Op: OpSet, Table: s.Table, Key: s.ActiveKey, ServerID: id, Private: true, Why: fmt.Sprintf("the private entry says server %d", e.ServerID)})
+		r.Actions = append(r.Actions, Action{Op: OpSet, Table: s.Table, Key: s.ActiveKey, ServerID: id, Private: true, Why: "the private entry says " + numbered(in, e.ServerID)})
 	}
 	return wrong
 }
@@ -298,7 +298,29 @@ func (r *Result) stragglers(in *Input, there map[string]bool) {
 }
 
 func orNobody(name string) string {
-	return cmp.Or(name, "no server")
+	return cmp.Or(name, "no node")
+}
+
+// says is where the connections with a key go, for people: a key is named only where the
+// backend has several, which are the names of frontends.
+func (b *Backend) says(key, route string) string {
+	of := ""
+	if len(b.Keys) > 1 {
+		of = " from " + key
+	}
+	return fmt.Sprintf("new connections of backend %s%s go to %s", b.Name, of, orNobody(route))
+}
+
+// numbered is the node with a number, which is one in all sticky backends.
+func numbered(in *Input, id int) string {
+	for i := range in.Layout.Backends {
+		for _, s := range in.Layout.Backends[i].Servers {
+			if s.ID == id {
+				return s.Name
+			}
+		}
+	}
+	return fmt.Sprintf("server %d, which there is not", id)
 }
 
 // EffectiveAll is the one node that all keys of all sticky backends lead to

@@ -51,7 +51,7 @@ func TestMake(t *testing.T) {
 			change: func(in *Input) {
 				in.Observed.Tables["haproxyd-steer"] = map[string]Entry{"1": {ServerID: 3}}
 			},
-			want: []Action{{Op: OpSet, Table: "haproxyd-steer", Key: "1", ServerID: 2, Private: true, Why: "the private entry says server 3"}},
+			want: []Action{{Op: OpSet, Table: "haproxyd-steer", Key: "1", ServerID: 2, Private: true, Why: "the private entry says pxc-2"}},
 			check: func(t *testing.T, r Result) {
 				if r.Converged || r.Effective != "pxc-2" {
 					t.Errorf("a poisoned private entry leads to pxc-2: %+v", r)
@@ -104,7 +104,21 @@ func TestMake(t *testing.T) {
 			},
 			want: []Action{{Op: OpClearSet, Table: "galera-nodes", Key: "1", ServerID: 2, Backend: "galera-nodes", Why: "the entry says pxc-0"}},
 			check: func(t *testing.T, r Result) {
-				if r.Converged || r.Effective != "pxc-0" {
+				if r.Converged || r.Effective != "pxc-0" || r.Reason != "new connections of backend galera-nodes go to pxc-0" {
+					t.Errorf("got %+v", r)
+				}
+			},
+		},
+		{
+			name: "one of several keys, the names of frontends",
+			change: func(in *Input) {
+				in.Layout.Steer, in.Steered = nil, false
+				in.Layout.Backends[0].Keys = []string{"fe-a", "fe-b"}
+				in.Observed.Tables["galera-nodes"] = map[string]Entry{"fe-a": {ServerID: 2}, "fe-b": {ServerID: 3}}
+			},
+			want: []Action{{Op: OpClearSet, Table: "galera-nodes", Key: "fe-b", ServerID: 2, Backend: "galera-nodes", Why: "the entry says pxc-2"}},
+			check: func(t *testing.T, r Result) {
+				if r.Converged || r.Effective != "" || r.Reason != "new connections of backend galera-nodes from fe-b go to pxc-2" {
 					t.Errorf("got %+v", r)
 				}
 			},

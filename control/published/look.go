@@ -19,6 +19,8 @@ type Look struct {
 	// Reachable: the Runtime API answered. Problem is what is wrong, "" for nothing.
 	Reachable bool
 	Problem   string
+	// Silent is since when HAProxy has not answered on its admin socket, zero while it does.
+	Silent time.Time
 	// Version, Pid and Uptime are the process's, Layout is its configuration's.
 	Version string
 	Pid     int

@@ -60,14 +60,14 @@ func (p *Proxy) one(ctx context.Context, t *turn, a *plan.Action) (ok, hangs boo
 	cancel()
 	if err != nil {
 		p.cfg.Metrics.RuntimeErrors.Inc()
-		t.look.Problem = fmt.Sprintf("HAProxy refused to %s: %v", describe(a), err)
+		t.look.Problem = undone(a, t.layout.Steer, t.want.Active, err)
 		p.cfg.Log.Warn("command failed", "command", describe(a), "error", err)
 		p.cfg.Events.Add(t.now, t.look.Problem)
 		return false, errors.Is(err, context.DeadlineExceeded)
 	}
 	p.cfg.Metrics.Actions.WithLabelValues(a.Op.String()).Inc()
 	p.cfg.Log.Info("put right", "command", describe(a), "why", a.Why, "active", t.want.Active, "version", t.want.Version.String())
-	p.cfg.Events.Add(t.now, fmt.Sprintf("%s: %s", describe(a), a.Why))
+	p.cfg.Events.Add(t.now, done(a, t.layout.Steer, t.want.Active)+": "+a.Why)
 	return true, false
 }
 
@@ -85,6 +85,7 @@ func (p *Proxy) execute(ctx context.Context, a *plan.Action) error {
 	return fmt.Errorf("unknown operation %v", a.Op)
 }
 
+// describe names a command for the log.
 func describe(a *plan.Action) string {
 	switch a.Op {
 	case plan.OpDrain, plan.OpReady:

@@ -40,6 +40,7 @@ type Proxy struct {
 	busy      int       // consecutive turns that wrote
 	rewriting atomic.Bool
 	lastGood  time.Time // last look that saw something
+	silent    time.Time // since when HAProxy has not answered, zero while it does
 	lastFull  time.Time // last full look, and what it saw
 	lastInfo  runtimeapi.Info
 	lastStats []runtimeapi.ServerStat
@@ -169,10 +170,11 @@ func (p *Proxy) Turn(ctx context.Context) time.Duration {
 	p.cfg.Metrics.Turns.Inc()
 
 	if err := p.files.Refresh(now); err != nil && p.files.Topo == nil {
-		return p.fail(now, err.Error(), 10*lookInterval)
+		return p.fail(now, err.Error(), err, 10*lookInterval)
 	}
 	if err := p.connect(); err != nil {
-		return p.fail(now, err.Error(), 10*lookInterval)
+		p.silent = time.Time{} // nobody was asked
+		return p.fail(now, err.Error(), err, 10*lookInterval)
 	}
 	t, again := p.see(ctx, now, !p.verified(now) || p.hold.busy() || now.Sub(p.lastFull) >= fullEvery)
 	if t != nil && !p.weigh(ctx, t) {
@@ -202,17 +204,21 @@ func (p *Proxy) see(ctx context.Context, now time.Time, full bool) (*turn, time.
 		p.cfg.Metrics.RuntimeErrors.Inc()
 		var no *runtimeapi.CommandError
 		if errors.As(err, &no) {
+			p.silent = time.Time{} // that is an answer
 			// A table of the file that does not run: say the difference.
 			if snap, e := p.client.Snapshot(ctx, runtimeapi.SnapshotQuery{Info: true, Servers: true}); e == nil {
 				p.sameProcess(p.cfg.Now(), snap.Info)
 				p.compared = time.Time{}
 				if p.compare(ctx, now, snap); p.differs != "" {
-					return nil, p.fail(now, p.differs, 10*lookInterval)
+					return nil, p.fail(now, p.differs, err, 10*lookInterval)
 				}
 			}
+		} else if p.silent.IsZero() {
+			p.silent = now
 		}
-		return nil, p.fail(now, fmt.Sprintf("HAProxy's socket %s: %v", p.socket, err), p.again(now))
+		return nil, p.fail(now, fmt.Sprintf("HAProxy's admin socket %s: %s", p.socket, because(err)), err, p.again(now))
 	}
+	p.silent = time.Time{}
 	p.cfg.Metrics.LookSeconds.Observe(snap.Took.Seconds())
 	if full {
 		p.sameProcess(p.cfg.Now(), snap.Info) // not now: the uptime is of this moment
@@ -241,10 +247,11 @@ func significant(a, b *published.Look) bool {
 	return false
 }
 
-// fail stores a look that saw nothing, and returns when to try again.
-func (p *Proxy) fail(now time.Time, problem string, again time.Duration) time.Duration {
+// fail stores a look that saw nothing, and returns when to try again. err is the problem with
+// all that is for the log.
+func (p *Proxy) fail(now time.Time, problem string, err error, again time.Duration) time.Duration {
 	want := p.cfg.Hear()
-	l := &published.Look{At: now, Problem: problem, Native: true, Want: want, Lost: p.undo.unread()}
+	l := &published.Look{At: now, Problem: problem, Silent: p.silent, Native: true, Want: want, Lost: p.undo.unread()}
 	p.memory.tell(l)
 	if p.files.Topo != nil {
 		l.Layout = p.files.LayoutName()
@@ -258,7 +265,7 @@ func (p *Proxy) fail(now time.Time, problem string, again time.Duration) time.Du
 	p.last = l
 	p.mu.Unlock()
 	if prev == nil || prev.Problem != problem {
-		p.cfg.Log.Warn("cannot look at HAProxy", "problem", problem)
+		p.cfg.Log.Warn("cannot look at HAProxy", "problem", problem, "error", err)
 		p.cfg.Events.Add(now, problem)
 		p.cfg.Notify()
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/clustertest"
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/plan"
+	"github.com/haproxy-peers/haproxy-peers/control/published"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
 )
 
@@ -163,6 +164,33 @@ func TestHungSocketDoesNotFloodTheEvents(t *testing.T) {
 	}
 	if n > 1 {
 		t.Errorf("%d times \"this daemon stood still\" in 6 s of a hung HAProxy", n)
+	}
+}
+
+// Since when a HAProxy has not answered is told from the first look that found it so, until it
+// answers.
+func TestSilentSince(t *testing.T) {
+	d, _, h := withProxy(t, clustertest.Config)
+	look := func() *published.Look {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		d.Turn(ctx)
+		return d.Look()
+	}
+	if d.Turn(t.Context()); !d.Look().Silent.IsZero() {
+		t.Errorf("it answers: %+v", d.Look())
+	}
+	h.hang = true
+	first := look()
+	if first.Silent.IsZero() || first.Reachable || first.Problem != "HAProxy's admin socket /run/none.sock: no answer in time" {
+		t.Errorf("it hangs: %+v", first)
+	}
+	if again := look(); !again.Silent.Equal(first.Silent) || !again.At.After(first.At) {
+		t.Errorf("it hangs on: %v, at first %v", again.Silent, first.Silent)
+	}
+	h.hang = false
+	if d.Turn(t.Context()); !d.Look().Silent.IsZero() || !d.Look().Reachable {
+		t.Errorf("it answers again: %+v", d.Look())
 	}
 }
 

@@ -2,7 +2,6 @@ package steer
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/haproxy-peers/haproxy-peers/control/plan"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
@@ -44,7 +43,7 @@ func (p *Proxy) readers(ctx context.Context, t *turn) {
 		if err := t.client.SetServerState(ctx, a.Backend, a.Server, mode); err != nil {
 			p.cfg.Metrics.RuntimeErrors.Inc()
 			p.cfg.Log.Warn("command failed", "command", describe(a), "error", err)
-			p.cfg.Events.Add(t.now, fmt.Sprintf("cannot %s: %v", describe(a), err))
+			p.cfg.Events.Add(t.now, undone(a, nil, a.Server, err))
 			return
 		}
 		if a.Op == plan.OpReady {
@@ -52,7 +51,7 @@ func (p *Proxy) readers(ctx context.Context, t *turn) {
 		}
 		p.cfg.Metrics.Actions.WithLabelValues(a.Op.String()).Inc()
 		p.cfg.Log.Info("readers", "command", describe(a), "why", a.Why)
-		p.cfg.Events.Add(t.now, describe(a)+": "+a.Why)
+		p.cfg.Events.Add(t.now, done(a, nil, a.Server)+": "+a.Why)
 	}
 }
 

@@ -77,7 +77,7 @@ func (p *Proxy) weigh(ctx context.Context, t *turn) (enough bool) {
 		var err error
 		p.hold.differs, p.hold.handsOver = p.differs != "", p.files.HandsOver(l.Version)
 		if t.held, err = p.hold.turn(ctx, t); err != nil {
-			t.problem = err.Error()
+			t.problem = unheld(err)
 			p.cfg.Log.Warn("hold", "error", err)
 			p.cfg.Events.Add(t.now, t.problem)
 		}
@@ -188,7 +188,11 @@ func (p *Proxy) act(ctx context.Context, t *turn) int {
 	if before := p.fence.why; before != l.Fenced && (before == "" || l.Fenced == "") {
 		text := cmp.Or(l.Fenced, "the cause of the fence is gone")
 		p.cfg.Log.Warn("fence", "up", l.Fenced != "", "reason", text)
-		p.cfg.Events.Add(t.now, fmt.Sprintf("fenced: %t (%s)", l.Fenced != "", text))
+		told := "the fence is lifted: "
+		if l.Fenced != "" {
+			told = "fenced, this proxy serves nobody: "
+		}
+		p.cfg.Events.Add(t.now, told+text)
 	}
 	fencing := p.fence.actions(t.now, l.Fenced, backends, &l.Result)
 	switch {

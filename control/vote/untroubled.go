@@ -48,6 +48,6 @@ func forgetNewer(view *model.View) {
 		view.Nodes[i].Refused = false
 	}
 	if view.Proxy != nil {
-		view.Proxy.CanWait, view.Proxy.Moved, view.Proxy.Astray = false, "", nil
+		view.Proxy.CanWait, view.Proxy.Moved, view.Proxy.Astray, view.Proxy.SilentMS = false, "", nil, 0
 	}
 }

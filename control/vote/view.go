@@ -105,6 +105,9 @@ func (v *Loop) proxyView(l *published.Look) *model.ProxyView {
 		Problem: l.Problem, Native: l.Native,
 		Fenced: l.Fenced, LocalOnly: l.Want.Local, CanHold: l.CanHold, CanWait: l.CanWait, Moved: l.Moved, Astray: l.Astray, Move: l.Move,
 	}
+	if !l.Silent.IsZero() {
+		p.SilentMS = max(v.cfg.Now().Sub(l.Silent).Milliseconds(), 1)
+	}
 	if p.Problem == "" {
 		p.Problem = v.cfg.Files.Problem()
 	}
@@ -197,7 +200,7 @@ func significantPart(view *model.View) []byte {
 	}
 	if view.Proxy != nil {
 		p := *view.Proxy
-		p.UptimeS, p.Elsewhere = 0, 0
+		p.UptimeS, p.Elsewhere, p.SilentMS = 0, 0, 0
 		p.Astray = slices.Clone(p.Astray)
 		for i := range p.Astray {
 			p.Astray[i].Connections = 0

@@ -1,6 +1,7 @@
 package vote
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -58,6 +59,29 @@ func TestRefusedIsToldFromVersion2On(t *testing.T) {
 		if got := f.Own.Node("pxc-1").Refused; got != (lowest == 2) {
 			t.Errorf("lowest version %d: refused is told: %v", lowest, got)
 		}
+	}
+}
+
+// For how long a HAProxy has not answered is told, and is no news by itself.
+func TestSilenceInTheView(t *testing.T) {
+	l := &published.Look{At: time.Now(), Silent: time.Now().Add(-12 * time.Second), Problem: "no answer"}
+	d, f := newTestLoop(t, func(c *Config) { c.Look = func() *published.Look { return l } })
+	rec := (&model.Record{Lowest: 2}).WithActive(model.Decision{Epoch: 4, Active: "pxc-1"})
+	f.Set(func(ag *cluster.Agreement) { ag.Record.Value = rec.Encode() })
+	d.Turn(t.Context(), time.Now())
+	ms := f.Own.Proxy.SilentMS
+	if ms < 12_000 || ms > 20_000 {
+		t.Errorf("silent for %d ms", ms)
+	}
+	later := *f.Own
+	p := *later.Proxy
+	p.SilentMS, later.Proxy = ms+1000, &p
+	if !bytes.Equal(significantPart(&later), significantPart(f.Own)) {
+		t.Error("every second is told at once")
+	}
+	forgetNewer(&later)
+	if bytes.Contains(later.Encode(), []byte(`"si"`)) {
+		t.Errorf("a view for daemons of version 1 has %s", later.Encode())
 	}
 }
 
