@@ -337,12 +337,12 @@ func (in RenderInput) view() renderView {
 // anyAddress is a bind line's address without a host, for IPv6 as well where a node or a proxy has such an address: HAProxy
 // takes `:3306` for IPv4 alone (run on 2.6 to 3.4), and clients of a cluster of IPv6 would not get in.
 func (in RenderInput) anyAddress(bind string) string {
-	port, any := strings.CutPrefix(bind, ":")
+	port, every := strings.CutPrefix(bind, ":")
 	six := func(host string) bool {
 		ip, err := netip.ParseAddr(host)
 		return err == nil && ip.Is6() && !ip.Is4In6()
 	}
-	if !any || strings.Contains(port, ":") || !six(in.PeersBind) &&
+	if !every || strings.Contains(port, ":") || !six(in.PeersBind) &&
 		!slices.ContainsFunc(in.Nodes, func(n RenderNode) bool { return six(n.Host) }) &&
 		!slices.ContainsFunc(in.Proxies, func(p RenderProxy) bool { return six(p.Host) }) {
 		return bind
