@@ -120,7 +120,7 @@ func New(cfg Config, deps Deps) (*Daemon, error) {
 	d.admin = admin.New(admin.Config{
 		Name: cfg.Name, Version: cfg.Version, DataDir: cfg.DataDir, Socket: cfg.AdminSocket, HTTPBind: cfg.HTTPBind,
 		Observe: cfg.Observe, Witness: cfg.Witness, InitialVoters: cfg.InitialVoters, Warnings: cfg.Warnings, Gatherer: cfg.Gatherer,
-		Moment: d.moment, Beacon: d.beacon, Turning: d.turning, Vote: d.vote, Wake: wake, Files: d.files,
+		Moment: d.moment, Beacon: d.beacon, Turning: d.turning, Vote: d.vote, Wake: wake, Files: d.files, InTransaction: d.looks.InTransaction,
 		Now: deps.Now, Events: d.events, Log: cfg.Logger,
 	})
 	if cfg.Registerer != nil {

@@ -78,7 +78,7 @@ func astray(t *testing.T, server, line string, stores bool, o stack.Options) {
 		s.finish(expect{path: []string{"db1"}, twoWriters: time.Minute, astray: true})
 		return
 	}
-	res, err := s.Set(s.ctx, s.PX[1], "db2")
+	res, err := s.Set(s.ctx, s.PX[1], "db2", "--drain", "immediate")
 	s.must(err)
 	if !res.Changed {
 		t.Errorf("a move: %+v", res)

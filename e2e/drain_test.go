@@ -296,7 +296,7 @@ func TestDrainCrowd(t *testing.T) {
 	}()
 	s.Stack, err = stack.Up(ctx, l, stack.Options{})
 	s.must(err)
-	_, err = s.Set(ctx, s.PX[0], "db1")
+	_, err = s.Set(ctx, s.PX[0], "db1", "--drain", "immediate")
 	s.must(err)
 	s.waitMayLook()
 	start := time.Now()

@@ -38,7 +38,7 @@ func TestStickOnActiveSet(t *testing.T) {
 			for _, node := range []string{"db2", "db0"} {
 				s.load.Mark("set")
 				start := time.Now()
-				_, err := s.Set(s.ctx, s.PX[1], node)
+				_, err := s.Set(s.ctx, s.PX[1], node, "--drain", "immediate")
 				s.must(err)
 				took := time.Since(start)
 				moved := s.load.Mark("moved to " + node)

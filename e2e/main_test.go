@@ -129,7 +129,7 @@ func begin(t *testing.T, o stack.Options) *scenario {
 	up, err := stack.Up(ctx, l, o)
 	s.must(err)
 	s.Stack = up
-	_, err = s.Set(ctx, s.PX[0], "db1")
+	_, err = s.Set(ctx, s.PX[0], "db1", "--drain", "immediate")
 	s.must(err)
 	s.must(s.WaitActive(ctx, "db1", len(s.PX)))
 	s.must(s.WaitSteering(ctx, len(s.PX)))

@@ -97,7 +97,7 @@ func beginWitness(t *testing.T) *scenario {
 		return err == nil && len(r.Voters) == 3, strings.Join(names(r.Voters), ", ")
 	}))
 	s.toldOfTwo(false)
-	_, err = client(s.PX[0]).Set(s.ctx, api.SetRequest{Node: "db1"})
+	_, err = client(s.PX[0]).Set(s.ctx, api.SetRequest{Node: "db1", Drain: "immediate"})
 	s.must(err)
 	s.must(s.waitOn(two, "two proxies on db1", func(a apiActive) bool { return a.Active == "db1" && a.Steering == 2 && a.Converged == 2 }))
 	return s

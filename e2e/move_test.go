@@ -20,7 +20,7 @@ func TestSteady(t *testing.T) {
 	s.unchanged(before)
 }
 
-// A planned move under load: every proxy moves within the bound, and connections that start after haproxyctl has said
+// A move at once under load: every proxy moves within the bound, and connections that start after haproxyctl has said
 // that all have converged go to the new node, every one. Two writers for as long as the proxies differ in one move.
 func TestActiveSetUnderLoad(t *testing.T) {
 	const perMove = 150 * time.Millisecond
@@ -30,7 +30,7 @@ func TestActiveSetUnderLoad(t *testing.T) {
 	for _, node := range moves {
 		s.load.Mark("set")
 		start := time.Now()
-		r, err := s.Set(s.ctx, s.PX[1], node)
+		r, err := s.Set(s.ctx, s.PX[1], node, "--drain", "immediate")
 		s.must(err)
 		took := time.Since(start)
 		moved := s.load.Mark("moved")

@@ -279,7 +279,7 @@ func TestTwoProxies(t *testing.T) {
 	})
 	s.Stack, err = stack.Up(s.ctx, two, stack.Options{})
 	s.must(err)
-	_, err = s.Set(s.ctx, s.PX[0], "db1")
+	_, err = s.Set(s.ctx, s.PX[0], "db1", "--drain", "immediate")
 	s.must(err)
 	s.must(s.WaitActive(s.ctx, "db1", 2))
 	s.must(s.WaitSteering(s.ctx, 2))

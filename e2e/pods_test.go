@@ -233,7 +233,7 @@ func TestRemoveMember(t *testing.T) {
 	s.load, err = s.StartLoad(s.ctx, lab.LoadConfig{Proxies: two, ReconnectEvery: 2})
 	s.must(err)
 	s.must(s.load.WaitNode(s.within(20*time.Second), "db1"))
-	_, err = s.Set(s.ctx, s.PX[0], "db2")
+	_, err = s.Set(s.ctx, s.PX[0], "db2", "--drain", "immediate")
 	s.must(err)
 	s.must(s.load.WaitNode(s.within(20*time.Second), "db2"))
 	began := time.Now()

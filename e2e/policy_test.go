@@ -175,7 +175,7 @@ type wish struct {
 
 // ask asks for the node, by somebody who has looked at this epoch.
 func (w *wish) ask(s *scenario, epoch uint64) {
-	w.res, w.err = client(w.on).Set(s.ctx, api.SetRequest{Node: w.node, ExpectEpoch: epoch})
+	w.res, w.err = client(w.on).Set(s.ctx, api.SetRequest{Node: w.node, Drain: "immediate", ExpectEpoch: epoch})
 }
 
 // oneWinner asserts that one wish came true and that the others were refused with its name.

@@ -110,7 +110,7 @@ func TestReadersFollow(t *testing.T) {
 			t.Fatal("a reader was given the active")
 		}
 	}
-	_, err := s.Set(s.ctx, s.PX[1], "db2")
+	_, err := s.Set(s.ctx, s.PX[1], "db2", "--drain", "immediate")
 	s.must(err)
 	s.waitReaders(readersFollow, "db2")
 	for range 4 {
@@ -149,9 +149,9 @@ func TestReadersFollow(t *testing.T) {
 
 	// What an operator has set stays, whatever the active is.
 	s.write(s.PX[2], "set server "+readers+"/db1 state drain")
-	_, err = s.Set(s.ctx, s.PX[1], "db1")
+	_, err = s.Set(s.ctx, s.PX[1], "db1", "--drain", "immediate")
 	s.must(err)
-	_, err = s.Set(s.ctx, s.PX[1], "db0")
+	_, err = s.Set(s.ctx, s.PX[1], "db0", "--drain", "immediate")
 	s.must(err)
 	wait(s.ctx, readersFollow)
 	if state := s.adminState(s.PX[2]); state["db1"]&8 == 0 || state["db0"]&8 == 0 || state["db2"] != 0 {

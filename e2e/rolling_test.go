@@ -114,7 +114,7 @@ func TestRollingDatabase(t *testing.T) {
 			}
 			s, k := beginKube(t, 30*time.Second, "--min-stay", "1h", "--max-auto-moves", "1")
 			if c.active != "db1" {
-				_, err := s.Set(s.ctx, s.PX[0], c.active)
+				_, err := s.Set(s.ctx, s.PX[0], c.active, "--drain", "immediate")
 				s.must(err)
 				s.must(s.WaitActive(s.ctx, c.active, len(s.PX)))
 			}

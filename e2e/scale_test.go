@@ -33,7 +33,7 @@ func beginFive(t *testing.T) *scenario {
 		s.startPod(p, three...)
 	}
 	s.steering(three...)
-	_, err = s.Set(s.ctx, s.PX[0], "db1")
+	_, err = s.Set(s.ctx, s.PX[0], "db1", "--drain", "immediate")
 	s.must(err)
 	s.must(s.waitOn(three, "three proxies on db1", func(a apiActive) bool {
 		return a.Agreed && a.Active == "db1" && a.Steering == 3 && a.Converged == 3

@@ -58,7 +58,7 @@ func beginUpgrade(t *testing.T) *upgrade {
 		u.must(p.Daemon.Start(u.before(p)))
 	}
 	u.must(u.WaitSteering(u.within(30*time.Second), len(u.PX)))
-	_, err = u.Set(ctx, u.PX[0], "db1")
+	_, err = u.Set(ctx, u.PX[0], "db1", "--drain", "immediate")
 	u.must(err)
 	_, err = client(u.PX[0]).Exclude(ctx, "db2")
 	u.must(err)
@@ -188,4 +188,35 @@ func (u *upgrade) lowerVersion(p *lab.Proxy) []string {
 	var r api.LowerResponse
 	u.must(u.Ask(u.ctx, p, &r, "register", "lower-version"))
 	return r.Lost
+}
+
+// The default move of one daemon of this version beside two of the version before is one that these carry out. An older
+// daemon knows no such default: it closes all at once, and haproxyctl says so.
+func TestDefaultMoveAmongOlder(t *testing.T) {
+	full(t)
+	u := beginUpgrade(t)
+	p := u.PX[2]
+	u.must(p.Daemon.Stop())
+	u.must(p.Daemon.Start(u.insecure(p)))
+	u.must(p.Daemon.WaitSocket(u.within(10 * time.Second)))
+	u.must(u.WaitSteering(u.within(40*time.Second), len(u.PX)))
+	u.waitMayLook()
+	long := u.open(lab.InTransaction, lab.Idle, lab.Idle)[0]
+	committed := make(chan error, 1)
+	go func() {
+		wait(u.ctx, time.Second)
+		committed <- long.Exec(u.ctx, "COMMIT")
+	}()
+	a := u.plan(p, "db0")
+	u.must(<-committed)
+	u.done(a)
+	if m := a.Move; a.Drain != "transactions" || m.Killed != 0 || m.Moved != 3 || len(a.Warnings) > 0 {
+		t.Errorf("%s: %+v, %q", a.Drain, m, a.Warnings)
+	}
+	u.clean("db0")
+	a = u.plan(u.PX[0], "db1")
+	if a.exit != 0 || a.Drain != "" || len(a.Warnings) != 1 || !strings.Contains(a.Warnings[0], "older than haproxyctl and knows no --drain auto") {
+		t.Errorf("exit %d, %q, %q (%s)", a.exit, a.Drain, a.Warnings, a.words)
+	}
+	u.clean("db1")
 }

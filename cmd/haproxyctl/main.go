@@ -25,6 +25,7 @@ func main() {
 		now:      time.Now,
 		terminal: term.IsTerminal(int(os.Stdout.Fd())),
 		progress: term.IsTerminal(int(os.Stderr.Fd())),
+		asks:     term.IsTerminal(int(os.Stdin.Fd())),
 		size:     terminalSize,
 	}
 	os.Exit(a.main(os.Args[1:]))
@@ -75,6 +76,7 @@ type app struct {
 	now            func() time.Time
 	terminal       bool // stdout is a terminal: colour, redrawing
 	progress       bool // stderr is a terminal: a progress line while waiting
+	asks           bool // stdin is a terminal: somebody can answer a question
 	// size is that of the terminal in columns and rows; nil or 0 where it is not known.
 	size func() (columns, rows int)
 	// again is closed at the second interrupt; the first ends the context.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/control/api"
+	"github.com/haproxy-peers/haproxy-peers/control/model"
 )
 
 // moveLine is how far a move is, in one line that fits into 100 columns; what matters
@@ -70,22 +71,37 @@ func moveField(m api.Move) string {
 }
 
 // moveReport is what became of the sessions, once a move is over.
-func (a *app) moveReport(w io.Writer, m api.Move) {
+func (a *app) moveReport(w io.Writer, r api.SetResponse, o setOptions) {
+	m := *r.Move
 	fmt.Fprintln(w)
-	a.field(w, "Asked for", moveKind(m))
+	if o.auto() && r.Drain != "" {
+		a.field(w, "Drain", drainText(r)+after(": ", r.DrainWhy))
+	} else {
+		a.field(w, "Asked for", moveKind(m))
+	}
 	a.field(w, "Sessions", sessionsSentence(m))
-	if m.Moved > 0 {
+	if m.Moved > 0 && (m.Drain != model.DrainImmediate || m.Hold) {
 		a.field(w, "Longest", "the last one was waited for "+seconds(m.LongestWaitMS))
 	}
 	if m.Hold {
 		a.field(w, "Held", "new connections waited "+seconds(m.HeldMS))
 	}
+	if r.Drain != "" {
+		a.field(w, "Both", bothSentence(m))
+	}
 	if m.Unmatched > 0 {
 		a.field(w, "Not found", a.paint(styleWarn, fmt.Sprintf("%s could not be found in the process list of %s", count(m.Unmatched, "session"), m.From)))
 	}
 	a.some(w, "Ended", m.Reason)
-	a.some(w, "Cut", m.Cut)
 	a.moveProxies(w, m)
+}
+
+// bothSentence is for how long there were two nodes to write to.
+func bothSentence(m api.Move) string {
+	if m.BothMS == 0 {
+		return fmt.Sprintf("%s and %s were never open to writers at once", m.From, m.To)
+	}
+	return fmt.Sprintf("%s and %s were both open to writers for at most %s", m.From, m.To, seconds(m.BothMS))
 }
 
 func sessionsSentence(m api.Move) string {

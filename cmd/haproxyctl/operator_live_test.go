@@ -66,7 +66,7 @@ func TestPerconaOperatorReloads(t *testing.T) {
 		act, err := b.daemon.Active(t.Context())
 		return err == nil && act.Agreed && act.Steering == 1 && act.Converged == 1, fmt.Sprintf("%+v, %v", act, err)
 	})
-	if _, err := b.daemon.Set(t.Context(), api.SetRequest{Node: "db-pxc-1"}); err != nil {
+	if _, err := b.daemon.Set(t.Context(), api.SetRequest{Node: "db-pxc-1", Drain: "immediate"}); err != nil {
 		t.Fatal(err)
 	}
 	b.until("the writer is db-pxc-1", func() (bool, string) {

@@ -29,12 +29,12 @@ var scriptNow = time.Date(2026, 11, 22, 19, 0, 0, 0, time.UTC)
 const slowAnswer = 300 * time.Millisecond
 
 func TestMain(m *testing.M) {
-	command := func(terminal bool) func() {
+	command := func(terminal, asks bool) func() {
 		return func() {
 			a := &app{
 				stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv,
 				now:      func() time.Time { return scriptNow },
-				terminal: terminal, progress: terminal,
+				terminal: terminal, progress: terminal, asks: asks,
 			}
 			if terminal {
 				a.size = func() (int, int) { return 100, 40 }
@@ -43,8 +43,9 @@ func TestMain(m *testing.M) {
 		}
 	}
 	testscript.Main(m, map[string]func(){
-		"haproxyctl": command(false),
-		"on-a-tty":   command(true), // haproxyctl as it is on a terminal
+		"haproxyctl": command(false, false),
+		"on-a-tty":   command(true, false), // haproxyctl as it writes to a terminal
+		"at-a-tty":   command(true, true),  // and as it reads from one, too
 	})
 }
 

@@ -11,12 +11,16 @@ import (
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/control/api"
+	"github.com/haproxy-peers/haproxy-peers/control/model"
 )
 
 // pollEvery is how often `active set` looks whether the proxies have followed:
 // often enough to show the milliseconds that a move takes, and one small answer
 // each.
 const pollEvery = 50 * time.Millisecond
+
+// figuresWithin bounds the wait for the figures of a move that is made.
+const figuresWithin = time.Second
 
 // localOnlyWarning is what an operator must hear who goes without a majority.
 const localOnlyWarning = "two nodes may take writes now: the other proxies do not follow this; it is dropped when a majority returns, and then the majority's node counts"
@@ -25,31 +29,39 @@ func (a *app) set(ctx context.Context, o setOptions) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
-	start := a.now()
-	until, cancel := context.WithTimeout(ctx, o.timeout)
-	if o.planned() {
-		// The first Ctrl-C must not leave the answer behind: it tells what to roll back.
-		cancel()
-		until, cancel = a.untilAgain(o.timeout + moveMargin)
+	if a.mayAsk() && !o.yes && !o.req.DryRun {
+		if err := a.confirm(ctx, &o); err != nil {
+			return err
+		}
 	}
-	defer cancel()
+	start := a.now()
 	bar := a.newProgress()
 	defer bar.clear()
 	bar.show("asking for %s ...", o.req.Node)
-	resp, err := a.ask(until, o)
+	resp, err := a.ask(ctx, o)
 	bar.clear()
 	if err != nil {
 		return setError(err, o)
 	}
-	if o.req.LocalOnly {
-		resp.Warnings = append(resp.Warnings, localOnlyWarning)
-	}
+	resp.Warnings = append(resp.Warnings, ownWarnings(resp, o)...)
 	if !o.wait || resp.DryRun || o.req.LocalOnly {
 		return a.print(resp, func(w io.Writer) { a.setTable(w, resp, o, "so far") })
 	}
+	var until context.Context
+	var cancel context.CancelFunc
+	if resp.Move != nil {
+		until, cancel = a.untilAgain(o.timeout + moveMargin)
+	} else {
+		until, cancel = context.WithTimeout(ctx, o.timeout-a.now().Sub(start))
+	}
+	defer cancel()
 	err = a.await(ctx, until, &resp, o, bar)
-	bar.clear()
 	took := a.now().Sub(start).Round(time.Millisecond)
+	if err == nil {
+		a.figures(until, &resp)
+	}
+	bar.clear()
+	warnOfCut(&resp)
 	if err != nil {
 		if a.format != formatTable {
 			if perr := a.print(resp, nil); perr != nil {
@@ -61,14 +73,66 @@ func (a *app) set(ctx context.Context, o setOptions) error {
 	return a.print(resp, func(w io.Writer) { a.setTable(w, resp, o, fmt.Sprintf("after %s", took)) })
 }
 
-// ask makes the request. A drain may have hours, its agreement has not.
-func (a *app) ask(ctx context.Context, o setOptions) (api.SetResponse, error) {
-	if o.planned() {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, api.DefaultTimeout)
-		defer cancel()
+// ownWarnings are what haproxyctl has to say to an answer besides the daemon.
+func ownWarnings(r api.SetResponse, o setOptions) []string {
+	switch {
+	case o.req.LocalOnly:
+		return []string{localOnlyWarning}
+	case r.Drain == "" && o.auto() && o.mayLast() && r.From != r.To:
+		return []string{"this haproxyd is older than haproxyctl and knows no --drain auto: sessions are closed at once; or give --drain transactions"}
 	}
+	return nil
+}
+
+// ask makes the request. A drain may have hours, its agreement has not; and the first
+// Ctrl-C must not leave the answer behind, which tells what to roll back.
+func (a *app) ask(ctx context.Context, o setOptions) (api.SetResponse, error) {
+	within := o.timeout
+	if o.mayLast() {
+		if !o.auto() || within > api.DefaultTimeout {
+			within = api.DefaultTimeout
+		}
+		var cancel context.CancelFunc
+		ctx, cancel = a.untilAgain(within)
+		defer cancel()
+		return a.client().Set(ctx, o.request())
+	}
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
 	return a.client().Set(ctx, o.request())
+}
+
+// figures waits a moment for what became of the sessions of a move that waits for none:
+// every proxy looks twice before it says that nothing is left.
+func (a *app) figures(ctx context.Context, resp *api.SetResponse) {
+	if !resp.Changed || resp.Move != nil || resp.Drain == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, figuresWithin)
+	defer cancel()
+	for {
+		m, err := a.client().Move(ctx)
+		if err != nil || m.Epoch != resp.Epoch {
+			return
+		}
+		resp.Move = &m
+		if moveOver(m) || !sleep(ctx, pollEvery) {
+			return
+		}
+	}
+}
+
+// warnOfCut says what was closed although it may have been in a transaction; of a move that
+// waits for nobody in place of what the daemon knew when it was asked for.
+func warnOfCut(r *api.SetResponse) {
+	switch m := r.Move; {
+	case m == nil || m.Cut == "":
+	case r.Drain == model.DrainImmediate && r.Open != nil:
+		before := r.ClosedAtOnce(r.Open.Sessions)
+		r.Warnings = append(slices.DeleteFunc(r.Warnings, func(w string) bool { return w == before }), r.ClosedAtOnce(m.Killed))
+	default:
+		r.Warnings = append(r.Warnings, m.Cut)
+	}
 }
 
 // await waits for the end of a planned move, then for every proxy; that one ends at
@@ -161,6 +225,7 @@ func (a *app) setTable(w io.Writer, r api.SetResponse, o setOptions, when string
 		for _, v := range r.Votes {
 			fmt.Fprintf(w, "  %s\n", v)
 		}
+		a.before(w, r)
 	case o.req.LocalOnly:
 		fmt.Fprintf(w, "This machine's proxy alone goes to %s, without a majority.\n", r.To)
 	case r.Changed:
@@ -170,15 +235,26 @@ func (a *app) setTable(w io.Writer, r api.SetResponse, o setOptions, when string
 		fmt.Fprintf(w, "%s was the active node already, epoch %s; %d of %d proxies go to it.\n",
 			r.To, epoch(r.Active.Recovery, r.Epoch), r.Active.Converged, r.Active.Proxies)
 	}
-	for _, s := range append(slices.Clone(r.Warnings), r.Active.Astray...) {
-		fmt.Fprintf(w, "Warning: %s\n", s)
+	warn(w, append(slices.Clone(r.Warnings), r.Active.Astray...))
+	if r.Move != nil && moveOver(*r.Move) {
+		a.moveReport(w, r, o)
+		return
+	}
+	if o.auto() && !o.req.LocalOnly && r.Changed && r.Drain != "" {
+		a.field(w, "Drain", drainText(r)+after(": ", r.DrainWhy))
 	}
 	switch {
 	case r.Move == nil:
-	case moveOver(*r.Move):
-		a.moveReport(w, *r.Move)
+	case r.Drain == model.DrainImmediate && !r.Move.Hold:
+		fmt.Fprintf(w, "Not every proxy has said what became of its sessions: look with `haproxyctl status`.\n")
 	default:
 		fmt.Fprintf(w, "The move goes on by itself (%s): look with `haproxyctl status`.\n", moveLine(*r.Move))
+	}
+}
+
+func warn(w io.Writer, warnings []string) {
+	for _, s := range warnings {
+		fmt.Fprintf(w, "Warning: %s\n", s)
 	}
 }
 

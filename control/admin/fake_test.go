@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"log/slog"
 	"path/filepath"
 	"testing"
@@ -9,8 +10,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
+	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
 	"github.com/haproxy-peers/haproxy-peers/control/clustertest"
 	"github.com/haproxy-peers/haproxy-peers/control/drain"
+	"github.com/haproxy-peers/haproxy-peers/control/galera"
 	"github.com/haproxy-peers/haproxy-peers/control/journal"
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
@@ -43,9 +46,23 @@ func newTestServer(t *testing.T, change ...func(*Config)) (*Server, *clustertest
 		}
 		return l
 	}
+	inspectors, probes := &drain.Inspectors{Nodes: cfg.Files.Targets}, vote.Prober(nil)
+	if cfg.InTransaction != nil { // the probe's account may look
+		all := clustertest.Probes{}
+		for _, n := range []string{"pxc-0", "pxc-1", "pxc-2"} {
+			all = append(all, clustertest.Healthy(n)...)
+			all[len(all)-1].Eligible = true
+		}
+		probes = all
+		looked := make(chan struct{}, 1)
+		inspectors.Dial = func(galera.Target) (drain.NodeInspector, error) { return mayLook{}, nil }
+		inspectors.Looked = func() { nudge.Send(looked) }
+		go func() { _ = inspectors.Run(t.Context()) }()
+		<-looked
+	}
 	counter := func() prometheus.Counter { return prometheus.NewCounter(prometheus.CounterOpts{Name: "a"}) }
 	cfg.Vote = vote.New(vote.Config{
-		Name: "px0", Files: cfg.Files, Inspectors: &drain.Inspectors{Nodes: cfg.Files.Targets}, Look: look,
+		Name: "px0", Files: cfg.Files, Inspectors: inspectors, Look: look,
 		Wake: func() {}, UUID: func(string) {}, Now: cfg.Now, Events: cfg.Events, Log: cfg.Log,
 		Metrics: vote.Metrics{
 			Turns: counter(), BadViews: counter(), Cut: counter(), TwoWriterMS: counter(),
@@ -54,10 +71,16 @@ func newTestServer(t *testing.T, change ...func(*Config)) (*Server, *clustertest
 	})
 	cfg.Moment = func() published.Moment { return published.Moment{Situation: cfg.Vote.Situation(), Look: look()} }
 	f := clustertest.New()
-	cfg.Vote.Join(f, nil)
+	cfg.Vote.Join(f, probes)
 	cfg.Vote.Turn(t.Context(), cfg.Now())
 	return New(cfg), f
 }
+
+// mayLook lacks no privilege.
+type mayLook struct{ drain.NodeInspector }
+
+func (mayLook) Lacks(context.Context) (string, error) { return "", nil }
+func (mayLook) Close()                                {}
 
 // turned is what is answered once the vote loop has seen what is so now.
 func turned(s *Server) *answer {

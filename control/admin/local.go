@@ -31,7 +31,7 @@ func (s *Server) setLocal(ctx context.Context, req *api.SetRequest) (any, error)
 		return nil, sit.Unread
 	}
 	res := api.SetResponse{
-		DryRun: req.DryRun, To: req.Node, Epoch: sit.Agreement.Record.Epoch,
+		DryRun: req.DryRun, To: req.Node, Epoch: sit.Agreement.Record.Epoch, Drain: model.DrainImmediate, DrainWhy: "--local-only waits for nobody",
 		Warnings: []string{"other proxies may write elsewhere: give the same order to each that you can reach; it ends when a majority returns"},
 	}
 	if sit.Record != nil {

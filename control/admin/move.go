@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/haproxy-peers/haproxy-peers/control/api"
@@ -9,15 +10,21 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/published"
 )
 
-// move sums the last planned move up over all proxies.
+// move sums the last move up over all proxies.
 func (a *answer) move() api.Move {
 	if !a.Started {
 		return api.Move{Proxies: []api.MoveProxy{}}
 	}
 	in := a.Input()
 	m := published.Moved(a.Move, in)
-	if m.State == api.MovePending || m.State == api.MoveClosing {
+	if a.Record == nil {
+		return m
+	}
+	if a.Record.Move != nil && (m.State == api.MovePending || m.State == api.MoveClosing) {
 		m.WaitingFor = decide.Decide(in).Reason
+	}
+	if a.Record.Last().Kind != model.KindDeparture { // the vote loop watches what those cut
+		m.Cut = cmp.Or(m.Cut, published.Cut(&m))
 	}
 	return m
 }

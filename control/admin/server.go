@@ -42,6 +42,9 @@ type Config struct {
 	// Vote is the loop that orders go to, and Wake has HAProxy looked at after one.
 	Vote *vote.Loop
 	Wake func()
+	// InTransaction counts the sessions of a node that are in a transaction, as the node's
+	// own list has them.
+	InTransaction func(ctx context.Context, node string) (int, error)
 	// Files are haproxy.cfg's, which name the nodes.
 	Files *haproxycfg.Files
 

@@ -21,7 +21,7 @@ const (
 	PathRegisterLower   = "/v1/register/lower"   // POST LowerRequest -> LowerResponse
 	PathRegisterRaise   = "/v1/register/raise"   // POST -> Register
 	PathCheck           = "/v1/check"            // GET ?address=IP:PORT -> Check
-	PathMove            = "/v1/move"             // GET Move: the last planned move, pending or over
+	PathMove            = "/v1/move"             // GET Move: the last move, pending or over; of those at once the ones asked for here
 	PathMoveCancel      = "/v1/move/cancel"      // POST CancelRequest -> Move: roll a pending move back
 	PathExplain         = "/v1/explain"          // GET Explanation
 )
@@ -79,52 +79,6 @@ type Active struct {
 	State    string `json:"state,omitempty"`
 	Headline string `json:"headline,omitempty"`
 	// Move is the pending move, nil when there is none.
-	Move *Move `json:"move,omitempty"`
-}
-
-// SetRequest asks for another active node.
-type SetRequest struct {
-	Node string `json:"node"`
-	// Drain is how sessions to the old node end: "immediate" (the default: closed
-	// at once), "graceful" (they end by themselves) or "transactions" (each is
-	// closed once it is between transactions).
-	Drain string `json:"drain,omitempty"`
-	// Hold makes new connections wait until nothing is left on the old node and
-	// the new one has applied what the old one committed last.
-	Hold bool `json:"hold,omitempty"`
-	// Keep rolls the move back at the timeout, instead of closing what is left.
-	Keep bool `json:"keep,omitempty"`
-	// TimeoutMS bounds the drain (default 10 s), MaxHoldMS the hold (default 2 s).
-	TimeoutMS int64 `json:"timeout_ms,omitempty"`
-	MaxHoldMS int64 `json:"max_hold_ms,omitempty"`
-	// LocalOnly forces the node on the asked daemon's own proxy, without a
-	// majority; refused while there is one, dropped when one returns.
-	LocalOnly bool `json:"local_only,omitempty"`
-	// Force proceeds although not every proxy steers, or although the votes do
-	// not call the node healthy; a node that the votes call down also freezes.
-	Force bool `json:"force,omitempty"`
-	// DryRun checks everything and changes nothing.
-	DryRun bool `json:"dry_run,omitempty"`
-	// ExpectEpoch, if not zero, refuses the move when the epoch is another.
-	ExpectEpoch uint64 `json:"expect_epoch,omitempty"`
-	Reasoned
-}
-
-// SetResponse tells what became of a SetRequest.
-type SetResponse struct {
-	// Changed is false when the node was the active already, and in a dry run.
-	Changed bool   `json:"changed"`
-	DryRun  bool   `json:"dry_run,omitempty"`
-	From    string `json:"from"`
-	To      string `json:"to"`
-	Epoch   uint64 `json:"epoch"`
-	// Votes are sentences: what each voter says of the node.
-	Votes []string `json:"votes"`
-	// Warnings are sentences: what the operator should know although it was done.
-	Warnings []string `json:"warnings"`
-	Active   Active   `json:"state"`
-	// Move is the planned move that this began (drain other than immediate, or a
-	// hold), and in haproxyctl's output its end.
 	Move *Move `json:"move,omitempty"`
 }
 

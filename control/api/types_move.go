@@ -9,7 +9,8 @@ const (
 	MoveOvertaken  = "overtaken"   // another decision came before its end
 )
 
-// Move is a planned move, pending or over, summed up over all proxies.
+// Move is a move that an operator or a policy has planned, or an operator's that waits for
+// nobody (drain immediate), pending or over, summed up over all proxies.
 type Move struct {
 	// Epoch is the one that made To the active.
 	Recovery uint64 `json:"recovery"`
@@ -32,6 +33,14 @@ type Move struct {
 	Finished int `json:"finished"`
 	Killed   int `json:"killed"`
 	Left     int `json:"left"`
+	// KilledInTransaction of the killed were in a transaction when they were last looked at;
+	// of KilledUnknown it is not known.
+	KilledInTransaction int `json:"killed_in_transaction"`
+	KilledUnknown       int `json:"killed_unknown"`
+	// BothMS is for how long at most both nodes could be written to: from the last look
+	// before the first new connection to To until the first at which From had none, over all
+	// proxies. Each counts from when it heard of the move, and looks every 20 ms.
+	BothMS int64 `json:"both_ms"`
 	// InTransaction of the sessions that are left are inside a transaction, the
 	// longest of them for LongestMS. Unmatched could not be found in From's process list.
 	InTransaction int   `json:"in_transaction"`
@@ -45,8 +54,8 @@ type Move struct {
 	WaitingFor string `json:"waiting_for,omitempty"`
 	// Reason says why it ended as it did.
 	Reason string `json:"reason,omitempty"`
-	// Cut says how many sessions were in a transaction when From ended, or when the
-	// time was over before its end; "" where none was, and in moves by other causes.
+	// Cut says in a sentence what was closed because the time was over, or because From
+	// ended, and how much of it was in a transaction; "" where nothing was.
 	Cut     string      `json:"cut,omitempty"`
 	Proxies []MoveProxy `json:"proxies"`
 }

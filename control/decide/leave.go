@@ -125,14 +125,23 @@ func plannedMove(in *Input, to, kind, because string, timeout time.Duration) Out
 	return out
 }
 
-// lacking names, for every member with a proxy, what it lacks to tell which of a
-// node's sessions are in a transaction.
+// lacking names what members with a proxy lack to tell which of a node's sessions are in a
+// transaction, each with who lacks it.
 func lacking(in *Input, node string) []string {
-	var out []string
+	who := map[string][]string{}
 	for _, v := range in.Voices {
 		if lacks := v.View.Node(node).Lacks; v.steers() && lacks != "" {
-			out = append(out, v.Member+" needs "+lacks)
+			who[lacks] = append(who[lacks], v.Member)
 		}
+	}
+	var out []string
+	for lacks, members := range who {
+		slices.Sort(members)
+		verb := " needs "
+		if len(members) > 1 {
+			verb = " need "
+		}
+		out = append(out, strings.Join(members, ", ")+verb+lacks)
 	}
 	slices.Sort(out)
 	return out

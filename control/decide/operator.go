@@ -34,7 +34,8 @@ type Request struct {
 	// By names who asks, through which member; Owner is that member. OrderedBy is
 	// who that is there, Reason why; "" where it is not known.
 	By, Owner, OrderedBy, Reason string
-	// Drain, Hold, Keep, Timeout and MaxHold are those of model.Move.
+	// Drain, Hold, Keep, Timeout and MaxHold are those of model.Move; Drain is never
+	// model.DrainAuto.
 	Drain            string
 	Hold, Keep       bool
 	Timeout, MaxHold time.Duration

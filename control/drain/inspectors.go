@@ -24,6 +24,8 @@ type NodeInspector interface {
 	Inspector
 	// Applied is the node's wsrep_last_committed.
 	Applied(ctx context.Context) (int64, error)
+	// InTransaction counts the sessions of other accounts that must not be closed now.
+	InTransaction(ctx context.Context) (int, error)
 	// Lacks is the GRANT that the probe's user lacks, "" for none.
 	Lacks(ctx context.Context) (string, error)
 	Close()
@@ -60,6 +62,15 @@ func (l *Inspectors) Of(node string) (NodeInspector, error) {
 		}
 	}
 	return nil, fmt.Errorf("%s is not a node of this configuration", node)
+}
+
+// InTransaction counts the sessions of a node that are in a transaction, whoever's they are.
+func (l *Inspectors) InTransaction(ctx context.Context, node string) (int, error) {
+	inspector, err := l.Of(node)
+	if err != nil {
+		return 0, err
+	}
+	return inspector.InTransaction(ctx)
 }
 
 // at returns the node's inspector, a new one when its address has changed.

@@ -14,27 +14,37 @@ import (
 // connection that matched it before the tables moved lands within milliseconds.
 const doneRuns = 2
 
-// Progress is how far this proxy is with a planned move: what its loop counts
-// and what its drainer does. Its view stays as the report when the move is over.
+// Progress is how far this proxy is with a planned move, and what an operator's move that
+// waits for nobody did here: what its loop counts and what its drainer does. Its view stays
+// as the report when the move is over.
 type Progress struct {
 	mu    sync.Mutex // guards what follows
 	of    model.Epoch
-	move  model.Move
 	view  *model.MoveView
 	began time.Time
-	clear int // looks in a row without a session to the old node
+	// looked is when the last look was taken into account, total what it had of Seen.Total
+	// as long as nobody was let go to the new node.
+	looked time.Time
+	total  int64
+	clear  int // looks in a row without a session to the old node
 	// counted is how many of the drained sessions the last look has seen gone.
 	counted int
 	cancel  context.CancelFunc
-	// trouble is what keeps the drainer from its work.
+	// trouble is what keeps the drainer from its work; told: its last pass told which
+	// sessions are in a transaction.
 	trouble string
+	told    bool
+	// heard is the newest decision that could be carried out, none before the first: what
+	// was decided before this process has begun is not reported as if it were new.
+	heard model.Epoch
 }
 
 // Seen is what one look at HAProxy has to say about a move.
 type Seen struct {
 	Want mandate.Want
-	// Left counts the sessions to the old node.
-	Left int
+	// Left counts the sessions to the old node, Total all that the new one was ever given.
+	Left  int
+	Total int64
 	// Converged: new connections go to the new one, or wait for it where Held.
 	Converged, Held bool
 	// Problem is what keeps the move from being carried out, "" for nothing.
@@ -49,7 +59,11 @@ func (g *Progress) Note(now time.Time, seen *Seen, start func() (context.CancelF
 	defer g.mu.Unlock()
 	want := &seen.Want
 	epoch := want.Epoch()
-	if want.Move == nil || !want.MayWrite {
+	moves := want.MayWrite && (want.Move != nil || g.atOnce(want))
+	if want.MayWrite {
+		g.heard = epoch
+	}
+	if !moves {
 		g.stopLocked()
 		if g.view != nil {
 			g.view.Held = false
@@ -63,10 +77,9 @@ func (g *Progress) Note(now time.Time, seen *Seen, start func() (context.CancelF
 	fresh := g.of != epoch || g.view == nil
 	if fresh {
 		g.stopLocked()
-		g.of, g.began, g.clear, g.counted, g.trouble = epoch, now, 0, 0, ""
-		g.view = &model.MoveView{Recovery: epoch.Recovery, Epoch: epoch.N}
+		g.of, g.began, g.clear, g.counted, g.trouble, g.told = epoch, now, 0, 0, "", false
+		g.view = &model.MoveView{Recovery: epoch.Recovery, Epoch: epoch.N, Tells: true}
 	}
-	g.move = *want.Move
 	v := g.view
 	v.Held, v.Problem = seen.Held, cmp.Or(seen.Problem, g.trouble)
 	before := v.Left
@@ -74,28 +87,29 @@ func (g *Progress) Note(now time.Time, seen *Seen, start func() (context.CancelF
 	if fresh {
 		v.Began = v.Left
 	} else if want.Draining() == "" {
-		v.Killed += max(0, before-v.Left-(v.Drained-g.counted))
+		g.killedLocked(max(0, before-v.Left-(v.Drained-g.counted)))
 	}
 	g.counted = v.Drained
 	if v.Left == 0 {
 		v.Began = max(v.Began, v.Drained+v.Killed) // some came late
 	}
 	v.Finished = max(0, v.Began-v.Left-v.Drained-v.Killed)
+	g.bothLocked(now, seen, fresh)
 	if seen.Held {
-		v.HeldMS = now.Sub(g.began).Milliseconds()
+		v.HeldMS = g.sinceLocked(now)
 	}
 	if v.Left > 0 || !seen.Converged {
 		g.clear, v.Done = 0, false
 		if v.Left > 0 {
-			v.WaitMS = now.Sub(g.began).Milliseconds()
+			v.WaitMS = g.sinceLocked(now)
 		}
 	} else if g.clear++; g.clear >= doneRuns {
 		v.Done = true
-		v.InTrx, v.Unmatched, v.LongestMS = 0, 0, 0
+		v.InTrx, v.Unmatched, v.LongestMS, g.told = 0, 0, 0, false
 		g.stopLocked()
 	}
 	waits := seen.Held || !want.WantsHold() // a closed session comes back at once
-	if g.cancel == nil && !v.Done && seen.Converged && waits && want.Draining() != "" && g.move.Drain == model.DrainTransactions {
+	if g.cancel == nil && !v.Done && seen.Converged && waits && want.Draining() != "" && want.Move.Drain == model.DrainTransactions {
 		cancel, err := start()
 		g.cancel = cancel
 		if g.trouble = ""; err != nil {
@@ -106,6 +120,56 @@ func (g *Progress) Note(now time.Time, seen *Seen, start func() (context.CancelF
 		g.stopLocked()
 	}
 }
+
+// atOnce tells whether there is something to report of an operator's move that the record has
+// no more of than the decision: one that waits for nobody, from when it was heard of after
+// another one, or a planned one whose time was over before it was done here.
+func (g *Progress) atOnce(want *mandate.Want) bool {
+	if !want.Asked || want.Left == "" || want.Left == want.Active {
+		return false
+	}
+	if g.view != nil && g.of == want.Epoch() {
+		return !g.view.Done
+	}
+	return g.heard != (model.Epoch{}) && g.heard != want.Epoch()
+}
+
+// killedLocked counts sessions that were closed because nobody waits for them any more.
+func (g *Progress) killedLocked(n int) {
+	v := g.view
+	v.Killed += n
+	trx, unknown := 0, n
+	if g.told {
+		trx = min(n, max(0, v.InTrx-v.KilledTrx))
+		unknown = min(n-trx, max(0, v.Unmatched-v.KilledUnknown))
+	}
+	v.KilledTrx += trx
+	v.KilledUnknown += unknown
+}
+
+// bothLocked notes when the first connection to the new node came, and when the last session
+// to the old one was gone: each to the side that makes the time between them longer.
+func (g *Progress) bothLocked(now time.Time, seen *Seen, fresh bool) {
+	v := g.view
+	switch {
+	case fresh, seen.Held, seen.Want.WantsHold(): // the hold's own connection is nobody's
+		g.total = seen.Total
+	case seen.Total < g.total: // another process of HAProxy
+		g.total = seen.Total
+	case v.NewMS == 0 && seen.Total > g.total:
+		v.NewMS = max(1, g.sinceLocked(g.looked))
+	}
+	g.looked = now
+	switch {
+	case v.Left > 0:
+		v.GoneMS = 0
+	case v.Began > 0 && v.GoneMS == 0:
+		v.GoneMS = max(1, g.sinceLocked(now))
+	}
+}
+
+// sinceLocked is for how many milliseconds the move was known at t.
+func (g *Progress) sinceLocked(t time.Time) int64 { return t.Sub(g.began).Milliseconds() }
 
 // Begins tells whether a move is wanted that no look has taken into account yet.
 func (g *Progress) Begins(want mandate.Want) bool {
@@ -161,12 +225,12 @@ func (g *Progress) found(epoch model.Epoch, inTrx, unmatched int, longest time.D
 	}
 }
 
-// problem notes what keeps the drainer from its work, "" for nothing.
+// problem notes what keeps the drainer from its work after a pass, "" for nothing.
 func (g *Progress) problem(epoch model.Epoch, text string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.view != nil && g.of == epoch {
-		g.trouble = text
+		g.trouble, g.told = text, text == "" && !g.view.Done
 	}
 }
 

@@ -152,3 +152,95 @@ func TestProgressWaitsForTheHold(t *testing.T) {
 		t.Errorf("new connections wait, and %d drainers have begun", d.started)
 	}
 }
+
+// What is closed because the time is over is counted by what the last pass has seen of it.
+func TestProgressSaysWhatWasCut(t *testing.T) {
+	epoch := model.Epoch{N: 7}
+	for _, c := range []struct {
+		name         string
+		passes       func(*Progress)
+		trx, unknown int
+	}{
+		{"two in a transaction, one not in the process list", func(g *Progress) { g.found(epoch, 2, 1, 0); g.problem(epoch, "") }, 2, 1},
+		{"a pass that failed tells nothing", func(g *Progress) { g.found(epoch, 2, 0, 0); g.problem(epoch, "no answer") }, 0, 5},
+		{"no pass at all", func(*Progress) {}, 0, 5},
+	} {
+		d := newDraining()
+		d.look(5, true, false)
+		c.passes(&d.g)
+		d.look(5, true, false)
+		d.want.Move.Phase = model.PhaseClose
+		d.look(5, true, false)
+		for range 3 {
+			d.look(0, true, false)
+		}
+		if v := d.g.Report(); !v.Tells || v.Killed != 5 || v.KilledTrx != c.trx || v.KilledUnknown != c.unknown {
+			t.Errorf("%s: %+v", c.name, v)
+		}
+		if v := d.look(1, true, false); v.Done {
+			t.Error("done with a session that came late")
+		}
+		if v := d.look(0, true, false); v.Killed != 6 || v.KilledUnknown != c.unknown+1 {
+			t.Errorf("%s: nobody has looked at the one that came late: %+v", c.name, v)
+		}
+	}
+}
+
+// The time with two nodes is from before the first connection to the new one until none is
+// left on the old one; the hold's own connection is nobody's.
+func TestProgressMeasuresBoth(t *testing.T) {
+	type seen struct {
+		left  int
+		total int64
+		held  bool
+	}
+	for _, c := range []struct {
+		name      string
+		looks     []seen // 20 ms apart
+		now, gone int64
+	}{
+		{"the new one first", []seen{{5, 100, false}, {5, 100, false}, {4, 103, false}, {2, 110, false}, {0, 120, false}, {0, 130, false}}, 20, 80},
+		{"nobody has come", []seen{{5, 100, false}, {0, 100, false}, {0, 100, false}}, 0, 20},
+		{"nobody was there", []seen{{0, 100, false}, {0, 105, false}, {0, 105, false}}, 1, 0},
+		{"one came late to the old one", []seen{{5, 0, false}, {0, 1, false}, {1, 2, false}, {0, 3, false}}, 1, 60},
+		{"held", []seen{{5, 100, false}, {5, 101, true}, {0, 101, true}, {0, 101, true}}, 0, 40},
+		{"HAProxy was restarted", []seen{{5, 100, false}, {5, 0, false}, {5, 1, false}, {0, 2, false}}, 20, 60},
+	} {
+		d := newDraining()
+		d.want.Move.Hold, d.want.Move.MaxHoldMS = c.looks[1].held, 2000
+		for _, s := range c.looks {
+			d.now = d.now.Add(20 * time.Millisecond)
+			d.g.Note(d.now, &Seen{Want: d.want, Left: s.left, Total: s.total, Converged: true, Held: s.held}, func() (context.CancelFunc, error) { return func() {}, nil })
+		}
+		if v := d.g.Report(); v.NewMS != c.now || v.GoneMS != c.gone {
+			t.Errorf("%s: the first after %d ms, the last gone after %d; want %d, %d", c.name, v.NewMS, v.GoneMS, c.now, c.gone)
+		}
+	}
+}
+
+// A move that waits for nobody is reported by who has seen the decision come, once.
+func TestProgressAtOnce(t *testing.T) {
+	d := newDraining()
+	d.want.Move, d.want.Left, d.want.Asked = nil, "a", true
+	if v := d.look(5, true, false); v != nil {
+		t.Fatalf("a decision from before this process: %+v", v)
+	}
+	d.want.Version.Epoch++
+	d.want.MayWrite = false
+	d.look(5, true, false)
+	d.want.MayWrite = true
+	if v := d.look(5, false, false); v == nil || v.Epoch != 8 || v.Began != 5 || v.Done {
+		t.Fatalf("%+v", v)
+	}
+	for range 3 {
+		d.look(0, true, false)
+	}
+	if v := d.look(2, true, false); !v.Done || v.Killed != 5 || v.KilledUnknown != 5 || v.Left != 0 || v.GoneMS != 20 {
+		t.Errorf("what is opened later is no part of it: %+v", v)
+	}
+	d.want.Version.Epoch++
+	d.want.Asked = false // a failover
+	if v := d.look(3, true, false); v.Epoch != 8 || d.started != 0 {
+		t.Errorf("%+v", v)
+	}
+}

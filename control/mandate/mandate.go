@@ -121,7 +121,7 @@ func (m *Mandate) Step(now time.Time, f *Facts) (Want, []Event) {
 	}
 	rec := f.Record
 	want := Want{
-		Known: true, Active: rec.Active, Left: rec.Last().From, Version: ag.Record.Version, Fresh: now.Add(-ag.FreshAge), Voting: ag.Voting,
+		Known: true, Active: rec.Active, Left: rec.Last().From, Asked: rec.Last().Kind == model.KindOperator, Version: ag.Record.Version, Fresh: now.Add(-ag.FreshAge), Voting: ag.Voting,
 		Frozen: rec.Frozen, Move: rec.Move, Since: m.since, MoveAge: now.Sub(m.since), Cut: m.cut, KeepFence: keep,
 	}
 	switch {

@@ -12,8 +12,10 @@ type Want struct {
 	// Known: there is a record, or an order, and Active is its node.
 	Known  bool
 	Active string
-	// Left is the node that the last decision has left, "" for none.
+	// Left is the node that the last decision has left, "" for none; Asked: an operator
+	// asked for it.
 	Left    string
+	Asked   bool
 	Version cluster.Version
 	// MayWrite: a fresh majority stands behind it and nothing is waited for.
 	MayWrite bool

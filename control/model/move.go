@@ -11,9 +11,12 @@ const (
 	DrainImmediate    = "immediate"    // closed at once
 	DrainGraceful     = "graceful"     // they end by themselves
 	DrainTransactions = "transactions" // each is closed once it is between transactions
+	// DrainAuto leaves it to the daemon that is asked, which takes one of the others
+	// (decide.Auto). No record has it.
+	DrainAuto = "auto"
 )
 
-// Drains are the ways, the default first.
+// Drains are the ways that a record may have.
 var Drains = []string{DrainImmediate, DrainGraceful, DrainTransactions}
 
 // The phases of a pending move.
@@ -88,6 +91,17 @@ type MoveView struct {
 	WaitMS int64 `json:"w,omitempty"`
 	// HeldMS is how long new connections waited.
 	HeldMS int64 `json:"hm,omitempty"`
+	// NewMS is the last look before the first connection to the new node, 0 for none
+	// yet, GoneMS the first look without a session to the old one, 0 while there is one
+	// and where there never was. Both count from when this member heard of the move.
+	NewMS  int64 `json:"nm,omitempty"`
+	GoneMS int64 `json:"gm,omitempty"`
+	// Of the killed, KilledTrx were in a transaction when they were last looked at, and
+	// of KilledUnknown it is not known. Tells: this member's version counts these and
+	// the times above.
+	KilledTrx     int  `json:"kt,omitempty"`
+	KilledUnknown int  `json:"ku,omitempty"`
+	Tells         bool `json:"te,omitempty"`
 	// Done: this proxy routes to the new node and has no session to the old one.
 	Done    bool   `json:"done,omitempty"`
 	Problem string `json:"pb,omitempty"`

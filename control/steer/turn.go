@@ -99,9 +99,13 @@ func (p *Proxy) settle(ctx context.Context, t *turn) time.Duration {
 	}
 	did := p.act(ctx, t)
 	p.readers(ctx, t)
-	seen := drain.Seen{Want: want, Converged: l.Result.Converged && l.Result.Usable, Held: t.held, Problem: t.problem}
+	from := want.Left
 	if want.Move != nil {
-		seen.Left = sessionsOn(t.layout, &t.obs, want.Move.From)
+		from = want.Move.From
+	}
+	seen := drain.Seen{
+		Want: want, Left: sessionsOn(t.layout, &t.obs, from), Total: l.Nodes[want.Active].Total,
+		Converged: l.Result.Converged && l.Result.Usable, Held: t.held, Problem: t.problem,
 	}
 	p.progress.Note(t.now, &seen, func() (context.CancelFunc, error) { return p.startDrainer(ctx, want) })
 	l.Move = p.progress.Report()

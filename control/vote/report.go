@@ -8,7 +8,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/published"
 )
 
-// moveLog remembers the last planned move, so that its report can be given when
+// moveLog remembers the last move, so that its report can be given when
 // the record does not hold it any more. Loop.mu guards it.
 type moveLog struct {
 	at   time.Time // the newest moment that was looked at
@@ -23,7 +23,15 @@ func (l *moveLog) note(in *decide.Input) {
 	l.at, l.last = in.Now, published.Moved(l.last, in)
 }
 
-// lastMove is the report of the last planned move.
+// AtOnce begins the report of a move that was asked for here and waits for nobody: the record
+// has no more of it than the decision.
+func (v *Loop) AtOnce(m *api.Move) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.moves.last = *m
+}
+
+// lastMove is the report of the last move.
 func (v *Loop) lastMove() api.Move {
 	v.mu.Lock()
 	defer v.mu.Unlock()

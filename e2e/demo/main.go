@@ -161,6 +161,9 @@ func (d *demo) move(ctx context.Context) error {
 		return err
 	}
 	took := time.Since(start)
+	if r.Move == nil {
+		return errors.New("haproxyctl gave no report of the move")
+	}
 	if err := d.within(ctx, func(ctx context.Context) error { return d.load.WaitNode(ctx, "db1") }); err != nil {
 		return err
 	}
@@ -169,7 +172,10 @@ func (d *demo) move(ctx context.Context) error {
 	}
 	log := d.load.Snapshot()
 	via, worst := log.Worst("move")
-	d.say("All three proxies route to db1 after %s (epoch %d).", ms(took), r.Epoch)
+	m := r.Move
+	d.say("Over on all three proxies after %s (epoch %d). The daemon took --drain %s: %s.", ms(took), r.Epoch, r.Drain, r.DrainWhy)
+	d.say("%d sessions: %d closed between two transactions, %d ended by themselves, %d cut.", m.Moved, m.Drained, m.Finished, m.Killed)
+	d.say("Both nodes could be written to for at most %d ms.", m.BothMS)
 	d.say("Longest time without a commit: %s (%s).", ms(worst), via)
 	return d.show(ctx, "active")
 }

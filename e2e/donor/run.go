@@ -111,7 +111,7 @@ func (s *scene) up(ctx context.Context, l *lab.Lab) error {
 	if s.Stack, err = stack.Up(ctx, l, so); err != nil {
 		return err
 	}
-	if _, err := s.Set(ctx, s.PX[0], "db1"); err != nil {
+	if _, err := s.Set(ctx, s.PX[0], "db1", "--drain", "immediate"); err != nil {
 		return err
 	}
 	return s.settled(ctx, "db1")

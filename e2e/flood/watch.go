@@ -157,7 +157,7 @@ func (f *flood) move(ctx context.Context, a *attack, by *lab.Proxy) string {
 		want--
 	}
 	began := time.Now()
-	if _, err := client.Set(ctx, api.SetRequest{Node: to, Force: a.blind}); err != nil {
+	if _, err := client.Set(ctx, api.SetRequest{Node: to, Drain: "immediate", Force: a.blind}); err != nil {
 		return "FAILED: " + err.Error()
 	}
 	for {

@@ -201,9 +201,14 @@ func (c *client) do(tb testing.TB, statement string) {
 
 func newClient(tb testing.TB, m *dbtest.MariaDB, statements ...string) *client {
 	tb.Helper()
+	return newClientAs(tb, m, "app", "a", statements...)
+}
+
+func newClientAs(tb testing.TB, m *dbtest.MariaDB, user, password string, statements ...string) *client {
+	tb.Helper()
 	c := &client{}
 	cfg := mysql.NewConfig()
-	cfg.User, cfg.Passwd, cfg.Net, cfg.Addr, cfg.Logger = "app", "a", "tcp", m.Address, &mysql.NopLogger{}
+	cfg.User, cfg.Passwd, cfg.Net, cfg.Addr, cfg.Logger = user, password, "tcp", m.Address, &mysql.NopLogger{}
 	cfg.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, address)
 		if err == nil {

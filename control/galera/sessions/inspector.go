@@ -103,6 +103,23 @@ func (i *Inspector) Sessions(ctx context.Context) (sessions []ClientSession, err
 	return sessions, err
 }
 
+// InTransaction counts the sessions of other accounts than the inspector's own that must not
+// be closed now: those in a transaction, and what Busy has besides. More than fit into a list
+// are not counted.
+func (i *Inspector) InTransaction(ctx context.Context) (n int, err error) {
+	err = i.do(ctx, func(c *inspection) error {
+		all, err := c.list()
+		n = 0
+		for k := range all {
+			if all[k].Busy && all[k].User != i.cfg.Account.User {
+				n++
+			}
+		}
+		return err
+	})
+	return n, err
+}
+
 // Session looks at one session of the last list, right before it is closed, in one
 // round trip. ErrNoSession says that it is gone.
 //

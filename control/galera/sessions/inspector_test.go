@@ -256,6 +256,35 @@ func TestInspect(t *testing.T) {
 	})
 }
 
+// Those of other accounts are counted, by what a list would call busy.
+func TestInTransaction(t *testing.T) {
+	m := startInspected(t)
+	i := newInspector(t, m.Address)
+	count := func(want int) {
+		t.Helper()
+		got := -1
+		for end := time.Now().Add(dbtest.Soon); got != want && time.Now().Before(end); { // a statement may not be over for the server
+			var err error
+			got, err = i.InTransaction(t.Context())
+			dbtest.Must(t, err)
+		}
+		if got != want {
+			t.Errorf("%d are in a transaction, want %d", got, want)
+		}
+	}
+	idle, a, b := newClient(t, m, "SELECT 1"), newClient(t, m, "BEGIN", "INSERT INTO d.t VALUES ()"), newClient(t, m, "BEGIN", "INSERT INTO d.t VALUES ()")
+	own := newClientAs(t, m, dbtest.ProbeUser, dbtest.ProbePassword)
+	atRest(t, i, idle.id)
+	go func() { _, _ = own.conn.ExecContext(t.Context(), "DO SLEEP(30)") }() // runs a statement all the time
+	for list(t, i)[own.id].Why != running {
+	}
+	count(2)
+	a.do(t, "COMMIT")
+	count(1)
+	b.do(t, "ROLLBACK")
+	count(0)
+}
+
 func TestInspectPrivileges(t *testing.T) {
 	m := dbtest.StartMariaDB(t)
 	i := newInspector(t, m.Address)

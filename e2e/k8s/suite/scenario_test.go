@@ -232,7 +232,7 @@ func (s *scenario) set() string {
 		}
 		s.mark("active set %s", to)
 		started := time.Now()
-		_, err = s.Ctl(ctx, pod, "active", "set", to)
+		_, err = s.Ctl(ctx, pod, "active", "set", to, "--drain", "immediate")
 		if err == nil {
 			return fmt.Sprintf("moved to %s in %s", to, seconds(time.Since(started)))
 		}
