@@ -30,6 +30,8 @@ type Progress struct {
 	// counted is how many of the drained sessions the last look has seen gone.
 	counted int
 	cancel  context.CancelFunc
+	// stopped: the drainer is to end, and what it still finds does not count.
+	stopped bool
 	// trouble is what keeps the drainer from its work; told: its last pass told which
 	// sessions are in a transaction.
 	trouble string
@@ -77,7 +79,7 @@ func (g *Progress) Note(now time.Time, seen *Seen, start func() (context.CancelF
 	fresh := g.of != epoch || g.view == nil
 	if fresh {
 		g.stopLocked()
-		g.of, g.began, g.clear, g.counted, g.trouble, g.told = epoch, now, 0, 0, "", false
+		g.of, g.began, g.clear, g.counted, g.trouble, g.told, g.stopped = epoch, now, 0, 0, "", false, false
 		g.view = &model.MoveView{Recovery: epoch.Recovery, Epoch: epoch.N, Tells: true}
 	}
 	v := g.view
@@ -111,7 +113,7 @@ func (g *Progress) Note(now time.Time, seen *Seen, start func() (context.CancelF
 	waits := seen.Held || !want.WantsHold() // a closed session comes back at once
 	if g.cancel == nil && !v.Done && seen.Converged && waits && want.Draining() != "" && want.Move.Drain == model.DrainTransactions {
 		cancel, err := start()
-		g.cancel = cancel
+		g.cancel, g.stopped = cancel, false
 		if g.trouble = ""; err != nil {
 			g.trouble = err.Error() // the next look tries again
 		}
@@ -183,6 +185,7 @@ func (g *Progress) Begins(want mandate.Want) bool {
 
 // stopLocked ends the drainer.
 func (g *Progress) stopLocked() {
+	g.stopped = true
 	if g.cancel != nil {
 		g.cancel()
 		g.cancel = nil
@@ -216,11 +219,12 @@ func (g *Progress) drained(epoch model.Epoch) {
 	}
 }
 
-// found notes what the drainer's last pass saw.
+// found notes what the drainer's last pass saw. One that ends after the drainer was stopped is
+// not taken: it may have looked after the sessions were closed, and seen none in a transaction.
 func (g *Progress) found(epoch model.Epoch, inTrx, unmatched int, longest time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.view != nil && g.of == epoch && !g.view.Done {
+	if g.view != nil && g.of == epoch && !g.stopped {
 		g.view.InTrx, g.view.Unmatched, g.view.LongestMS = inTrx, unmatched, longest.Milliseconds()
 	}
 }
@@ -229,8 +233,8 @@ func (g *Progress) found(epoch model.Epoch, inTrx, unmatched int, longest time.D
 func (g *Progress) problem(epoch model.Epoch, text string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.view != nil && g.of == epoch {
-		g.trouble, g.told = text, text == "" && !g.view.Done
+	if g.view != nil && g.of == epoch && !g.stopped {
+		g.trouble, g.told = text, text == ""
 	}
 }
 

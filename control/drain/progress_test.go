@@ -171,6 +171,8 @@ func TestProgressSaysWhatWasCut(t *testing.T) {
 		d.look(5, true, false)
 		d.want.Move.Phase = model.PhaseClose
 		d.look(5, true, false)
+		d.g.found(epoch, 0, 0, 0) // a pass that was under way, and looked when they were closed
+		d.g.problem(epoch, "")
 		for range 3 {
 			d.look(0, true, false)
 		}
