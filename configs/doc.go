@@ -84,6 +84,13 @@
 // within a tenth of a second on 2.6, 3.2 and 3.4. On 3.0.11 HAProxy closes its own side and leaves the client's open,
 // for 100 s and more, with the key and without.
 //
+// # Adopting
+//
+// Adopt adds to a file of somebody else's what a rendered one has. Lines are added right below the one that opens a section,
+// where they stand before every rule of their kind and in no .if of the section's own, or at the end of the last file;
+// the daemon's own servers there undo what the last defaults section would make of their checks. Marks, which are
+// comments, say what is ours, so that Revert needs no copy of the old text and keeps what was edited since.
+//
 // # Writing
 //
 // config-parser does not write faithfully, so a whole file is rendered from a template, and a file that exists is

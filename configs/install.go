@@ -17,28 +17,11 @@ import (
 // mode 644. A symbolic link is followed, so that it stays one. check may be nil; its error stops everything, with path
 // untouched. A file without the header of a rendered one is refused with ErrNotOurs, unless force is set.
 func Install(ctx context.Context, path string, data []byte, check func(tmp string) error, force bool) (err error) {
-	target, info, err := installTarget(path, force)
+	tmp, err := stage(path, data, force)
 	if err != nil {
 		return err
 	}
-	mode := fs.FileMode(0o644)
-	if info != nil {
-		mode = info.Mode().Perm()
-	}
-	tmp, err := renameio.NewPendingFile(target, renameio.WithTempDir(filepath.Dir(target)), renameio.WithStaticPermissions(mode))
-	if err != nil {
-		return fmt.Errorf("install %s: cannot write into its folder: %w", path, err)
-	}
 	defer func() { err = errors.Join(err, tmp.Cleanup()) }()
-	if _, err := tmp.Write(data); err != nil {
-		return fmt.Errorf("install %s: %w", path, err)
-	}
-	if err := keepOwner(tmp.File, info); err != nil {
-		return fmt.Errorf("install %s: cannot keep the file's owner: %w", path, err)
-	}
-	if err := tmp.Sync(); err != nil {
-		return fmt.Errorf("install %s: %w", path, err)
-	}
 	if check != nil {
 		if err := check(tmp.Name()); err != nil {
 			return fmt.Errorf("install %s: the new text was refused, the file is as it was: %w", path, err)
@@ -47,10 +30,52 @@ func Install(ctx context.Context, path string, data []byte, check func(tmp strin
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("install %s: %w", path, err)
 	}
-	if err := tmp.CloseAtomicallyReplace(); err != nil {
-		return fmt.Errorf("install %s: cannot be replaced (a single file that is mounted cannot; mount its folder): %w", path, err)
+	return tmp.replace()
+}
+
+// staged is a new text beside the file that it is to replace.
+type staged struct {
+	*renameio.PendingFile
+	path, target string
+}
+
+// stage writes the new text, with the file's mode and owner.
+func stage(path string, data []byte, force bool) (s *staged, err error) {
+	target, info, err := installTarget(path, force)
+	if err != nil {
+		return nil, err
 	}
-	return syncFolder(filepath.Dir(target))
+	mode := fs.FileMode(0o644)
+	if info != nil {
+		mode = info.Mode().Perm()
+	}
+	tmp, err := renameio.NewPendingFile(target, renameio.WithTempDir(filepath.Dir(target)), renameio.WithStaticPermissions(mode))
+	if err != nil {
+		return nil, fmt.Errorf("install %s: cannot write into its folder: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, tmp.Cleanup())
+		}
+	}()
+	if _, err := tmp.Write(data); err != nil {
+		return nil, fmt.Errorf("install %s: %w", path, err)
+	}
+	if err := keepOwner(tmp.File, info); err != nil {
+		return nil, fmt.Errorf("install %s: cannot keep the file's owner: %w", path, err)
+	}
+	if err := tmp.Sync(); err != nil {
+		return nil, fmt.Errorf("install %s: %w", path, err)
+	}
+	return &staged{PendingFile: tmp, path: path, target: target}, nil
+}
+
+// replace puts the new text in place.
+func (s *staged) replace() error {
+	if err := s.CloseAtomicallyReplace(); err != nil {
+		return fmt.Errorf("install %s: cannot be replaced (a single file that is mounted cannot; mount its folder): %w", s.path, err)
+	}
+	return syncFolder(filepath.Dir(s.target))
 }
 
 // installTarget resolves links and refuses to touch what is not ours. info is nil where there is no file yet.

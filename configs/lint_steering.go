@@ -62,13 +62,13 @@ func (l *linter) unsticky() {
 		}
 	}
 	l.add(pos, SeverityError, RuleNoSticky, problem, why,
-		"render a configuration with `haproxyctl config render`, or add a stick-table and stick rules to the backends that write")
+		"add what is needed with `haproxyctl config adopt`, or render a configuration with `haproxyctl config render`")
 }
 
 func (l *linter) unsteered(s StickyBackend) {
 	l.add(s.Pos, SeverityWarning, RuleNoPrivateTable, fmt.Sprintf("backend %s has no private table", s.Name),
 		"peers write the native table as well: a HAProxy whose daemon is down keeps pushing its own choice to the others, and a move takes clear, set and verify on all of them",
-		"add `stick match int(1) table haproxyd-steer if { srv_is_up(haproxyd/local) }` before the other stick rules, with the backends haproxyd-steer and haproxyd; `haproxyctl config render` writes them")
+		"add `stick match int(1) table haproxyd-steer if { srv_is_up(haproxyd/local) }` before the other stick rules, with the backends haproxyd-steer and haproxyd; `haproxyctl config adopt` adds them")
 	if l.t.Steering != nil && s.Stores {
 		l.add(s.Pos, SeverityWarning, RuleNoBeacon, fmt.Sprintf("backend %s stores entries also while the daemon steers", s.Name),
 			"connections that matched the old node write it back after a move",

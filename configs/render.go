@@ -19,6 +19,14 @@ import (
 //go:embed templates/*.tmpl
 var templates embed.FS
 
+// Defaults of a rendered configuration, and of what is adopted.
+const (
+	peersPort     = 10000
+	selfPeerPort  = 10001
+	daemonAddress = "127.0.0.1:9102"
+	tableSize     = "100k"
+)
+
 // filledLine is the begin of a line that is not empty.
 var filledLine = regexp.MustCompile(`\n([^\n])`)
 
@@ -230,8 +238,8 @@ func (in RenderInput) withDefaults() RenderInput {
 	if len(in.Nodes) > 0 {
 		or(&in.Active, in.Nodes[0].Name)
 	}
-	or(&in.PeersPort, 10000)
-	or(&in.SelfPeerPort, 10001)
+	or(&in.PeersPort, peersPort)
+	or(&in.SelfPeerPort, selfPeerPort)
 	in.Proxies = slices.Clone(in.Proxies)
 	for i := range in.Proxies {
 		or(&in.Proxies[i].Port, in.PeersPort)
@@ -242,10 +250,10 @@ func (in RenderInput) withDefaults() RenderInput {
 	or(&in.PeersName, "mypeers")
 	or(&in.StatsSocket, "/run/haproxy/admin.sock")
 	or(&in.StatsSocketMode, "660")
-	or(&in.Daemon, "127.0.0.1:9102")
+	or(&in.Daemon, daemonAddress)
 	or(&in.HealthBind, ":8404")
 	or(&in.HealthPath, "/ready")
-	or(&in.TableSize, "100k")
+	or(&in.TableSize, tableSize)
 	or(&in.MaxConn, DefaultMaxConn)
 	or(&in.HardStopAfter, 30*time.Second)
 	or(&in.Check.Method, CheckTCP)

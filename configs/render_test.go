@@ -3,6 +3,7 @@ package configs
 import (
 	"context"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -225,7 +226,7 @@ func genInput(t *rapid.T) RenderInput {
 	in := exampleInput()
 	in.Nodes = nil
 	for i := range rapid.IntRange(1, 6).Draw(t, "nodes") {
-		in.Nodes = append(in.Nodes, RenderNode{Name: "db-" + string(rune('0'+i)), Host: rapid.SampledFrom([]string{"10.9.0.1", "db.example.net", "2001:db8::7"}).Draw(t, "host")})
+		in.Nodes = append(in.Nodes, RenderNode{Name: "db-" + string(rune('0'+i)), Host: fmt.Sprintf(rapid.SampledFrom([]string{"10.9.0.%d", "db%d.example.net", "2001:db8::%d"}).Draw(t, "host"), i)})
 	}
 	in.Nodes = rapid.Permutation(in.Nodes).Draw(t, "order")
 	services := AllServices()

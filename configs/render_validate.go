@@ -13,7 +13,7 @@ import (
 
 // Validate checks the input and names each field that is wrong; defaults count as given.
 func (in RenderInput) Validate() error {
-	v := validator{name: regexp.MustCompile(`^[A-Za-z0-9_.:-]+$`), host: regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$`)}
+	v := newValidator()
 	in = in.withDefaults()
 	v.nodes(in)
 	v.proxies(in)
@@ -60,6 +60,10 @@ func (in RenderInput) Validate() error {
 type validator struct {
 	name, host *regexp.Regexp
 	errs       []error
+}
+
+func newValidator() *validator {
+	return &validator{name: regexp.MustCompile(`^[A-Za-z0-9_.:-]+$`), host: regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$`)}
 }
 
 func (v *validator) fail(problem string, args ...any) {

@@ -34,7 +34,7 @@ func (b *builder) sticky() {
 			b.fail(c.steer[0].pos, "add `stick match` and `stick store-request` on the backend's own table", "backend %s has a private table and no native one: without the daemon nothing would stick", c.backend.Name)
 			continue
 		}
-		b.t.Sticky = append(b.t.Sticky, b.stickyBackend(c.backend, c.natives, len(c.steer) > 0))
+		b.t.Sticky = append(b.t.Sticky, b.stickyBackend(c.backend, c.natives, len(c.steer) > 0 && b.t.Steering != nil))
 	}
 	b.holds(found)
 	b.keeps()

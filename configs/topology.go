@@ -270,6 +270,11 @@ func LoadAs(r Reading, files ...string) (*Topology, error) {
 }
 
 func build(inputs []input, r Reading) (*Topology, []*Error) {
+	b := understand(inputs, r)
+	return b.t, b.errs
+}
+
+func understand(inputs []input, r Reading) *builder {
 	hostname, err := os.Hostname()
 	if err != nil {
 		hostname = "localhost"
@@ -288,7 +293,7 @@ func build(inputs []input, r Reading) (*Topology, []*Error) {
 	b := &builder{t: t, errs: s.errs, only: r.Backends}
 	b.run()
 	b.doubts(s.doubted)
-	return t, b.errs
+	return b
 }
 
 // Validate tells why the daemon cannot work with this configuration: no sticky backend (ErrNoSticky), no admin
@@ -302,7 +307,7 @@ func (t *Topology) Validate() error {
 		problems = append(problems, &Error{Pos: w.Pos, Problem: "no sticky backend: " + w.Problem, Fix: w.Fix, Err: ErrNoSticky})
 	default:
 		problems = append(problems, &Error{Pos: t.whole(), Problem: "no sticky backend: no backend has a stick rule",
-			Fix: "add a stick-table and stick rules, or render a configuration with `haproxyctl config render`", Err: ErrNoSticky})
+			Fix: "add what is needed with `haproxyctl config adopt`, or render a configuration with `haproxyctl config render`", Err: ErrNoSticky})
 	}
 	if len(t.Services) > 0 {
 		problems = append(problems, errorAt(t.strange().Pos, twoServicesFix, "%s", t.twoServices()))

@@ -260,7 +260,7 @@ func (c *Client) explain(ctx context.Context, err error, took time.Duration) err
 		return wrap("interrupted before haproxyd answered on %s", c.socket)
 	case ctx.Err() != nil || errors.As(err, &timeout) && timeout.Timeout():
 		return wrap("haproxyd did not answer on %s within %s: it hangs or is overloaded; see its log and /healthz",
-			c.socket, took.Round(time.Millisecond))
+			c.socket, told(took))
 	case errors.Is(err, fs.ErrNotExist):
 		return wrap("there is no socket %s: is haproxyd running? Start it, or name its socket with --admin-socket", c.socket)
 	case errors.Is(err, fs.ErrPermission):
@@ -278,6 +278,14 @@ func (c *Client) explain(ctx context.Context, err error, took time.Duration) err
 	default:
 		return wrap("haproxyd's answer on %s broke off (%v): it stopped meanwhile; look at its log, then try again", c.socket, unwrapURL(err))
 	}
+}
+
+// told is a time as people wait for it.
+func told(d time.Duration) time.Duration {
+	if d < time.Second {
+		return d.Round(time.Millisecond)
+	}
+	return d.Round(100 * time.Millisecond)
 }
 
 // unwrapURL drops the method and the made-up host that net/http puts in front.
