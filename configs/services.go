@@ -11,9 +11,9 @@ const twoServicesFix = "name those of the database: --backends NAME,... (haproxy
 
 // ours leaves out the sticky backends of other services: what --backends does not name or, without it, what has no server in
 // common with the backends that can be the database's. These are the ones with a private table; where none or several have
-// one, those with a name, a port or a check of MySQL's; then those whose keys can be known, because one that sticks by client
-// is no way to a single node. Where that leaves several services, or one that nothing speaks for beside a database that does
-// not stick, it cannot be told which is the database's, and Topology.Services names them.
+// one, those at a port of MySQL's or with its check; then those whose keys can be known, because one that sticks by client
+// is no way to a single node. Where that leaves several services, or one that nothing speaks for beside what looks like a
+// database, it cannot be told which is the database's, and Topology.Services names them.
 func (b *builder) ours(found []stickRules) []stickRules {
 	if len(b.only) > 0 {
 		return b.named(found)
@@ -35,7 +35,7 @@ func (b *builder) ours(found []stickRules) []stickRules {
 		}
 	}
 	if len(services) == 1 {
-		if b.t.unstuck = b.databaseBeside(services[0], found); b.t.unstuck != "" {
+		if b.t.unstuck = b.databaseBeside(services[0]); b.t.unstuck != "" {
 			b.t.Services = [][]string{{b.t.unstuck}, namesOf(services[0])}
 		}
 		return services[0]
@@ -59,33 +59,36 @@ func (b *builder) named(found []stickRules) []stickRules {
 	return found
 }
 
-// databaseBeside is a backend in mode tcp that is a database's and does not stick, where nothing says that the service that
-// sticks is one, "" if there is none.
-func (b *builder) databaseBeside(service, found []stickRules) string {
-	if slices.ContainsFunc(service, func(c stickRules) bool { return len(c.steer) > 0 || c.backend.isDatabase() }) {
+// databaseBeside is another backend in mode tcp that looks like a database's, where nothing says that the service is one,
+// "" if there is none.
+func (b *builder) databaseBeside(service []stickRules) string {
+	if slices.ContainsFunc(service, func(c stickRules) bool { return len(c.steer) > 0 || c.backend.looksLikeDatabase() }) {
 		return ""
 	}
 	be, _ := find(b.t.Backends, func(be Backend) bool {
-		return be.Mode == "tcp" && be.isDatabase() &&
-			!slices.ContainsFunc(found, func(c stickRules) bool { return c.backend.Name == be.Name }) &&
-			!slices.ContainsFunc(service, func(c stickRules) bool {
-				return slices.ContainsFunc(c.backend.Servers, func(s Server) bool {
-					return slices.ContainsFunc(be.Servers, func(o Server) bool {
-						return o.Name == s.Name || sameHost(o.Host, s.Host) && (!loopback(s.Host) || o.Port == s.Port)
-					})
-				})
+		// What does not stick may be a way to read from the same nodes, at another port.
+		reads := len(be.section.all("stick")) == 0
+		shares := func(s, o Server) bool {
+			return o.Name == s.Name || o.isAt(s) || reads && sameHost(o.Host, s.Host) && !loopback(s.Host)
+		}
+		return be.Mode == "tcp" && be.looksLikeDatabase() && !slices.ContainsFunc(service, func(c stickRules) bool {
+			return slices.ContainsFunc(c.backend.Servers, func(s Server) bool {
+				return slices.ContainsFunc(be.Servers, func(o Server) bool { return shares(s, o) })
 			})
+		})
 	})
 	return be.Name
 }
 
+// isDatabase tells whether a port of MySQL's or its check speaks for it.
+func (b Backend) isDatabase() bool {
+	return len(b.section.all("option", "mysql-check")) > 0 || slices.ContainsFunc(b.Servers, func(s Server) bool { return isDatabasePort(s.Port) })
+}
+
 var databaseName = regexp.MustCompile(`(?i)(^|[-_.])(db|sql)|mysql|maria|galera|percona|pxc|xtradb|database`)
 
-// isDatabase tells whether something speaks for it: its name, a port of MySQL's, or MySQL's check.
-func (b Backend) isDatabase() bool {
-	return databaseName.MatchString(b.Name) || len(b.section.all("option", "mysql-check")) > 0 ||
-		slices.ContainsFunc(b.Servers, func(s Server) bool { return isDatabasePort(s.Port) })
-}
+// looksLikeDatabase is isDatabase, or the name alone: enough to doubt that another one is it, and not to choose it.
+func (b Backend) looksLikeDatabase() bool { return b.isDatabase() || databaseName.MatchString(b.Name) }
 
 func namesOf(list []stickRules) []string {
 	var names []string
@@ -123,7 +126,7 @@ func (t *Topology) strange() StickyBackend {
 
 func (t *Topology) twoServices() string {
 	if t.unstuck != "" {
-		return fmt.Sprintf("the sticky backends %s have no server in common with backend %s, which looks like the database and does not stick", strings.Join(t.Services[1], ", "), t.unstuck)
+		return fmt.Sprintf("the sticky backends %s have no server in common with backend %s, which looks more like the database", strings.Join(t.Services[1], ", "), t.unstuck)
 	}
 	var names []string
 	for _, list := range t.Services {

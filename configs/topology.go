@@ -46,7 +46,7 @@ type Topology struct {
 	// externalCheck: a sticky backend has one.
 	externalCheck bool
 	cutShort      []Position
-	// unstuck is a backend of a database that does not stick, where nothing says that what sticks is one.
+	// unstuck is a backend that looks like the database's, where nothing says that what sticks is.
 	unstuck string
 	refused []*Error
 
