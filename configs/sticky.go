@@ -36,6 +36,10 @@ func (b *builder) sticky() {
 		}
 		b.t.Sticky = append(b.t.Sticky, b.stickyBackend(c.backend, c.natives, len(c.steer) > 0 && b.t.Steering != nil))
 	}
+	b.t.externalCheck = slices.ContainsFunc(b.t.Backends, func(be Backend) bool {
+		_, on := b.optioned(be.section, "external-check")
+		return on && be.Mode == "tcp" && (len(b.t.Sticky) == 0 || b.t.sticky(be.Name))
+	})
 	b.holds(found)
 	b.keeps()
 	b.ways(found)
@@ -111,9 +115,6 @@ func (b *builder) stickyBackend(be Backend, rules []stickRule, steered bool) Sti
 		Name: be.Name, Table: table.Name,
 		PeersSection: table.PeersSection, ByAddress: table.ByAddress, Key: main.key, Servers: b.ported(be), Steered: steered, Pos: main.pos,
 		Keys: b.keysOf(main.key, table, be), Redispatch: b.redispatch(be.section),
-	}
-	if _, on := b.optioned(be.section, "external-check"); on {
-		b.t.externalCheck = true
 	}
 	s.Entrance, s.QueueTimeout = b.entrance(be)
 	for _, r := range rules {

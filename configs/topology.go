@@ -43,7 +43,7 @@ type Topology struct {
 	// Preferred is the order in which the nodes were given when the file was rendered; nil if it is not ours.
 	Preferred []string
 
-	// externalCheck: a sticky backend has one.
+	// externalCheck: a sticky backend has one or, where none sticks, one in mode tcp.
 	externalCheck bool
 	cutShort      []Position
 	// unstuck is a backend that looks like the database's, where nothing says that what sticks is.

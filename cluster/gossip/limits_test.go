@@ -108,7 +108,9 @@ func TestVotersAreFavoured(t *testing.T) {
 		n.Addr, n.Port = net.IPv4(127, 0, 0, 1).To4(), uint16(21000+i)
 		(*delegate)(g).NotifyJoin(n)
 		g.mu.Lock()
-		g.members[n.Name].Since = time.Now().Add(-time.Hour)
+		old := *g.members[n.Name] // the loop may be reading the one in the map
+		old.Since = time.Now().Add(-time.Hour)
+		g.members[n.Name] = &old
 		g.mu.Unlock()
 	}
 	g.favour()

@@ -28,7 +28,8 @@ type Member struct {
 	Reads uint8
 }
 
-// memberState is a member with what is needed to send to it.
+// memberState is a member with what is needed to send to it. One that is in a map is replaced and never changed: it is
+// also read without the lock.
 type memberState struct {
 	Member
 	node memberlist.Node
