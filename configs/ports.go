@@ -2,7 +2,6 @@ package configs
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 )
@@ -45,9 +44,8 @@ func (b *builder) entryPort(be Backend) (port int, one bool) {
 func (b *builder) addressed(s *StickyBackend) {
 	for i, srv := range s.Servers {
 		d := directive{pos: srv.Pos, words: []string{"server", srv.Name}}
-		ip, err := netip.ParseAddr(srv.Host)
 		switch {
-		case srv.Host == "" || srv.Host == "*" || err == nil && ip.IsUnspecified():
+		case everyAddress(srv.Host):
 			b.way(s, d, RuleServerAddress, fmt.Sprintf("server %s/%s has no address", s.Name, srv.Name),
 				"connections go to the address that the client came to, which no table names", "give it the node's address")
 		case srv.mapped && srv.Port == 0:
@@ -77,8 +75,7 @@ func (t *Topology) frontendAt(srv Server) (Frontend, bool) {
 			if bind.Unix || bind.Port == 0 || bind.Port != srv.Port {
 				return false
 			}
-			ip, err := netip.ParseAddr(bind.Host)
-			every := bind.Host == "" || bind.Host == "*" || err == nil && ip.IsUnspecified()
+			every := everyAddress(bind.Host)
 			return every && loopback(srv.Host) || !every && sameHost(bind.Host, srv.Host)
 		})
 	})

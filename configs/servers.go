@@ -246,6 +246,12 @@ func sameHost(a, b string) bool {
 	return loopback(a) && loopback(b)
 }
 
+// everyAddress tells whether a host as written is every address of the machine.
+func everyAddress(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "" || host == "*" || err == nil && ip.IsUnspecified()
+}
+
 func loopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()

@@ -2,6 +2,7 @@ package configs
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -94,11 +95,26 @@ func (b *builder) sharedBinds(s *StickyBackend) {
 				continue
 			}
 			if bind, ok := find(o.Binds, func(bind Bind) bool {
-				return bind.Port != 0 && slices.ContainsFunc(f.Binds, func(mine Bind) bool { return mine.Port == bind.Port && mine.Host == bind.Host })
+				return slices.ContainsFunc(f.Binds, func(mine Bind) bool { return mine.sharedWith(bind) })
 			}); ok {
 				b.way(s, directive{pos: bind.Pos, words: []string{"bind"}}, RuleBindShared, fmt.Sprintf("frontends %s and %s listen at one address", f.Name, o.Name),
 					"HAProxy starts with both, and each connection goes to either", "give them different addresses")
 			}
 		}
 	}
+}
+
+// sharedWith tells whether two lines listen at one address. One that names an address goes before one for every address,
+// and `::` and `*` are two families.
+func (b Bind) sharedWith(o Bind) bool {
+	if b.Port == 0 || b.Port != o.Port {
+		return false
+	}
+	v6 := func(bind Bind) bool { return strings.Contains(bind.Host, ":") }
+	if everyAddress(b.Host) && everyAddress(o.Host) {
+		return v6(b) == v6(o)
+	}
+	x, err1 := netip.ParseAddr(b.Host)
+	y, err2 := netip.ParseAddr(o.Host)
+	return b.Host == o.Host || err1 == nil && err2 == nil && x == y
 }
