@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
+	"github.com/haproxy-peers/haproxy-peers/control/evict"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
 	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
 	"github.com/haproxy-peers/haproxy-peers/control/steer"
@@ -65,6 +66,9 @@ type Config struct {
 	ProbeSSL conn.SSL
 	// Canary says that the probe commits on every node (galera.CanaryConfig).
 	Canary bool
+	// Evict is whether a dead database process is evicted from Galera's view: evict.ModeGone (the default),
+	// ModeSilent or ModeOff. It needs rights that an operator gives (haproxyctl galera grants).
+	Evict string
 	// OnBlind is what a proxy does that cannot reach the active: BlindFence (the
 	// default), BlindFollow or BlindServe.
 	OnBlind string
@@ -84,6 +88,7 @@ type Config struct {
 // withDefaults fills what is zero.
 func (c Config) withDefaults() Config {
 	c.FenceAfter = cmp.Or(c.FenceAfter, 3*time.Second)
+	c.Evict = cmp.Or(c.Evict, evict.ModeGone)
 	c.OnBlind = cmp.Or(c.OnBlind, steer.BlindFence)
 	c.OnNoMajority = cmp.Or(c.OnNoMajority, NoMajorityNative)
 	c.Readers = cmp.Or(c.Readers, steer.ReadersAll)
@@ -124,6 +129,7 @@ func (c *Config) Validate() error {
 			errs = append(errs, fmt.Errorf("%s %q: give %s", flag, value, strings.Join(known, ", ")))
 		}
 	}
+	oneOf("evict", c.Evict, evict.ModeGone, evict.ModeSilent, evict.ModeOff)
 	oneOf("on-blind", c.OnBlind, steer.BlindFence, steer.BlindFollow, steer.BlindServe)
 	oneOf("on-no-majority", c.OnNoMajority, NoMajorityNative, NoMajorityFence)
 	oneOf("readers", c.Readers, steer.ReadersAll, steer.ReadersExcludeActive)

@@ -14,10 +14,11 @@ const Protocol = 1
 
 // Reads is the newest protocol that this build reads: 1 is that of the versions
 // that announced none, 2 seals packets and streams against being played again,
-// and is what all formats that are later than 1 begin with. It is announced as
+// and is what all formats that are later than 1 begin with; 3 is nothing new here: it says that
+// this build reads what the record and the views have from then on. It is announced as
 // memberlist's delegate protocol (DelegateProtocolMax), which the older versions
 // ignore, each being a member whose spoken protocol is 0.
-const Reads = 2
+const Reads = 3
 
 // ReadsSealed is the first protocol with the seal: once no member reads less,
 // SetStrict(true) is due.

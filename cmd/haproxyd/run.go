@@ -20,6 +20,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/configs"
 	"github.com/haproxy-peers/haproxy-peers/control"
 	"github.com/haproxy-peers/haproxy-peers/control/drain"
+	"github.com/haproxy-peers/haproxy-peers/control/evict"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
 	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
 	"github.com/haproxy-peers/haproxy-peers/control/galera/sessions"
@@ -209,6 +210,7 @@ func (p *parts) prober(t *configs.Topology, expect func() string) (control.Probe
 	cfg := p.Probe
 	cfg.Nodes, cfg.Account, cfg.SSL, cfg.ExpectUUID = haproxycfg.Targets(t), p.account(), p.ProbeSSL, expect
 	cfg.Logger, cfg.Registerer = p.log, p.reg
+	cfg.Witness = p.Evict != evict.ModeOff
 	if p.Canary {
 		row := p.CanaryRow
 		row.Member, cfg.Canary = p.name, &row

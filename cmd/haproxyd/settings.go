@@ -14,6 +14,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/cluster/gossip"
 	"github.com/haproxy-peers/haproxy-peers/control"
+	"github.com/haproxy-peers/haproxy-peers/control/evict"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
 	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
 	"github.com/haproxy-peers/haproxy-peers/control/kube"
@@ -76,6 +77,7 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.CanaryRow.Schema, "canary-schema", "haproxyd", "`SCHEMA` of the canary's table")
 	f.DurationVar(&s.CanaryRow.Interval, "canary-interval", 500*time.Millisecond, "`TIME` between two of its commits")
 	f.DurationVar(&s.CanaryRow.Deadline, "canary-deadline", time.Second, "`TIME` after which its commit counts as hanging")
+	f.StringVar(&s.Evict, "evict", evict.ModeGone, "tell Galera of a database that has died, so that the others need not wait for its timers: `gone|silent|off`: where both of its ports refuse; also where both are silent; never. It needs rights (haproxyctl galera grants), and does nothing without them")
 	f.BoolVar(&s.RewriteConfig, "rewrite-config", true, "after a move put the active first in a haproxy.cfg that haproxyctl rendered; others are never touched")
 	f.StringVar(&s.Kubernetes.Selector, "kubernetes-pods", "", "label `SELECTOR` of the database pods in this namespace: the writes leave a pod that is being deleted before its end (default: not watched); needs get, list and watch on pods")
 	f.StringVar(&s.Kubernetes.API, "kubernetes-api", "", "`URL` of the API server (default: what Kubernetes tells every container)")

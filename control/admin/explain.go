@@ -35,6 +35,8 @@ func (a *answer) explain() api.Explanation {
 		if !ag.Fresh {
 			w.Moves, w.Active, w.Reason = false, "", "nothing is decided without a majority: HAProxy works natively"
 		}
+		stall, says := decide.Stall(in, node)
+		w.StallMS, w.Stall = stall.Milliseconds(), says
 		e.IfDown = append(e.IfDown, api.WhatIf(w))
 	}
 	return e

@@ -67,6 +67,7 @@ func newTestServer(t *testing.T, change ...func(*Config)) (*Server, *clustertest
 		Metrics: vote.Metrics{
 			Turns: counter(), BadViews: counter(), Cut: counter(), TwoWriterMS: counter(),
 			Proposals: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "a"}, []string{"kind", "result"}),
+			Evictions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "b"}, []string{"result"}),
 		},
 	})
 	cfg.Moment = func() published.Moment { return published.Moment{Situation: cfg.Vote.Situation(), Look: look()} }

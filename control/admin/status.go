@@ -132,7 +132,7 @@ func (a *answer) nodes() []api.Node {
 				Member: v.Member, Verdict: string(w.Verdict), Eligible: w.Eligible, Avoid: w.Avoid, Reason: w.Reason, Class: w.Class,
 				HAProxy: string(w.Server), Sessions: w.Sessions, AgeMS: ages[v.Member].Milliseconds(), Voter: slices.Contains(in.Voters, v.Member),
 				Stuck: w.Stuck, Paused: w.Paused, Seqno: w.Seqno, Lacks: w.Lacks, Going: w.Going.Words(), Refused: w.Refused,
-				Moved: movedOf(v.View.Proxy, name),
+				Moved: movedOf(v.View.Proxy, name), Group: groupOf(w.Group),
 			})
 			n.Going = cmp.Or(n.Going, w.Going.Words())
 		}
@@ -140,6 +140,16 @@ func (a *answer) nodes() []api.Node {
 		out = append(out, n)
 	}
 	return out
+}
+
+func groupOf(g *model.Group) *api.Group {
+	if g == nil {
+		return nil
+	}
+	return &api.Group{
+		UUID: g.UUID, Weight: g.Weight, ConfID: g.ConfID, Size: g.Size, ClusterWeight: g.Total, State: cmp.Or(g.State, "OPERATIONAL"),
+		Evicted: g.Evicted, AutoEvict: g.AutoEvict, FloorMS: g.FloorMS(), Met: g.Met, Ended: g.End, Hangs: g.Hangs, Late: g.Late,
+	}
 }
 
 // movedOf is what a proxy says of a node's address, which is configs.Compare's sentence.

@@ -152,6 +152,31 @@ type Opinion struct {
 	// Moved says that the node has another address in that member's HAProxy than where it is
 	// probed, "" where it has not.
 	Moved string `json:"moved,omitempty"`
+	// Group is what the member knows of the node's process in Galera's group layer; absent without a probe.
+	Group *Group `json:"group,omitempty"`
+}
+
+// Group is a database process in Galera's group layer. What the process itself said is of the last time that it answered.
+type Group struct {
+	UUID string `json:"uuid"` // wsrep_gcomm_uuid, another with every start
+	// Weight is its pc.weight, ConfID, Size and ClusterWeight are of the view that it is in (wsrep_cluster_conf_id,
+	// wsrep_cluster_size, wsrep_cluster_weight); -1 if not known.
+	Weight        int   `json:"weight"`
+	ConfID        int64 `json:"conf_id"`
+	Size          int64 `json:"size"`
+	ClusterWeight int64 `json:"cluster_weight"`
+	// State is wsrep_evs_state; Evicted: its evict list is not empty; AutoEvict: evs.auto_evict is on.
+	State     string `json:"state"`
+	Evicted   bool   `json:"evicted,omitempty"`
+	AutoEvict bool   `json:"auto_evict,omitempty"`
+	// FloorMS is about how long, in ms, Galera's own timers make every commit wait after a node has died; 0 if not known.
+	FloorMS int64 `json:"floor_ms,omitempty"`
+	// Met: the process was heard at its group port. Ended is how its end shows itself to this member: gone, silent, or absent. Hangs:
+	// a causal read on this node shows that the group waits for another; Late why it could not tell.
+	Met   bool   `json:"met"`
+	Ended string `json:"ended,omitempty"`
+	Hangs bool   `json:"hangs,omitempty"`
+	Late  string `json:"late,omitempty"`
 }
 
 // Node is a database node as all members see it.

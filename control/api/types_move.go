@@ -98,4 +98,8 @@ type WhatIf struct {
 	Active string `json:"active"`
 	Moves  bool   `json:"moves"`
 	Reason string `json:"reason"`
+	// StallMS is about how long, in ms, no commit goes through on any node then, and Stall a sentence on it; absent where it
+	// is not known.
+	StallMS int64  `json:"stall_ms,omitempty"`
+	Stall   string `json:"stall,omitempty"`
 }

@@ -3,6 +3,7 @@ package clustertest
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 )
 
@@ -214,3 +216,8 @@ func (p Probes) Changed() <-chan struct{} { return nil }
 
 // SetNodes does nothing.
 func (p Probes) SetNodes([]galera.Target) {}
+
+// Open makes no session: nothing is behind these.
+func (Probes) Open(context.Context, string, string) (*conn.Session, error) {
+	return nil, errors.New("no database here")
+}

@@ -12,7 +12,7 @@ import (
 func adopt(in *Input) Outcome {
 	heard := 0
 	for _, v := range in.Voters {
-		if in.voice(v) != nil {
+		if in.Voice(v) != nil {
 			heard++
 		}
 	}

@@ -14,6 +14,9 @@ type WhatIf struct {
 	Active string
 	Moves  bool
 	Reason string
+	// StallMS and Stall are what [Stall] says of it.
+	StallMS int64
+	Stall   string
 }
 
 // IfDown asks the decision itself: every voter that is heard is taken to call the

@@ -208,7 +208,7 @@ func Usable(in *Input, except string) []string {
 func Votes(in *Input, node string) []string {
 	out := make([]string, 0, len(in.Voters))
 	for _, voter := range in.Voters {
-		view := in.voice(voter)
+		view := in.Voice(voter)
 		if view == nil {
 			out = append(out, fmt.Sprintf("%s: not heard lately", voter))
 			continue
@@ -237,7 +237,7 @@ func whyNotEligible(in *Input, node string) string {
 		add(w)
 	}
 	for _, voter := range in.Voters {
-		view := in.voice(voter)
+		view := in.Voice(voter)
 		if view == nil {
 			add(voter + " is not heard")
 			continue

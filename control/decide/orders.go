@@ -68,7 +68,7 @@ func NotFollowing(in *Input, node string) []string {
 func MayReview(in *Input, waited, wait time.Duration) bool {
 	heard, steered, views := 0, 0, 0
 	for _, voter := range in.Voters {
-		view := in.voice(voter)
+		view := in.Voice(voter)
 		if view == nil {
 			continue
 		}

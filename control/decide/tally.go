@@ -21,7 +21,7 @@ type Tally struct {
 func Count(in *Input, node string) Tally {
 	t := Tally{Node: node}
 	for _, v := range in.Voters {
-		view := in.voice(v)
+		view := in.Voice(v)
 		if view == nil {
 			t.Quiet++
 			continue
@@ -77,7 +77,8 @@ func otherDatabase(r *model.Record, n model.NodeView) bool {
 	return r != nil && r.StateUUID != "" && n.UUID != "" && n.UUID != r.StateUUID
 }
 
-func (in *Input) voice(member string) *model.View {
+// Voice is the fresh view of a member, nil for one that is not heard.
+func (in *Input) Voice(member string) *model.View {
 	for _, v := range in.Voices {
 		if v.Member == member {
 			return v.View
@@ -90,7 +91,7 @@ func (in *Input) voice(member string) *model.View {
 func (in *Input) words(node string) iter.Seq2[string, model.NodeView] {
 	return func(yield func(string, model.NodeView) bool) {
 		for _, v := range in.Voters {
-			if view := in.voice(v); view != nil && !yield(v, view.Node(node)) {
+			if view := in.Voice(v); view != nil && !yield(v, view.Node(node)) {
 				return
 			}
 		}
@@ -99,7 +100,7 @@ func (in *Input) words(node string) iter.Seq2[string, model.NodeView] {
 
 // unheard tells whether a voter with a proxy is not heard: its HAProxy goes on.
 func (in *Input) unheard(voter string) bool {
-	return in.voice(voter) == nil && !slices.Contains(in.Witnesses, voter)
+	return in.Voice(voter) == nil && !slices.Contains(in.Witnesses, voter)
 }
 
 // notHeard are sentences on those.
@@ -178,7 +179,7 @@ func Lag(in *Input, node string) int64 {
 			continue
 		}
 		most := n.Seqno
-		for _, o := range in.voice(v).Nodes {
+		for _, o := range in.Voice(v).Nodes {
 			if o.Verdict == model.Healthy && !otherDatabase(in.Record, o) {
 				most = max(most, o.Seqno)
 			}

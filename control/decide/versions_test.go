@@ -23,7 +23,7 @@ func TestRaise(t *testing.T) {
 		why     string // contained in the sentence, "" for none
 	}{
 		{name: "all new for long enough", readers: all, since: RaiseAfter, lowest: now, why: "is being raised"},
-		{name: "not for long enough", readers: all, since: RaiseAfter - 1, why: "all members read version 2"},
+		{name: "not for long enough", readers: all, since: RaiseAfter - 1, why: "all members read version 3"},
 		{name: "raised", rec: model.Record{Lowest: now}, readers: all, since: time.Hour},
 		{name: "an old voter", readers: []Reader{{"px0", now}, {"px1", 0}, {"px2", now}}, since: time.Hour, why: "px1 reads version 1"},
 		{name: "an old member that does not vote", readers: append([]Reader{{"px9", 1}}, all...), since: time.Hour, why: "px9 reads version 1"},

@@ -53,6 +53,9 @@ type Config struct {
 	Deadline time.Duration
 	// Canary, if set, commits on every node in order to see whether it can. Nil is none.
 	Canary *CanaryConfig
+	// Witness: causal reads are asked of the other nodes while one looks as if it had ended. It costs two connections to each
+	// for as long.
+	Witness bool
 	// ExpectUUID returns the Galera state UUID of the cluster's record, or "" while
 	// there is none. It is called for every reading, from several goroutines.
 	ExpectUUID func() string

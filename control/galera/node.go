@@ -3,10 +3,16 @@ package galera
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
+	"net/netip"
+	"syscall"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
+
 	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
+	"github.com/haproxy-peers/haproxy-peers/control/galera/group"
 )
 
 const (
@@ -37,6 +43,10 @@ type node struct {
 	grid    time.Time // see pace.onGrid
 	started time.Time // of the last attempt
 	unasked bool      // see wait
+	// had: the last attempt began on a connection that was there, at from.
+	had      bool
+	from     netip.AddrPort
+	optioned time.Time // when the options were last asked for
 }
 
 // pace is when and how to probe next.
@@ -109,14 +119,16 @@ func (n *node) run(ctx context.Context) {
 func (n *node) attempt(ctx context.Context, p pace) (Reading, time.Duration, error) {
 	// A connection of before proves nothing of the way to the node now.
 	accepted := false
-	if n.session == nil {
+	if n.had = n.session != nil; !n.had {
 		var err error
 		if accepted, err = n.connect(ctx, p); err != nil {
 			return Reading{}, 0, conn.Silence(err, p.deadline, accepted)
 		}
 	} else {
 		n.session.Begin(p.deadline)
+		n.session.Silent = n.slow
 	}
+	n.from = n.session.Remote()
 	asked := time.Now()
 	reading, err := n.session.read()
 	if err == nil {
@@ -136,7 +148,46 @@ func (n *node) attempt(ctx context.Context, p pace) (Reading, time.Duration, err
 			n.session = nil
 		}
 	}
+	n.askOptions()
 	return reading, rtt, nil
+}
+
+// askOptions reads the provider's options now and then. What comes of it changes nothing about the reading.
+func (n *node) askOptions() {
+	if n.session == nil || time.Since(n.optioned) < optionsEvery {
+		return
+	}
+	n.optioned = time.Now()
+	o, known, err := n.session.options()
+	if err != nil {
+		n.session.Abort()
+		n.session = nil
+		return
+	}
+	if known {
+		n.publish(func(r *record) { r.Options = o })
+	}
+}
+
+// slow says that an answer is late, while it is waited for.
+func (n *node) slow() {
+	n.publish(func(r *record) { r.Sight = r.Sight.Slow() })
+}
+
+// seen is the sight of the process after an attempt.
+func (n *node) seen(s group.Sight, r *Reading, err error) group.Sight {
+	var server *mysql.MySQLError
+	switch {
+	case err == nil:
+		return s.Read(r.Gcomm, n.from)
+	case errors.As(err, &server):
+		return s.Tried(n.dialer.At(), group.Spoke)
+	case n.had && n.from == s.SQL && isAny(err, io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE):
+		return s.Lost()
+	case n.had:
+		return s.Tried(n.from, group.Heard(err))
+	}
+	return s.Tried(n.dialer.At(), group.Heard(err))
 }
 
 // connect makes a session. accepted: it got as far as a connection.
@@ -148,6 +199,7 @@ func (n *node) connect(ctx context.Context, p pace) (accepted bool, err error) {
 		accepted = true
 		n.metrics.connects.Inc()
 	}
+	o.Silent = n.slow
 	if p.patient {
 		o.Patience, o.Silent = patience*n.cfg.Deadline, n.stillSilent
 	}
@@ -179,10 +231,12 @@ func (n *node) conclude(r Reading, rtt time.Duration, err error) {
 	}
 	n.publish(func(s *record) {
 		s.State, s.At = n.state, now
+		s.Sight = n.seen(s.Sight, &r, err)
 		if err == nil {
 			s.Reading = r
 			s.track.add(r, now.Add(-rtt), n.cfg.gap())
 		}
+		s.Sight = s.Sight.Listens(s.Options.Port(s.Sight.SQL))
 	})
 	switch {
 	case n.state.Verdict != before.Verdict:

@@ -3,6 +3,7 @@ package galera
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
 	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
+	"github.com/haproxy-peers/haproxy-peers/control/galera/group"
 )
 
 // ErrRunning says that Run was called a second time.
@@ -40,6 +42,13 @@ type NodeStatus struct {
 	StuckAlone bool
 	// CanaryAt is when the canary last committed; zero if it never did.
 	CanaryAt time.Time
+
+	// Options are what the node's group layer was told; none are known where Weight is -1.
+	Options group.Options
+	// Sight is what was last seen of the node's process, and Wait of its causal reads while another node's process is
+	// suspected of having ended.
+	Sight group.Sight
+	Wait  Wait
 }
 
 // record is a status and what goes into it.
@@ -49,6 +58,10 @@ type record struct {
 	track  track
 	hang   hang
 	proof  time.Time // see othersCommit
+	// suspected is since when the process has looked as if it had ended, zero if it does not.
+	suspected time.Time
+	// knock and witness wake the node's goroutines of that name.
+	knock, witness chan struct{}
 }
 
 // Prober probes the nodes. Its methods may be called from any goroutine.
@@ -102,7 +115,10 @@ func (p *Prober) SetNodes(targets []Target) {
 			p.cfg.Logger.Warn("a node is not probed: its name must be its own and its address HOST:PORT", "node", t.Name, "address", t.Address)
 			continue
 		}
-		r := &record{NodeStatus: NodeStatus{Node: t.Name, State: Start()}, target: t}
+		r := &record{
+			NodeStatus: NodeStatus{Node: t.Name, State: Start(), Options: group.Options{Weight: -1}}, target: t,
+			knock: make(chan struct{}, 1), witness: make(chan struct{}, 1),
+		}
 		if i := slices.IndexFunc(before, func(r *record) bool { return r.target == t }); i >= 0 {
 			r = before[i]
 		}
@@ -183,8 +199,15 @@ func (p *Prober) probe(ctx context.Context, r *record) {
 	}
 	n.metrics.verdict(Unknown)
 	var commits sync.WaitGroup
-	if p.cfg.Canary != nil {
+	k := &knocker{deadline: p.cfg.Deadline, wake: r.knock, publish: n.publish, status: func() NodeStatus { return p.status(r) }}
+	commits.Go(func() { k.run(ctx) })
+	if p.cfg.Witness {
 		own := *d // a dialer has a memory
+		w := &witness{cfg: &p.cfg, dialer: &own, log: log, wake: r.witness, publish: n.publish, wanted: func() bool { return p.asks(r) }}
+		commits.Go(func() { w.run(ctx) })
+	}
+	if p.cfg.Canary != nil {
+		own := *d
 		c := &canary{
 			node: r.Node, cfg: p.cfg.Canary, probe: &p.cfg, dialer: &own,
 			grid: gridStart(p.grid, p.cfg.Canary.Interval), log: log, metrics: n.metrics, publish: n.publish,
@@ -197,6 +220,30 @@ func (p *Prober) probe(ctx context.Context, r *record) {
 	p.forget(r.Node)
 }
 
+// status is what is known of a node now.
+func (p *Prober) status(r *record) NodeStatus {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return r.NodeStatus
+}
+
+// Open makes a session of the caller's own on a node, with what is to be run first. ctx ends it.
+func (p *Prober) Open(ctx context.Context, node, setup string) (*conn.Session, error) {
+	p.mu.Lock()
+	i := slices.IndexFunc(p.records, func(r *record) bool { return r.Node == node })
+	if i < 0 {
+		p.mu.Unlock()
+		return nil, fmt.Errorf("%s is no node of haproxy.cfg", node)
+	}
+	address := p.records[i].target.Address
+	p.mu.Unlock()
+	d, err := p.dialer(address)
+	if err != nil {
+		return nil, err
+	}
+	return p.cfg.open(ctx, d, setup)
+}
+
 // verdict is what the probe says of a node now.
 func (p *Prober) verdict(r *record) Verdict {
 	p.mu.Lock()
@@ -207,12 +254,15 @@ func (p *Prober) verdict(r *record) Verdict {
 func (p *Prober) publish(r *record, change func(*record)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	before := r.State
+	before := r.NodeStatus
 	change(r)
+	now := time.Now()
 	if r.Verdict != before.Verdict || r.Eligible != before.Eligible || r.Avoid != before.Avoid ||
-		r.OtherCluster != before.OtherCluster || r.Class != before.Class {
+		r.OtherCluster != before.OtherCluster || r.Class != before.Class ||
+		r.Sight.End() != before.Sight.End() || r.Wait.Hangs() != before.Wait.Hangs() {
 		nudge.Send(p.changed)
 	}
+	p.suspect(r, before.Sight, now)
 	p.assess()
 }
 

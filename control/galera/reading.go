@@ -43,6 +43,16 @@ type Reading struct {
 	// Waiting counts the writes and commits that wait while the node is a donor; 0
 	// for one that is none, and without the privilege PROCESS.
 	Waiting int
+	// Gcomm is wsrep_gcomm_uuid: the name of this process in the group layer.
+	Gcomm string
+	// ConfID is wsrep_cluster_conf_id, the number of the view; -1 outside the primary component. Size and Weight are
+	// wsrep_cluster_size and wsrep_cluster_weight: of the view, weights being pc.weight of each; -1 if absent.
+	ConfID, Size, Weight int64
+	// EvsState is wsrep_evs_state: OPERATIONAL, or another while a view is made. Evicted is
+	// wsrep_evs_evict_list, "" where it is empty.
+	EvsState, Evicted string
+	// RecvQueue is wsrep_local_recv_queue: what was delivered and is not applied; -1 if absent.
+	RecvQueue int64
 	// Refused is true if the node answered a plain SELECT with error 1047, as it
 	// does to its applications.
 	Refused bool
@@ -57,7 +67,7 @@ type parser struct {
 }
 
 func newParser(prev Reading) parser {
-	return parser{prev: prev, r: Reading{LocalState: -1, LastCommitted: -1}}
+	return parser{prev: prev, r: Reading{LocalState: -1, LastCommitted: -1, ConfID: -1, Size: -1, Weight: -1, RecvQueue: -1}}
 }
 
 func (p *parser) set(name, value []byte) (err error) {
@@ -76,6 +86,20 @@ func (p *parser) set(name, value []byte) (err error) {
 		p.r.Replicated, err = conn.Seqno(name, value)
 	case "wsrep_flow_control_paused_ns":
 		p.r.FlowPausedNs, err = conn.Seqno(name, value)
+	case "wsrep_gcomm_uuid":
+		p.r.Gcomm = reuse(p.prev.Gcomm, value)
+	case "wsrep_cluster_conf_id":
+		p.r.ConfID, err = conn.Seqno(name, value)
+	case "wsrep_cluster_size":
+		p.r.Size, err = conn.Seqno(name, value)
+	case "wsrep_cluster_weight":
+		p.r.Weight, err = conn.Seqno(name, value)
+	case "wsrep_evs_state":
+		p.r.EvsState = reuse(p.prev.EvsState, value)
+	case "wsrep_evs_evict_list":
+		p.r.Evicted = reuse(p.prev.Evicted, value)
+	case "wsrep_local_recv_queue":
+		p.r.RecvQueue, err = conn.Seqno(name, value)
 	case "wsrep_cluster_state_uuid":
 		p.r.StateUUID = reuse(p.prev.StateUUID, value)
 	case "wsrep_reject_queries":

@@ -5,8 +5,9 @@ import "fmt"
 // Protocol is the newest version of the formats that this build reads and writes:
 // of the record, of the views and of what the daemons tell each other. 1 is what
 // 7535bfe reads, which announces none. 2 adds to the record who gave an order, and
-// the orders that make no decision.
-const Protocol = 2
+// the orders that make no decision. 3 adds to the views what is known of the databases'
+// group layer.
+const Protocol = 3
 
 // Speaks tells whether every voter reads version n, so that its fields and formats
 // may be written. A record that does not say reads as version 1, and so does none.

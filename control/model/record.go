@@ -65,6 +65,10 @@ type Record struct {
 	// Orders are the last orders that made no decision, newest first: MaxOrders at
 	// most, from version 2 on.
 	Orders []Order `json:"orders,omitempty"`
+	// Evict is the eviction that is under way or whose lists are owed to be emptied, nil without one; Evictions are
+	// when the last were ordered, oldest first, by the proposers' clocks (as AutoMoves). From version 3 on.
+	Evict     *Eviction   `json:"evict,omitempty"`
+	Evictions []time.Time `json:"evictions,omitempty"`
 	// Rest is what a newer version has added.
 	Rest keep.Rest `json:"-"`
 }
@@ -110,6 +114,12 @@ func (r *Record) Clone() *Record {
 		m := *r.Move
 		c.Move = &m
 	}
+	if r.Evict != nil {
+		e := *r.Evict
+		e.Survivors = slices.Clone(e.Survivors)
+		c.Evict = &e
+	}
+	c.Evictions = slices.Clone(r.Evictions)
 	return &c
 }
 

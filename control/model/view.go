@@ -69,6 +69,8 @@ type NodeView struct {
 	// Revision names the template that the node's pod was made from (a StatefulSet's
 	// controller-revision-hash), "" where it is not known.
 	Revision string `json:"w,omitempty"`
+	// Group is what is known of the node's process in the group layer, nil without a probe; from version 3 on.
+	Group *Group `json:"o,omitempty"`
 	// Rest is what a newer version has added.
 	Rest keep.Rest `json:"-"`
 }

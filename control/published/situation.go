@@ -63,6 +63,8 @@ type Situation struct {
 	ReadSince time.Time
 	// Move is the report of the last planned move.
 	Move api.Move
+	// Evict is why the last process that seemed to have ended is evicted, or is not; "" while all are there.
+	Evict string
 	// Turn is the last turn's sentence, and Alert what an operator must see, "" for nothing.
 	Turn, Alert string
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
 	"github.com/haproxy-peers/haproxy-peers/control/drain"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
 	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
 	"github.com/haproxy-peers/haproxy-peers/control/journal"
 	"github.com/haproxy-peers/haproxy-peers/control/kube"
@@ -57,6 +58,7 @@ type Prober interface {
 	Status() []galera.NodeStatus
 	Changed() <-chan struct{}
 	SetNodes(nodes []galera.Target)
+	Open(ctx context.Context, node, setup string) (*conn.Session, error)
 }
 
 // Pods knows the database pods of the namespace, and which of them are being
@@ -78,6 +80,8 @@ type Config struct {
 	Observe, Canary bool
 	// Policy is what may be chosen about decisions.
 	Policy decide.Policy
+	// Evict is what --evict says: evict.ModeGone, ModeSilent or ModeOff.
+	Evict string
 
 	// Files are haproxy.cfg's, which name the nodes.
 	Files *haproxycfg.Files
@@ -106,6 +110,8 @@ type Metrics struct {
 	Turns, BadViews, Cut prometheus.Counter
 	// TwoWriterMS is in milliseconds.
 	TwoWriterMS prometheus.Counter
+	// Evictions are by result: ordered, done, vain.
+	Evictions *prometheus.CounterVec
 	// Proposals are by kind and result.
 	Proposals *prometheus.CounterVec
 }

@@ -25,6 +25,7 @@ func newTestLoop(t *testing.T, change ...func(*Config)) (*Loop, *clustertest.Clu
 		Metrics: Metrics{
 			Turns: counter(), BadViews: counter(), Cut: counter(), TwoWriterMS: counter(),
 			Proposals: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "a"}, []string{"kind", "result"}),
+			Evictions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "b"}, []string{"result"}),
 		},
 	}
 	for _, c := range change {

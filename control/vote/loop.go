@@ -56,6 +56,8 @@ type Loop struct {
 	leaderTerm  uint64
 	versions    versions
 	autoMoves   autoMoves
+	evictions   autoMoves // the same of these
+	executing   executing
 	calm        untroubled
 	moves       moveLog
 	owed        []model.Order // not in the record yet, oldest first
@@ -191,13 +193,12 @@ func (v *Loop) Turn(ctx context.Context, now time.Time) {
 	v.review(&ag, now)
 
 	view := v.buildView(s, &ag)
-	if !rec.Speaks(2) {
-		forgetNewer(view)
-	}
+	forgetNewer(view, rec)
 	v.mu.Lock()
 	v.own, v.turned = view, now
 	if rec != nil {
 		v.autoMoves.note(&ag, rec.AutoMoves, now)
+		v.evictions.note(&ag, rec.Evictions, now)
 	}
 	v.mu.Unlock()
 	v.publish(s, view, ag.Voting, now)
@@ -219,6 +220,7 @@ func (v *Loop) Turn(ctx context.Context, now time.Time) {
 		v.applied.drop()
 		in.Applied = false
 	}
+	v.carryOut(ctx, s, sit, in)
 	v.decide(ctx, sit, in)
 	sit.Untroubled, sit.Applied, sit.Move = in.Untroubled, in.Applied, v.lastMove()
 	v.situate(sit)
@@ -237,6 +239,7 @@ func (v *Loop) decide(ctx context.Context, sit *published.Situation, in *decide.
 		out := decide.Decide(in)
 		v.say(sit, out.Reason, out.Alert)
 		v.payOwed(ctx, ag, rec)
+		v.payEviction(ctx, ag, rec)
 		return
 	}
 	if in.Review && !v.readyToReview(in, now) {
@@ -251,7 +254,7 @@ func (v *Loop) decide(ctx context.Context, sit *published.Situation, in *decide.
 		}
 		return
 	}
-	out := decide.Decide(in)
+	out := v.withEviction(sit, in, decide.Decide(in))
 	v.say(sit, out.Reason, out.Alert)
 	if out.Propose != nil {
 		if rec == nil {
@@ -269,6 +272,7 @@ func (v *Loop) decide(ctx context.Context, sit *published.Situation, in *decide.
 		return
 	}
 	v.payOwed(ctx, ag, rec)
+	v.payEviction(ctx, ag, rec)
 	if in.Review {
 		v.mu.Lock()
 		v.reviewedTerm = ag.Term

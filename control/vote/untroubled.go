@@ -43,11 +43,16 @@ func (u *untroubled) note(epoch model.Epoch, now bool, at time.Time) time.Durati
 }
 
 // forgetNewer takes out of a view what older daemons would not keep.
-func forgetNewer(view *model.View) {
+func forgetNewer(view *model.View, rec *model.Record) {
 	for i := range view.Nodes {
-		view.Nodes[i].Refused = false
+		if n := &view.Nodes[i]; !rec.Speaks(3) {
+			n.Group = nil
+		}
+		if n := &view.Nodes[i]; !rec.Speaks(2) {
+			n.Refused = false
+		}
 	}
-	if view.Proxy != nil {
+	if view.Proxy != nil && !rec.Speaks(2) {
 		view.Proxy.CanWait, view.Proxy.Moved, view.Proxy.Astray, view.Proxy.SilentMS = false, "", nil, 0
 	}
 }

@@ -58,7 +58,7 @@ func TestRefusedInTheView(t *testing.T) {
 	quiet := *view
 	quiet.Nodes = slices.Clone(view.Nodes)
 	quiet.Proxy = &model.ProxyView{CanWait: true}
-	forgetNewer(&quiet)
+	forgetNewer(&quiet, nil)
 	if quiet.Nodes[0].Refused || bytes.Contains(quiet.Encode(), []byte(`"h"`)) || bytes.Contains(quiet.Encode(), []byte(`"cw"`)) {
 		t.Errorf("a view for daemons of version 1 has %s", quiet.Encode())
 	}

@@ -137,6 +137,7 @@ func nodeView(node string, l *published.Look, probes []galera.NodeStatus, probin
 				v.Verdict, v.Eligible, v.Avoid = verdict(p.Verdict), p.Eligible, p.Avoid
 				v.Stuck, v.Alone, v.Paused = p.Stuck, p.StuckAlone, p.FlowPaused
 				v.Reason, v.UUID, v.Class, v.Seqno = p.Reason, p.StateUUID, string(p.Class), max(p.LastCommitted, 0)
+				v.Group = groupOf(p)
 			}
 		}
 	} else {
@@ -193,6 +194,10 @@ func significantPart(view *model.View) []byte {
 	for i := range sig.Nodes {
 		n := &sig.Nodes[i]
 		n.Sessions, n.Reason, n.Seqno = min(n.Sessions, 1), "", 0
+		if n.Group != nil {
+			g := *n.Group
+			g.Late, n.Group = "", &g
+		}
 		if n.Going != nil {
 			g := *n.Going
 			g.LeftMS, n.Going = 0, &g

@@ -79,7 +79,7 @@ func TestSilenceInTheView(t *testing.T) {
 	if !bytes.Equal(significantPart(&later), significantPart(f.Own)) {
 		t.Error("every second is told at once")
 	}
-	forgetNewer(&later)
+	forgetNewer(&later, nil)
 	if bytes.Contains(later.Encode(), []byte(`"si"`)) {
 		t.Errorf("a view for daemons of version 1 has %s", later.Encode())
 	}

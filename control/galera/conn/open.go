@@ -3,6 +3,9 @@ package conn
 import (
 	"context"
 	"errors"
+	"net"
+	"net/netip"
+	"strconv"
 	"time"
 )
 
@@ -87,12 +90,34 @@ func (d *Dialer) openOnce(ctx context.Context, o Opening) (s *Session, left time
 // Greets reads a server's greeting and leaves again. The error is why there was none, or
 // what the server refused the connection with.
 func (d *Dialer) Greets(ctx context.Context, within time.Duration) error {
+	return d.Talk(ctx, within, func(c net.Conn) error {
+		_, err := greet(c)
+		return err
+	})
+}
+
+// Talk makes a connection that is no MySQL client's, lets f use it and closes it, all within the
+// budget. Reading from it is bounded as a session's is, and its deadline is the budget, whatever f
+// sets.
+func (d *Dialer) Talk(ctx context.Context, within time.Duration, f func(net.Conn) error) error {
 	w, _, err := d.dial(ctx, within)
 	if err != nil {
 		return err
 	}
-	defer w.Close()
+	defer func() { _ = w.Close() }()
 	defer context.AfterFunc(ctx, w.stop)()
-	_, err = greet(w)
+	if err = f(w); err != nil && w.err != nil {
+		err = w.err
+	}
 	return err
+}
+
+// At is the one address that the node's name has now, as it was last resolved; not valid where it has none or
+// several.
+func (d *Dialer) At() netip.AddrPort {
+	port, err := strconv.ParseUint(d.port, 10, 16)
+	if err != nil || len(d.known) != 1 {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(d.known[0].Unmap(), uint16(port))
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -114,6 +115,12 @@ func (s *Session) Within(ctx context.Context, f func() error) error {
 		err = ctx.Err()
 	}
 	return s.cause(err)
+}
+
+// Remote is the address that the session is connected to.
+func (s *Session) Remote() netip.AddrPort {
+	at, _ := s.wire.RemoteAddr().(*net.TCPAddr)
+	return netip.AddrPortFrom(at.AddrPort().Addr().Unmap(), at.AddrPort().Port())
 }
 
 // Broken tells whether the connection itself failed or was stopped.

@@ -1,0 +1,206 @@
+package evict
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/control/decide"
+	"github.com/haproxy-peers/haproxy-peers/control/model"
+)
+
+// The nodes' processes. The representative is pxc-2, whose UUID is the least.
+var uuids = map[string]string{"pxc-0": "b0000000-0000-0000-0000-000000000000", "pxc-1": "c0000000-0000-0000-0000-000000000000", "pxc-2": "a0000000-0000-0000-0000-000000000000"}
+
+// dead is what three voters say 60 ms after pxc-1 was killed, in a cluster of three: the whole evidence.
+func dead() *Input {
+	in := &Input{Mode: ModeGone, Input: &decide.Input{
+		Now: time.Date(2026, 11, 30, 18, 0, 0, 0, time.UTC), By: "px0", Voters: []string{"px0", "px1", "px2"}, Order: []string{"pxc-0", "pxc-1", "pxc-2"},
+		Record: &model.Record{Active: "pxc-1", Lowest: 3},
+	}}
+	for _, voter := range in.Voters {
+		view := &model.View{}
+		for _, n := range in.Order {
+			g := &model.Group{UUID: uuids[n], Weight: 1, ConfID: 7, Size: 3, Total: 3, Retrans: "PT1S", Met: true, Speaks: true, Hangs: true}
+			nv := model.NodeView{Name: n, Verdict: model.Healthy, Group: g}
+			if n == "pxc-1" {
+				nv.Verdict, g.End, g.Speaks, g.Hangs = model.Down, model.EndGone, false, false
+			}
+			view.Nodes = append(view.Nodes, nv)
+		}
+		in.Voices = append(in.Voices, decide.Voice{Member: voter, View: view})
+	}
+	return in
+}
+
+// each changes what the given voters, all without any, say of a node.
+func each(in *Input, node string, change func(*model.NodeView), voters ...int) {
+	for i := range in.Voices {
+		if len(voters) > 0 && !slices.Contains(voters, i) {
+			continue
+		}
+		for j := range in.Voices[i].View.Nodes {
+			if n := &in.Voices[i].View.Nodes[j]; n.Name == node {
+				change(n)
+			}
+		}
+	}
+}
+
+func group(change func(*model.Group)) func(*model.NodeView) {
+	return func(n *model.NodeView) { change(n.Group) }
+}
+
+func TestDecide(t *testing.T) {
+	is := Decide(dead())
+	o := is.Order
+	if o == nil {
+		t.Fatalf("no order: %s", is.Why)
+	}
+	if o.Node != "pxc-1" || o.UUID != uuids["pxc-1"] || o.ConfID != 7 || o.Evidence != model.EndGone || o.Owner != "px0" {
+		t.Errorf("%+v", o)
+	}
+	if len(o.Survivors) != 2 || o.Survivors[0] != (model.Survivor{Node: "pxc-2", UUID: uuids["pxc-2"], Retrans: "PT1S"}) || o.Survivors[1].Node != "pxc-0" {
+		t.Errorf("survivors: %+v", o.Survivors)
+	}
+	if want := "pxc-1 is gone for 3 of 3 voters and the group waits for it on pxc-2, pxc-0: it is evicted from Galera's view"; is.Why != want {
+		t.Errorf("%s", is.Why)
+	}
+
+	well := dead()
+	each(well, "pxc-1", func(n *model.NodeView) { n.Verdict, n.Group.End = model.Healthy, "" })
+	if is := Decide(well); is.Order != nil || is.Why != "" {
+		t.Errorf("all are well: %+v", is)
+	}
+}
+
+// Two voters of three are enough, and a third that knows nothing takes nothing away.
+func TestMajorityIsEnough(t *testing.T) {
+	in := dead()
+	in.Voices = in.Voices[:2]
+	if is := Decide(in); is.Order == nil {
+		t.Error(is.Why)
+	}
+	in = dead()
+	each(in, "pxc-1", group(func(g *model.Group) { g.End = "" }), 2)
+	each(in, "pxc-0", group(func(g *model.Group) { g.Hangs, g.Late = false, "an applier is at work" }), 2)
+	if is := Decide(in); is.Order == nil {
+		t.Error(is.Why)
+	}
+}
+
+// refusals are cases in which nobody is evicted, each for one rule's sake alone.
+var refusals = []struct {
+	rule, says string
+	change     func(*Input)
+}{
+	{"version", "not every voter's daemon knows evictions", func(in *Input) { in.Record.Lowest = 2 }},
+	{"mode", "--evict is off", func(in *Input) { in.Mode = ModeOff }},
+	{"mode", "--evict is off", func(in *Input) { in.Mode = "" }},
+	{"mode", "a process that says nothing may go on", func(in *Input) { each(in, "pxc-1", group(func(g *model.Group) { g.End = model.EndSilent }), 1) }},
+	{"quiet times", "frozen", func(in *Input) { in.Record.Frozen = true }},
+	{"quiet times", "held for a move", func(in *Input) { in.Record.Move = &model.Move{Hold: true} }},
+	{"quiet times", "after the eviction of pxc-0", func(in *Input) { in.Record.Evict = &model.Eviction{Node: "pxc-0"} }},
+	{"quiet times", "6 evictions within an hour", func(in *Input) { in.Record.Evictions, in.Old = make([]time.Time, 7), 1 }},
+	{"one at a time", "pxc-0 seems to have ended, too", func(in *Input) {
+		each(in, "pxc-1", group(func(g *model.Group) { g.End = "" }), 2)
+		each(in, "pxc-0", func(n *model.NodeView) { n.Verdict, n.Group.End = model.Down, model.EndGone }, 2)
+	}},
+	{"nobody reaches it", "px2 is answered by it", func(in *Input) {
+		each(in, "pxc-1", func(n *model.NodeView) { n.Verdict, n.Group.End = model.Healthy, "" }, 2)
+	}},
+	{"nobody reaches it", "px2 hears one of its ports", func(in *Input) {
+		each(in, "pxc-1", group(func(g *model.Group) { g.Speaks, g.End = true, "" }), 2)
+	}},
+	{"nobody reaches it", "px2 sees another process there", func(in *Input) {
+		each(in, "pxc-1", group(func(g *model.Group) { g.UUID, g.End = "d", "" }), 2)
+	}},
+	{"nobody reaches it", "px9 is answered by it", func(in *Input) { // who does not vote has a word, too
+		view := &model.View{Nodes: []model.NodeView{{Name: "pxc-1", Verdict: model.Healthy}}}
+		in.Voices = append(in.Voices, decide.Voice{Member: "px9", View: view})
+	}},
+	{"majority", "1 of 3 voters say so", func(in *Input) {
+		each(in, "pxc-1", func(n *model.NodeView) { n.Group.End = "" }, 1, 2)
+		in.Voters = []string{"px0", "px8", "px9"}
+		in.Voices = in.Voices[:1]
+	}},
+	{"one view", "px1 does not reach pxc-0", func(in *Input) { each(in, "pxc-0", func(n *model.NodeView) { n.Verdict = model.Down }, 1) }},
+	{"one view", "pxc-2 is in another view (8 and not 7) for px1", func(in *Input) { each(in, "pxc-2", group(func(g *model.Group) { g.ConfID = 8 }), 1) }},
+	{"one view", "for px0", func(in *Input) { each(in, "pxc-1", group(func(g *model.Group) { g.ConfID = 6 })) }},
+	{"one view", "in another view", func(in *Input) { each(in, "pxc-2", group(func(g *model.Group) { g.UUID = "d" }), 1) }},
+	{"one view", "a view is being made already (pxc-2 is in GATHER)", func(in *Input) { each(in, "pxc-2", group(func(g *model.Group) { g.State = "GATHER" }), 2) }},
+	{"one view", "it was not in a primary component", func(in *Input) {
+		for _, n := range in.Order {
+			each(in, n, group(func(g *model.Group) { g.ConfID = -1 }))
+		}
+	}},
+	{"weight", "which is not more than half", func(in *Input) { // the dead one was heavy
+		for _, n := range in.Order {
+			each(in, n, group(func(g *model.Group) { g.Total = 4 }))
+		}
+	}},
+	{"weight", "the weight of pxc-0 is not known", func(in *Input) { each(in, "pxc-0", group(func(g *model.Group) { g.Weight = -1 })) }},
+	{"weight", "the view has 2 members, and needs three", func(in *Input) {
+		for i := range in.Voices {
+			in.Voices[i].View.Nodes = in.Voices[i].View.Nodes[1:]
+		}
+		each(in, "pxc-2", group(func(g *model.Group) { g.Size, g.Total, g.Weight = 2, 3, 2 }))
+	}},
+	{"all others", "1 of the other 3 members of the view is not known here", func(in *Input) {
+		for _, n := range in.Order {
+			each(in, n, group(func(g *model.Group) { g.Size = 4 }))
+		}
+	}},
+	{"lists", "the evict list of pxc-2 is not empty", func(in *Input) { each(in, "pxc-2", group(func(g *model.Group) { g.Evicted = true })) }},
+	{"lists", "evs.auto_evict is on at pxc-0", func(in *Input) { each(in, "pxc-0", group(func(g *model.Group) { g.AutoEvict = true })) }},
+	{"lists", "evs.join_retrans_period of pxc-0 is not known", func(in *Input) { each(in, "pxc-0", group(func(g *model.Group) { g.Retrans = "" })) }},
+	{"the group waits", "a causal read on pxc-0 does not hang for px1", func(in *Input) { each(in, "pxc-0", group(func(g *model.Group) { g.Hangs = false }), 1, 2) }},
+	{"the group waits", "pxc-2 cannot tell whether the group waits (px1: an applier is at work)", func(in *Input) {
+		each(in, "pxc-2", group(func(g *model.Group) { g.Hangs, g.Late = false, "an applier is at work" }), 1, 2)
+	}},
+}
+
+func TestRefusals(t *testing.T) {
+	for _, c := range refusals {
+		in := dead()
+		c.change(in)
+		is := Decide(in)
+		if is.Order != nil || !strings.Contains(is.Why, "is not evicted: ") || !strings.Contains(is.Why, c.says) {
+			t.Errorf("%s: order %v, %q, want %q", c.rule, is.Order, is.Why, c.says)
+		}
+	}
+}
+
+// Each rule bites: without it, some of its refusals would be evictions.
+func TestRulesBite(t *testing.T) {
+	all := rules
+	defer func() { rules = all }()
+	for i, rule := range all {
+		rules = slices.Delete(slices.Clone(all), i, i+1)
+		bitten := 0
+		for _, c := range refusals {
+			if c.rule != rule.name {
+				continue
+			}
+			in := dead()
+			c.change(in)
+			if Decide(in).Order != nil {
+				bitten++
+			}
+		}
+		if bitten == 0 {
+			t.Errorf("nothing is evicted without the rule %q that is not with it: it is not needed, or not tested", rule.name)
+		}
+	}
+}
+
+func TestSilent(t *testing.T) {
+	in := dead()
+	in.Mode = ModeSilent
+	each(in, "pxc-1", group(func(g *model.Group) { g.End = model.EndSilent }), 0, 1)
+	is := Decide(in)
+	if is.Order == nil || is.Order.Evidence != model.EndSilent {
+		t.Errorf("%+v", is)
+	}
+}

@@ -1,0 +1,124 @@
+package evict
+
+import (
+	"slices"
+	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/control/model"
+)
+
+const (
+	// OwnerSilent is after how long without a word from an order's owner the leader carries it out.
+	OwnerSilent = 300 * time.Millisecond
+	// void is how long after a member learned of an order it may still tell a survivor: what comes later comes too late.
+	void = time.Second
+	// nextAfter is how long the view has to change before the next survivor is told.
+	nextAfter = 150 * time.Millisecond
+	// lookTwice is the time between the two looks that have to find every list empty: a member that was late with its JOIN
+	// teaches an entry anew.
+	lookTwice = time.Second
+	// clearAgain is the time between two statements that empty one list.
+	clearAgain = 100 * time.Millisecond
+)
+
+// Seen is what one survivor said when it was asked last.
+type Seen struct {
+	// Ended: its process is known to be no more, and with it its list.
+	Ended bool
+	// Answered: the rest was read in this turn.
+	Answered bool
+	Primary  bool
+	ConfID   int64
+	// Operational: wsrep_evs_state is that. Listed: wsrep_evs_evict_list is not empty.
+	Operational, Listed bool
+	// Busy: a statement of ours is under way there.
+	Busy bool
+}
+
+// Action is what is to be done now.
+type Action struct {
+	// Tell is the survivor to be told, -1 for none; Clear are those whose lists are to be emptied: indices into the order's
+	// Survivors.
+	Tell  int
+	Clear []int
+	// Paid: nothing is owed any more.
+	Paid bool
+}
+
+// Progress is how far one member is with carrying out an order. Times are ages: since this member learned of it.
+type Progress struct {
+	order *model.Eviction
+	// told is how many survivors were told, toldAt when the last one was.
+	told   int
+	toldAt time.Duration
+	// changed: another view than the order's was seen.
+	changed bool
+	// clearedAt is when each list was last emptied, with once where that was ever so.
+	clearedAt []time.Duration
+	once      []bool
+	// emptyAt is when every list was first seen to be empty after the last statement, if empty.
+	emptyAt time.Duration
+	empty   bool
+}
+
+// Begin is the progress of nothing done yet.
+func Begin(order *model.Eviction) *Progress {
+	n := len(order.Survivors)
+	return &Progress{order: order, clearedAt: make([]time.Duration, n), once: make([]bool, n)}
+}
+
+// Changed tells whether another view than the order's was seen.
+func (p *Progress) Changed() bool { return p.changed }
+
+// Next is what is to be done at an age, with what was seen of each survivor in this turn. What it says is taken to be done.
+func (p *Progress) Next(age time.Duration, seen []Seen) Action {
+	a := Action{Tell: -1}
+	for _, s := range seen {
+		if s.Answered && s.Primary && s.ConfID != p.order.ConfID {
+			p.changed = true
+		}
+	}
+	switch {
+	case !p.changed && age < void && p.told < len(seen) && (p.told == 0 || age-p.toldAt >= nextAfter):
+		a.Tell = p.told
+		p.told++
+		p.toldAt, p.empty = age, false
+		return a
+	case !p.changed && age < void, !settled(seen):
+		p.empty = false
+		return a
+	}
+	for i, s := range seen {
+		if !s.Ended && (!p.once[i] || s.Listed && age-p.clearedAt[i] >= clearAgain) {
+			a.Clear = append(a.Clear, i)
+			p.clearedAt[i], p.once[i] = age, true
+		}
+	}
+	if len(a.Clear) > 0 || slices.ContainsFunc(seen, func(s Seen) bool { return s.Listed }) {
+		p.empty = false
+		return a
+	}
+	if !p.empty {
+		p.empty, p.emptyAt = true, age
+	}
+	a.Paid = age-p.emptyAt >= lookTwice
+	return a
+}
+
+// settled tells whether every survivor that is left answers, in one view that is made, and runs no statement of ours. Only
+// then a list that is emptied stays so: one that is still making a view teaches the others its own.
+func settled(seen []Seen) bool {
+	first := -1
+	for i, s := range seen {
+		if s.Ended {
+			continue
+		}
+		if !s.Answered || !s.Primary || !s.Operational || s.Busy || first >= 0 && s.ConfID != seen[first].ConfID {
+			return false
+		}
+		if first < 0 {
+			first = i
+		}
+	}
+	return true
+}

@@ -1,0 +1,172 @@
+package evict
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/haproxy-peers/haproxy-peers/control/model"
+)
+
+// rules are the conditions of an eviction, in the order in which they are told. Each says why it fails, "" if it does not.
+var rules = []struct {
+	name  string
+	fails func(*Input, *charge) string
+}{
+	{"version", func(in *Input, _ *charge) string {
+		if in.Record == nil {
+			return "nothing is decided yet"
+		}
+		if !in.Record.Speaks(3) {
+			return "not every voter's daemon knows evictions"
+		}
+		return ""
+	}},
+	{"mode", func(in *Input, c *charge) string {
+		switch {
+		case in.Mode == ModeSilent:
+			return ""
+		case in.Mode != ModeGone:
+			return "--evict is off"
+		case c.evidence != model.EndGone:
+			return "--evict is gone, and a process that says nothing may go on"
+		}
+		return ""
+	}},
+	{"quiet times", func(in *Input, _ *charge) string {
+		rec := in.Record
+		switch {
+		case rec.Frozen:
+			return "frozen"
+		case rec.Move != nil && rec.Move.Hold:
+			return "new connections are held for a move"
+		case rec.Evict != nil:
+			return "the lists are not known to be empty after the eviction of " + rec.Evict.Node
+		case len(rec.Evictions)-min(in.Old, len(rec.Evictions)) >= mostPerHour:
+			return fmt.Sprintf("%d evictions within an hour: somebody has to look", mostPerHour)
+		}
+		return ""
+	}},
+	{"one at a time", func(_ *Input, c *charge) string {
+		if len(c.others) > 0 {
+			return strings.Join(c.others, ", ") + " seems to have ended, too: one alone changes nothing"
+		}
+		return ""
+	}},
+	{"nobody reaches it", reached},
+	{"majority", func(in *Input, c *charge) string {
+		if n := len(c.accusers); n < in.Majority() {
+			return fmt.Sprintf("%d of %d voters say so", n, len(in.Voters))
+		}
+		return ""
+	}},
+	{"one view", oneView},
+	{"weight", weight},
+	{"all others", func(_ *Input, c *charge) string {
+		view, known := c.survivors[0], int64(len(c.survivors))
+		if n := view.Size - 1 - known; n != 0 {
+			return fmt.Sprintf("%d of the other %d members of the view is not known here", n, view.Size-1)
+		}
+		return ""
+	}},
+	{"lists", func(_ *Input, c *charge) string {
+		for _, s := range c.survivors {
+			switch {
+			case s.Evicted:
+				return "the evict list of " + s.name + " is not empty"
+			case s.AutoEvict:
+				return "evs.auto_evict is on at " + s.name
+			case s.Retrans == "":
+				return "evs.join_retrans_period of " + s.name + " is not known, and could not be put back"
+			}
+		}
+		return ""
+	}},
+	{"the group waits", waits},
+}
+
+// reached: nobody who is heard, voter or not, may reach the process or see another one in its place.
+func reached(in *Input, c *charge) string {
+	for _, v := range in.Voices {
+		n := v.View.Node(c.node)
+		switch g := n.Group; {
+		case n.Verdict == model.Healthy:
+			return v.Member + " is answered by it"
+		case g != nil && g.UUID != c.uuid:
+			return v.Member + " sees another process there (" + g.UUID + ")"
+		case g != nil && g.Speaks:
+			return v.Member + " hears one of its ports"
+		}
+	}
+	return ""
+}
+
+// oneView: every survivor, as every accuser sees it, is in the view that the process was in.
+func oneView(_ *Input, c *charge) string {
+	if c.confID < 0 {
+		return "it was not in a primary component"
+	}
+	if len(c.survivors) == 0 {
+		return "no other node answers"
+	}
+	for _, s := range c.survivors {
+		for _, v := range c.accusers {
+			n := v.View.Node(s.name)
+			switch g := n.Group; {
+			case n.Verdict != model.Healthy || g == nil:
+				return v.Member + " does not reach " + s.name
+			case g.UUID != s.UUID || g.ConfID != c.confID || g.Size != s.Size || g.Total != s.Total:
+				return fmt.Sprintf("%s is in another view (%d and not %d) for %s", s.name, g.ConfID, c.confID, v.Member)
+			case g.State != "":
+				return "a view is being made already (" + s.name + " is in " + g.State + ")"
+			}
+		}
+	}
+	return ""
+}
+
+// weight: those who stay must be more than half of the view's weight, and three members or more must have been in it. An
+// evicted member counts as partitioned in Galera's quorum, at its full weight; but a component that has lost quorum makes
+// itself primary again once all members that are not evicted are there, which would make two of them.
+func weight(_ *Input, c *charge) string {
+	view, sum := c.survivors[0], 0
+	for _, s := range c.survivors {
+		if s.Weight < 0 {
+			return "the weight of " + s.name + " is not known"
+		}
+		sum += s.Weight
+	}
+	switch {
+	case view.Size < 3:
+		return fmt.Sprintf("the view has %d members, and needs three", view.Size)
+	case view.Total < 0 || int64(2*sum) <= view.Total:
+		return fmt.Sprintf("those who answer (%s) weigh %d of %d, which is not more than half", names(c.survivors), sum, view.Total)
+	}
+	return ""
+}
+
+// waits: causal reads hang on every survivor for a majority of all voters.
+func waits(in *Input, c *charge) string {
+	c.witnesses = nil
+	why := ""
+	for _, v := range c.accusers {
+		hangs := true
+		for _, s := range c.survivors {
+			if g := v.View.Node(s.name).Group; !g.Hangs {
+				hangs = false
+				if why == "" {
+					why = fmt.Sprintf("a causal read on %s does not hang for %s", s.name, v.Member)
+					if g.Late != "" {
+						why = fmt.Sprintf("%s cannot tell whether the group waits (%s: %s)", s.name, v.Member, g.Late)
+					}
+				}
+			}
+		}
+		if hangs {
+			c.witnesses = append(c.witnesses, v.Member)
+		}
+	}
+	if len(c.witnesses) < in.Majority() {
+		return why
+	}
+	return ""
+}

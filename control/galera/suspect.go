@@ -1,0 +1,97 @@
+package galera
+
+import (
+	"context"
+	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
+	"github.com/haproxy-peers/haproxy-peers/control/galera/group"
+)
+
+const (
+	// knockEvery is the time between two looks at the group port of a node that is well, and suspectEvery while it looks as
+	// if it had ended.
+	knockEvery   = time.Minute
+	suspectEvery = 50 * time.Millisecond
+	// suspectFor is how long the others are asked after a process began to look as if it had ended. Galera has made a new
+	// view by then: 11.4 s was the longest stall seen.
+	suspectFor = 15 * time.Second
+)
+
+// suspect notes since when a node's process looks as if it had ended, and wakes who looks closer. The prober's lock is held.
+func (p *Prober) suspect(r *record, before group.Sight, now time.Time) {
+	switch {
+	case !r.Sight.Suspect():
+		r.suspected = time.Time{}
+	case r.suspected.IsZero():
+		r.suspected = now
+		nudge.Send(r.knock)
+		for _, o := range p.records {
+			if o != r {
+				nudge.Send(o.witness)
+			}
+		}
+	}
+	if r.Sight.Group != before.Group {
+		nudge.Send(r.knock)
+	}
+}
+
+// asks tells whether causal reads are to be asked of a node: while another one is suspected.
+func (p *Prober) asks(r *record) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, o := range p.records {
+		if o != r && !o.suspected.IsZero() && time.Since(o.suspected) < suspectFor {
+			return !r.Sight.Suspect()
+		}
+	}
+	return false
+}
+
+// knocker looks at the group port of one node: now and then while the node is well, so that it is known where its process
+// listens, and again and again while it looks as if it had ended.
+type knocker struct {
+	deadline time.Duration
+	wake     chan struct{}
+	publish  func(func(*record))
+	status   func() NodeStatus
+
+	at      time.Time // of the last attempt
+	process group.Process
+}
+
+func (k *knocker) run(ctx context.Context) {
+	for {
+		wait := k.turn(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-k.wake:
+		case <-time.After(wait):
+		}
+	}
+}
+
+// turn knocks if it is time, and returns the time until the next turn.
+func (k *knocker) turn(ctx context.Context) time.Duration {
+	s := k.status()
+	port, suspect := s.Sight.Group, s.Sight.Suspect()
+	switch {
+	case !port.IsValid() || s.Sight.UUID == "":
+		return knockEvery
+	case suspect && !s.Sight.Greeted:
+		return knockEvery // nothing that it says now counts
+	case !suspect && (k.process == group.Process{UUID: s.Sight.UUID, Group: port}):
+		if left := knockEvery - time.Since(k.at); left > 0 {
+			return left
+		}
+	}
+	k.at, k.process = time.Now(), group.Process{UUID: s.Sight.UUID, Group: port}
+	a, uuid := group.Knock(ctx, port, s.Options.TLS, k.deadline)
+	k.publish(func(r *record) { r.Sight = r.Sight.Knocked(port, a, uuid) })
+	if k.status().Sight.Suspect() {
+		return suspectEvery
+	}
+	return knockEvery
+}

@@ -1,0 +1,34 @@
+package vote
+
+import (
+	"github.com/haproxy-peers/haproxy-peers/control/galera"
+	"github.com/haproxy-peers/haproxy-peers/control/galera/group"
+	"github.com/haproxy-peers/haproxy-peers/control/model"
+)
+
+const operational = "OPERATIONAL"
+
+// groupOf is what the probe knows of a node's process, nil while that has not been read.
+func groupOf(p *galera.NodeStatus) *model.Group {
+	s := &p.Sight
+	if s.UUID == "" {
+		return nil
+	}
+	g := &model.Group{
+		UUID: s.UUID, Weight: p.Options.Weight, ConfID: p.ConfID, Size: p.Size, Total: p.Reading.Weight,
+		Evicted: p.Evicted != "", AutoEvict: p.Options.AutoEvict,
+		SuspectMS: p.Options.Suspect.Milliseconds(), CheckMS: p.Options.Check.Milliseconds(),
+		RetransMS: p.Options.Retrans.Milliseconds(), Retrans: p.Options.RetransText,
+		Met: s.Greeted, Speaks: s.Speaks(), Hangs: p.Wait.Hangs(), Late: p.Wait.Late,
+	}
+	if p.EvsState != operational {
+		g.State = p.EvsState
+	}
+	switch s.End() {
+	case group.Gone:
+		g.End = model.EndGone
+	case group.Quiet:
+		g.End = model.EndSilent
+	}
+	return g
+}
