@@ -47,19 +47,19 @@ control/galera/conn: cluster/safefile
 control/galera/sessions: control/galera/conn
 control/galera/group: control/galera/conn
 control/galera/grants:
-control/galera: cluster/nudge control/clock control/galera/conn control/galera/group
+control/galera: cluster/nudge control/clock control/galera/conn control/galera/grants control/galera/group
 control/kube: cluster/nudge
 control/api: control/keep control/model
 control/journal: control/api
 control/drain: control/clock control/galera control/galera/sessions control/mandate control/model control/step runtimeapi
-control/published: cluster configs control/api control/decide control/haproxycfg control/mandate control/model control/plan
+control/published: cluster configs control/api control/decide control/evict control/haproxycfg control/mandate control/model control/plan
 control/haproxycfg: configs control/galera control/journal control/model control/plan runtimeapi
 control/clustertest: cluster configs control/galera control/galera/conn control/haproxycfg control/model
 
 # The two loops know nothing of each other; orders go to the one that votes.
 control/vote: cluster cluster/nudge configs control/api control/clock control/decide control/drain control/evict control/evict/execute control/galera control/galera/conn control/galera/group control/haproxycfg control/journal control/kube control/lograte control/mandate control/model control/published control/step control/writers
 control/steer: cluster configs control/clock control/drain control/haproxycfg control/journal control/keep control/mandate control/model control/plan control/published control/step runtimeapi
-control/admin: cluster control/api control/decide control/haproxycfg control/journal control/mandate control/model control/published control/serving control/vote
+control/admin: cluster control/api control/decide control/evict control/haproxycfg control/journal control/mandate control/model control/published control/serving control/vote
 
 # The daemon and the commands.
 control: cluster/nudge configs control/admin control/api control/decide control/drain control/evict control/galera control/galera/conn control/haproxycfg control/journal control/mandate control/published control/steer control/vote

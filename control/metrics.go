@@ -23,13 +23,17 @@ func newMetrics(r prometheus.Registerer) metrics {
 	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return f.NewCounterVec(prometheus.CounterOpts{Namespace: "haproxyd", Name: name, Help: help}, labels)
 	}
+	evictions := counters("evictions_total", "Evictions of dead databases from Galera's view that this member carried out, by result: done, or vain (no other view was seen).", "result")
+	for _, result := range []string{"done", "vain"} {
+		evictions.WithLabelValues(result) // from the start, so that the first one is an increase
+	}
 	turns := counters("turns_total", "Turns of the daemon's loops.", "loop")
 	return metrics{
 		vote: vote.Metrics{
 			Turns:       turns.WithLabelValues("vote"),
 			Proposals:   counters("proposals_total", "Changes of the record that this member proposed, by kind and result.", "kind", "result"),
 			TwoWriterMS: counter("two_writer_milliseconds_total", "Time in which two or more nodes took commits through the proxies, from the nodes' wsrep_replicated and all proxies' sessions; the same figure on every member."),
-			Evictions:   counters("evictions_total", "Evictions of dead databases from Galera's view that this member carried out, by result: done, or vain (no other view was seen).", "result"),
+			Evictions:   evictions,
 			BadViews:    counter("views_bad_total", "Views of other members that could not be understood."),
 			Cut:         counter("departures_cut_total", "Nodes that ended, or whose time was over, while sessions were in a transaction on them."),
 		},

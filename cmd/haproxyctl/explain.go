@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -32,7 +31,11 @@ func (a *app) explanation(w io.Writer, e api.Explanation) {
 	}
 	a.fields(w, "Why", e.Why)
 	a.fields(w, "Votes", e.Votes)
-	a.fields(w, "Stall", stalls(e.IfDown))
+	var all []stall
+	for _, i := range e.IfDown {
+		all = append(all, stall{i.Node, i.Stall})
+	}
+	a.fields(w, "Stall", stallLines(all))
 	g := newGrid("IF THIS DIED NOW", "THE ACTIVE WOULD BE", "BECAUSE")
 	for _, i := range e.IfDown {
 		name, then := cell{i.Node, either(i.Node == e.Active, styleBold, styleNone)}, plainCell(i.Active)
@@ -49,18 +52,4 @@ func (a *app) explanation(w io.Writer, e api.Explanation) {
 		g.add(name, then, plainCell(i.Reason))
 	}
 	a.below(w, g)
-}
-
-// stalls are what would stand still if a node died, once where that is so for each.
-func stalls(all []api.WhatIf) []string {
-	var out []string
-	for _, i := range all {
-		if i.Stall != "" {
-			out = append(out, "if "+i.Node+" died now: "+i.Stall)
-		}
-	}
-	if len(out) > 1 && !slices.ContainsFunc(all, func(i api.WhatIf) bool { return i.Stall != all[0].Stall }) {
-		return []string{"whichever dies: " + all[0].Stall}
-	}
-	return out
 }

@@ -28,8 +28,38 @@ in the HAProxy beside it.`,
 				a.nodesTable(w, nodes)
 				a.opinionsTable(w, nodes)
 				a.lacking(w, nodes)
+				if lines := stalls(nodes); len(lines) > 0 {
+					fmt.Fprintln(w)
+					a.fields(w, "Stall", lines)
+				}
 			}),
 	}
+}
+
+// stall is what would stand still if a node died.
+type stall struct{ node, says string }
+
+// stallLines say so of each node, once where it is the same for all.
+func stallLines(all []stall) []string {
+	var out []string
+	for _, s := range all {
+		if s.says != "" {
+			out = append(out, "if "+s.node+" died now: "+s.says)
+		}
+	}
+	if len(out) > 1 && !slices.ContainsFunc(all, func(s stall) bool { return s.says != all[0].says }) {
+		return []string{"if any of them died now: " + all[0].says}
+	}
+	return out
+}
+
+// stalls are those of nodes.
+func stalls(nodes []api.Node) []string {
+	var all []stall
+	for _, n := range nodes {
+		all = append(all, stall{n.Name, n.Stall})
+	}
+	return stallLines(all)
 }
 
 // nodeState is a node's place in the agreement, in a word or two.

@@ -89,6 +89,7 @@ func (a *app) statusTable(w io.Writer, s api.Status) {
 		a.proxiesTable(w, s.Members)
 		fmt.Fprintln(w)
 	}
+	a.fields(w, "Stall", stalls(s.Nodes))
 	a.field(w, "Register", a.registerLine(s.Register))
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/haproxy-peers/haproxy-peers/control/api"
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
+	"github.com/haproxy-peers/haproxy-peers/control/evict"
 )
 
 // explain tells why the active is what it is, and what would happen.
@@ -30,12 +31,18 @@ func (a *answer) explain() api.Explanation {
 		e.Why = append(e.Why, "no majority now, nothing would be decided: "+ag.Reason)
 	}
 	e.Why = append(e.Why, "now: "+decide.Decide(in).Reason)
+	if a.Evict != "" {
+		e.Why = append(e.Why, a.Evict)
+	}
+	if rec := a.Record; rec != nil && rec.Evict != nil {
+		e.Why = append(e.Why, fmt.Sprintf("%s was evicted from Galera's view (%s, by %s); until every evict list is known to be empty again nothing else is", rec.Evict.Node, rec.Evict.Reason, rec.Evict.Owner))
+	}
 	for _, node := range in.Order {
 		w := decide.IfDown(in, node)
 		if !ag.Fresh {
 			w.Moves, w.Active, w.Reason = false, "", "nothing is decided without a majority: HAProxy works natively"
 		}
-		stall, says := decide.Stall(in, node)
+		stall, says := evict.Stall(a.EvictInput(in), node)
 		w.StallMS, w.Stall = stall.Milliseconds(), says
 		e.IfDown = append(e.IfDown, api.WhatIf(w))
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/control/api"
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
+	"github.com/haproxy-peers/haproxy-peers/control/evict"
 	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/published"
@@ -122,6 +123,8 @@ func (a *answer) nodes() []api.Node {
 			Name: name, Address: addresses[name], Healthy: t.Healthy, Down: t.Down, Unknown: t.Quiet,
 			Eligible: t.Eligible >= in.Majority(), Opinions: []api.Opinion{},
 		}
+		stall, says := evict.Stall(a.EvictInput(in), name)
+		n.StallMS, n.Stall = stall.Milliseconds(), says
 		if rec != nil {
 			n.Active, n.Excluded = rec.Active == name, rec.IsExcluded(name)
 		}

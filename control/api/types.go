@@ -191,7 +191,11 @@ type Node struct {
 	Eligible bool   `json:"eligible"`
 	Sessions int    `json:"sessions"`
 	// Going says why the node is about to end, "" if nobody says that it is.
-	Going    string    `json:"going,omitempty"`
+	Going string `json:"going,omitempty"`
+	// StallMS is about how long, in ms, no commit would go through on any node if this one died now, and Stall a sentence on
+	// it, with what keeps it from being less; absent where it is not known.
+	StallMS  int64     `json:"stall_ms,omitempty"`
+	Stall    string    `json:"stall,omitempty"`
 	Opinions []Opinion `json:"opinions"`
 }
 

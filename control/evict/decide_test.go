@@ -152,6 +152,7 @@ var refusals = []struct {
 			each(in, n, group(func(g *model.Group) { g.Size = 4 }))
 		}
 	}},
+	{"rights", "the account of px0 lacks, on pxc-0, EXECUTE", func(in *Input) { each(in, "pxc-0", group(func(g *model.Group) { g.Lacks = "EXECUTE" })) }},
 	{"lists", "the evict list of pxc-2 is not empty", func(in *Input) { each(in, "pxc-2", group(func(g *model.Group) { g.Evicted = true })) }},
 	{"lists", "evs.auto_evict is on at pxc-0", func(in *Input) { each(in, "pxc-0", group(func(g *model.Group) { g.AutoEvict = true })) }},
 	{"lists", "evs.join_retrans_period of pxc-0 is not known", func(in *Input) { each(in, "pxc-0", group(func(g *model.Group) { g.Retrans = "" })) }},
@@ -202,5 +203,44 @@ func TestSilent(t *testing.T) {
 	is := Decide(in)
 	if is.Order == nil || is.Order.Evidence != model.EndSilent {
 		t.Errorf("%+v", is)
+	}
+}
+
+func TestForecast(t *testing.T) {
+	well := func() *Input {
+		in := dead()
+		each(in, "pxc-1", func(n *model.NodeView) { n.Verdict, n.Group.End, n.Group.Speaks = model.Healthy, "", true })
+		for _, n := range in.Order {
+			each(in, n, group(func(g *model.Group) { g.Hangs, g.SuspectMS, g.CheckMS, g.RetransMS = false, 5000, 500, 1000 }))
+		}
+		return in
+	}
+	for name, c := range map[string]struct {
+		change func(*Input)
+		want   string
+	}{
+		"all is there":   {func(*Input) {}, "writes go on after about 0.1 s: Galera is told"},
+		"two can tell":   {func(in *Input) { each(in, "pxc-1", group(func(g *model.Group) { g.Met = false }), 0) }, "writes go on after about 0.1 s: Galera is told"},
+		"one can tell":   {func(in *Input) { each(in, "pxc-1", group(func(g *model.Group) { g.Met = false }), 0, 2) }, "only 1 of 3 voters could tell (not heard at its group port: px0, px2)"},
+		"no rights":      {func(in *Input) { each(in, "pxc-0", group(func(g *model.Group) { g.Lacks = "the procedures" })) }, "the account of px0 lacks, on pxc-0, the procedures"},
+		"off":            {func(in *Input) { in.Mode = ModeOff }, "--evict is off"},
+		"frozen":         {func(in *Input) { in.Record.Frozen = true }, "it is not told: frozen"},
+		"nothing is set": {func(in *Input) { in.Record.Frozen = true }, "no node commits for about 6.5 s, until Galera has made a view without it (evs.suspect_timeout 5s, evs.inactive_check_period 500ms, evs.join_retrans_period 1s: the defaults)"},
+		"no probe": {func(in *Input) {
+			for _, n := range in.Order {
+				each(in, n, func(n *model.NodeView) { n.Group = nil })
+			}
+		}, ""},
+	} {
+		in := well()
+		c.change(in)
+		before := Decide(in)
+		d, says := Stall(in, "pxc-1")
+		if !strings.Contains(says, c.want) || c.want == "" && (says != "" || d != 0) {
+			t.Errorf("%s: %q, want %q", name, says, c.want)
+		}
+		if after := Decide(in); after != before {
+			t.Errorf("%s: asking has changed something", name)
+		}
 	}
 }

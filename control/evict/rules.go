@@ -68,6 +68,15 @@ var rules = []struct {
 		}
 		return ""
 	}},
+	{"rights", func(in *Input, c *charge) string {
+		own := in.Voice(in.By)
+		for _, s := range c.survivors {
+			if g := own.Node(s.name).Group; g == nil || g.Lacks != "" {
+				return lacking(in.By, s.name, g)
+			}
+		}
+		return ""
+	}},
 	{"lists", func(_ *Input, c *charge) string {
 		for _, s := range c.survivors {
 			switch {
@@ -82,6 +91,14 @@ var rules = []struct {
 		return ""
 	}},
 	{"the group waits", waits},
+}
+
+// lacking says what a member lacks on a node.
+func lacking(member, node string, g *model.Group) string {
+	if g == nil {
+		return member + " does not know the process of " + node
+	}
+	return fmt.Sprintf("the account of %s lacks, on %s, %s", member, node, g.Lacks)
 }
 
 // reached: nobody who is heard, voter or not, may reach the process or see another one in its place.

@@ -8,6 +8,7 @@ import (
 
 const (
 	primary       = "Primary"
+	disconnected  = "Disconnected"
 	rejectNone    = "NONE"
 	maintDisabled = "DISABLED"
 )
@@ -91,6 +92,8 @@ type Outcome struct {
 // UUID, for outside of one the UUID is that of the past.
 func Judge(r Reading, want string) Outcome {
 	switch {
+	case r.ClusterStatus == disconnected:
+		return down(ClassNotPrimary, "the node has left its cluster (wsrep_cluster_status is Disconnected) and does not come back by itself, as after an eviction: restart mysqld there")
 	case r.ClusterStatus != primary:
 		return down(ClassNotPrimary, "the node is outside the primary component (wsrep_cluster_status is "+r.ClusterStatus+")")
 	case want != "" && r.StateUUID != "" && !strings.EqualFold(r.StateUUID, want):

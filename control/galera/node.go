@@ -46,7 +46,7 @@ type node struct {
 	// had: the last attempt began on a connection that was there, at from.
 	had      bool
 	from     netip.AddrPort
-	optioned time.Time // when the options were last asked for
+	askAgain time.Time // for the options
 }
 
 // pace is when and how to probe next.
@@ -154,18 +154,26 @@ func (n *node) attempt(ctx context.Context, p pace) (Reading, time.Duration, err
 
 // askOptions reads the provider's options now and then. What comes of it changes nothing about the reading.
 func (n *node) askOptions() {
-	if n.session == nil || time.Since(n.optioned) < optionsEvery {
+	if n.session == nil || time.Now().Before(n.askAgain) {
 		return
 	}
-	n.optioned = time.Now()
+	n.askAgain = time.Now().Add(optionsEvery)
+	n.session.Silent = nil // these may be late, and say nothing of the node
 	o, known, err := n.session.options()
+	lacks := ""
+	if err == nil && known && n.cfg.Witness {
+		lacks, err = n.session.lacks()
+	}
 	if err != nil {
 		n.session.Abort()
 		n.session = nil
 		return
 	}
+	if lacks != "" {
+		n.askAgain = time.Now().Add(lacksEvery)
+	}
 	if known {
-		n.publish(func(r *record) { r.Options = o })
+		n.publish(func(r *record) { r.Options, r.Lacks = o, lacks })
 	}
 }
 

@@ -4,11 +4,15 @@ import (
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
+	"github.com/haproxy-peers/haproxy-peers/control/galera/grants"
 	"github.com/haproxy-peers/haproxy-peers/control/galera/group"
 )
 
 // optionsEvery is the time between two looks at a node's provider options, which an operator may change.
 const optionsEvery = time.Minute
+
+// lacksEvery is the same while the account lacks something there, which an administrator may be about to give.
+const lacksEvery = 10 * time.Second
 
 const (
 	// MariaDB 11 has a variable for each option, and the text of all is then not to be set, but there to read on
@@ -18,6 +22,37 @@ const (
 		"'wsrep_provider_gmcast_listen_addr','wsrep_provider_socket_ssl');"
 	optionText = "SELECT IFNULL(@@global.wsrep_provider_options,'')"
 )
+
+const (
+	// mayEvict is refused by the procedure for its arguments, which shows that it is there and may be called.
+	mayEvict = "CALL " + grants.Schema + "." + grants.ProcedureEvict + "('',0,'')"
+	// seesOwn counts the server's own threads, which only an account with PROCESS sees.
+	seesOwn = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER='system user'"
+)
+
+// What [NodeStatus].Lacks says.
+const (
+	LacksProcedures = "the procedures that evict, or the right to call them (haproxyctl galera grants prints both)"
+	LacksProcess    = "the privilege PROCESS (haproxyctl galera grants prints the GRANT)"
+)
+
+// lacks is what the account lacks on the node for an eviction, "" for nothing; an error is that of the connection.
+func (s *reader) lacks() (string, error) {
+	for _, q := range []struct{ text, without string }{{seesOwn, LacksProcess}, {mayEvict, LacksProcedures}} {
+		said := ""
+		err := s.Ask(q.text, func(_ int, row []conn.Value) error {
+			said = string(row[0])
+			return nil
+		}, nil)
+		switch {
+		case conn.ServerNumber(err) != 0, err == nil && (said == "0" || said == ""):
+			return q.without, nil
+		case err != nil:
+			return "", err
+		}
+	}
+	return "", nil
+}
 
 // options asks the node for what its group layer was told. known is false on a server that has no provider; an error is that of
 // the connection, which must then be aborted.

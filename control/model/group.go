@@ -33,6 +33,8 @@ type Group struct {
 	CheckMS   int64  `json:"ch,omitempty"`
 	RetransMS int64  `json:"re,omitempty"`
 	Retrans   string `json:"rt,omitempty"`
+	// Lacks is what this member's account lacks there for an eviction, "" for nothing.
+	Lacks string `json:"x,omitempty"`
 	// Met: the group layer's handshake of this process was read at the address where it listens: its end can be told.
 	Met bool `json:"m,omitempty"`
 	// End is how this member sees that the process has ended (EndGone, EndSilent), "" if it does not. Speaks: either port

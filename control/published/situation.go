@@ -9,6 +9,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/configs"
 	"github.com/haproxy-peers/haproxy-peers/control/api"
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
+	"github.com/haproxy-peers/haproxy-peers/control/evict"
 	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
@@ -63,6 +64,9 @@ type Situation struct {
 	ReadSince time.Time
 	// Move is the report of the last planned move.
 	Move api.Move
+	// EvictMode is what --evict says, and OldEvictions how many of the record's evictions count no more.
+	EvictMode    string
+	OldEvictions int
 	// Evict is why the last process that seemed to have ended is evicted, or is not; "" while all are there.
 	Evict string
 	// Turn is the last turn's sentence, and Alert what an operator must see, "" for nothing.
@@ -177,6 +181,11 @@ func (s *Situation) Input() *decide.Input {
 		}
 	}
 	return in
+}
+
+// EvictInput is what the decision about evictions is a function of, beside that.
+func (s *Situation) EvictInput(in *decide.Input) *evict.Input {
+	return &evict.Input{Input: in, Mode: s.EvictMode, Old: s.OldEvictions}
 }
 
 // Readers are those of the members that are live, and what they read.

@@ -10,6 +10,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
 	"github.com/haproxy-peers/haproxy-peers/control/evict"
 	"github.com/haproxy-peers/haproxy-peers/control/evict/execute"
+	"github.com/haproxy-peers/haproxy-peers/control/lograte"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/published"
 )
@@ -17,17 +18,7 @@ import (
 // withEviction adds to what this leader has decided that a dead process is evicted from Galera's view, if that is to be. A
 // failover never waits for it.
 func (v *Loop) withEviction(sit *published.Situation, in *decide.Input, out decide.Outcome) decide.Outcome {
-	mode := v.cfg.Evict
-	if v.cfg.Observe {
-		mode = evict.ModeOff
-	}
-	v.mu.Lock()
-	old := 0
-	if sit.Record != nil {
-		old = v.evictions.old(&sit.Agreement, sit.Record.Evictions, sit.At)
-	}
-	v.mu.Unlock()
-	is := evict.Decide(&evict.Input{Input: in, Mode: mode, Old: old})
+	is := evict.Decide(sit.EvictInput(in))
 	sit.Evict = is.Why
 	if is.Order == nil {
 		return out
@@ -37,6 +28,31 @@ func (v *Loop) withEviction(sit *published.Situation, in *decide.Input, out deci
 	}
 	out.Propose = out.Propose.WithEviction(*is.Order)
 	return out
+}
+
+// debtAlert is how long an order may stand in the record: telling the survivors takes a second at most, and its lists are
+// looked at twice within another.
+const debtAlert = 10 * time.Second
+
+// debt is the order that the record has, and since when this member knows it. Only the loop uses it.
+type debt struct {
+	order *model.Eviction
+	since time.Time
+}
+
+// unpaid says that lists are not known to be empty for too long, "" if none are.
+func (v *Loop) unpaid(sit *published.Situation) string {
+	var order *model.Eviction
+	if sit.Record != nil {
+		order = sit.Record.Evict
+	}
+	if !v.debt.order.Same(order) {
+		v.debt = debt{order: order, since: sit.At}
+	}
+	if order == nil || sit.At.Sub(v.debt.since) < debtAlert {
+		return ""
+	}
+	return fmt.Sprintf("%s was evicted from Galera's view, and the evict lists of the others are not known to be empty: the next view may wait 5 s longer, and nothing else is evicted (the log of %s says why)", order.Node, order.Owner)
 }
 
 // executing is the order that this member carries out. Loop.mu guards it.
@@ -66,14 +82,22 @@ func (v *Loop) carryOut(ctx context.Context, s *joined, sit *published.Situation
 	}
 	ectx, cancel := context.WithCancel(ctx)
 	v.executing = executing{order: order, cancel: cancel}
-	cfg := execute.Config{Order: order, Open: s.prober.Open, Ended: v.endedProcess, Log: v.cfg.Log}
+	cfg := execute.Config{Order: order, Open: s.prober.Open, Ended: v.endedProcess, Log: lograte.Always(v.cfg.Log)}
 	go func() {
 		err := execute.Run(ectx, cfg, func(out execute.Outcome) { v.executed(order, out) })
+		if err != nil {
+			return // the order is no more, or this daemon ends
+		}
 		v.mu.Lock()
+		result := "done"
+		if v.executing.out.Changed == 0 {
+			result = "vain"
+		}
 		if v.executing.order.Same(order) {
-			v.executing.paid = err == nil
+			v.executing.paid = true
 		}
 		v.mu.Unlock()
+		v.cfg.Metrics.Evictions.WithLabelValues(result).Inc()
 		v.Wake()
 	}()
 }
@@ -109,7 +133,7 @@ func (v *Loop) executed(order *model.Eviction, out execute.Outcome) {
 	if first {
 		text := fmt.Sprintf("%s was evicted from Galera's view: the others made a new one %v after the order (%s)",
 			order.Node, out.Changed.Round(time.Millisecond), strings.Join(out.Said, "; "))
-		v.cfg.Log.Warn("evicted", "node", order.Node, "after", out.Changed, "said", out.Said)
+		lograte.Always(v.cfg.Log).Warn("evicted", "node", order.Node, "after", out.Changed, "said", out.Said)
 		v.cfg.Events.Add(v.cfg.Now(), text)
 	}
 }
@@ -121,16 +145,9 @@ func (v *Loop) payEviction(ctx context.Context, ag *cluster.Agreement, rec *mode
 	}
 	v.mu.Lock()
 	paid := v.executing.paid && v.executing.order.Same(rec.Evict)
-	out := v.executing.out
 	v.mu.Unlock()
 	if !paid {
 		return
 	}
-	result := "done"
-	if out.Changed == 0 {
-		result = "vain"
-	}
-	v.cfg.Metrics.Evictions.WithLabelValues(result).Inc()
 	v.propose(ctx, ag, decide.Outcome{Propose: rec.Paid(), Reason: "every evict list is empty again after the eviction of " + rec.Evict.Node})
 }
-

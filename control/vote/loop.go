@@ -1,6 +1,7 @@
 package vote
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -42,6 +43,7 @@ type Loop struct {
 	version     cluster.Version
 	alert       string
 	ending      ending
+	debt        debt
 	downs       downs
 
 	mu           sync.Mutex // guards what follows
@@ -327,6 +329,7 @@ func (v *Loop) readyToReview(in *decide.Input, now time.Time) bool {
 
 // say makes it the situation's sentence and alert.
 func (v *Loop) say(sit *published.Situation, reason, alert string) {
+	alert = cmp.Or(alert, v.unpaid(sit))
 	sit.Turn, sit.Alert = reason, alert
 	if alert != "" && alert != v.alert {
 		v.cfg.Log.Warn("alert", "reason", alert)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/haproxy-peers/haproxy-peers/cluster"
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
+	"github.com/haproxy-peers/haproxy-peers/control/evict"
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/published"
 )
@@ -25,7 +26,10 @@ func (v *Loop) unstarted(now time.Time) *published.Situation {
 // last turn's word.
 func (v *Loop) gather(s *joined, f *mandate.Facts, now time.Time) *published.Situation {
 	sit := v.unstarted(now)
-	sit.Started, sit.Probing = true, s.prober != nil
+	sit.Started, sit.Probing, sit.EvictMode = true, s.prober != nil, v.cfg.Evict
+	if v.cfg.Observe {
+		sit.EvictMode = evict.ModeOff
+	}
 	sit.Agreement, sit.Record, sit.Unread = f.Agreement, f.Record, f.Unread
 	sit.Members, sit.Register, sit.Security = s.cluster.Members(), s.cluster.Register(), s.cluster.Security()
 	heard, bad := v.heardOf(s.cluster.Views())
@@ -42,10 +46,11 @@ func (v *Loop) gather(s *joined, f *mandate.Facts, now time.Time) *published.Sit
 	sit.Untroubled = v.calm.lasted(sit.Epoch())
 	if sit.Record != nil {
 		sit.OldMoves = v.autoMoves.old(ag, sit.Record.AutoMoves, now)
+		sit.OldEvictions = v.evictions.old(ag, sit.Record.Evictions, now)
 	}
 	v.mu.Unlock()
 	if last := v.situation.Load(); last != nil {
-		sit.Turn, sit.Alert = last.Turn, last.Alert
+		sit.Turn, sit.Alert, sit.Evict = last.Turn, last.Alert, last.Evict
 	}
 	return sit
 }
