@@ -23,7 +23,7 @@ UNIT = $$($(GO) list ./... | grep -v /e2e)
 PERCONA_IMAGE ?= percona-haproxy:$(VERSION)
 SBOM_TOOL = github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0
 
-.PHONY: help build test mysql test-unit test-simulation soak mutants test-manifests test-e2e e2e e2e-clock e2e-k8s demo bench flood rejoin lint fuzz docker docker-percona docker-test sbom clean go root deps
+.PHONY: help build test mysql mariadb test-unit test-simulation soak mutants test-manifests test-e2e e2e e2e-clock e2e-k8s demo bench flood rejoin lint fuzz docker docker-percona docker-test sbom clean go root deps
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ test-manifests: go ## the Kubernetes manifests, alerts and dashboard, and the te
 
 mysql: ## a MySQL server for the tests of control/galera, unpacked into the user's cache, not installed
 	e2e/mysql-server.sh
+
+mariadb: ## a MariaDB 11 with Galera for the tests of control/galera/grants, unpacked into the user's cache, not installed
+	e2e/mariadb-server.sh
 
 test-e2e: root deps build ## the core scenarios on a real Galera cluster and real HAProxies (root)
 	$(GO) test -count=1 -p 1 -v -timeout 30m ./e2e/...

@@ -62,7 +62,7 @@ proxy had converged. An error is one line on stderr that says what to do.`,
 	}
 	add(groupSee, a.statusCommand(), a.nodesCommand(), a.membersCommand(), a.explainCommand())
 	add(groupSteer, a.activeCommand(), a.excludeCommand(), a.includeCommand(), a.freezeCommand(), a.unfreezeCommand())
-	add(groupSetup, a.configCommand(), a.registerCommand(), a.gossipKeyCommand(), a.checkCommand(), a.versionCommand())
+	add(groupSetup, a.configCommand(), a.registerCommand(), a.gossipKeyCommand(), a.galeraCommand(), a.checkCommand(), a.versionCommand())
 	takeNone(root)
 	root.SetHelpCommandGroupID(groupSetup)
 	root.SetCompletionCommandGroupID(groupSetup)

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"regexp"
 	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/control/galera/grants"
 )
 
 // Defaults of the fields of [CanaryConfig].
 const (
-	DefaultCanarySchema   = "haproxyd"
+	DefaultCanarySchema   = grants.DefaultCanarySchema
 	DefaultCanaryInterval = time.Second
 	DefaultCanaryDeadline = time.Second
 )
@@ -94,9 +96,7 @@ func (c CanaryConfig) createTable() string {
 		" ENGINE=InnoDB DEFAULT CHARACTER SET=utf8mb4 COLLATE=utf8mb4_bin", c.table(), longestName, longestName)
 }
 
-func (c CanaryConfig) grant(account string) string {
-	return "GRANT CREATE, SELECT, INSERT, UPDATE ON `" + c.Schema + "`.* TO " + account
-}
+func (c CanaryConfig) grant(account string) string { return grants.Canary(c.Schema, account) }
 
 // setup is run on every new connection. Locks are waited for briefly: the server's
 // default for lock_wait_timeout is a day.

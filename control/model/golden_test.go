@@ -37,6 +37,26 @@ func goldenNewRecord() *Record {
 	return r
 }
 
+// goldenEvictRecord is the same with every field of version 3.
+func goldenEvictRecord() *Record {
+	r := goldenNewRecord()
+	r.Lowest = 3
+	return r.WithEviction(Eviction{
+		Node: "pxc-1", UUID: "2bfc01dd-ecea-11f1-b985-e75f3bc6f0db", ConfID: 7, Evidence: EndGone, Owner: "px0", Reason: "gone for 2 of 3 voters", At: goldenAt,
+		Survivors: []Survivor{{Node: "pxc-2", UUID: "u2", Retrans: "PT1S"}, {Node: "pxc-0", UUID: "u0", Retrans: "1.000000"}},
+	})
+}
+
+// goldenGroupView has every field of version 3.
+func goldenGroupView() *View {
+	v := goldenView()
+	v.Nodes[1].Group = &Group{
+		UUID: "2bfc01dd-ecea-11f1-b985-e75f3bc6f0db", Weight: 1, ConfID: 7, Size: 3, Total: 3, State: "GATHER", Evicted: true, AutoEvict: true,
+		SuspectMS: 5000, CheckMS: 500, RetransMS: 1000, Retrans: "PT1S", Lacks: "PROCESS", Met: true, End: EndSilent, Speaks: true, Hangs: true, Late: "an applier is at work",
+	}
+	return v
+}
+
 // goldenView has every field set.
 func goldenView() *View {
 	return &View{
@@ -72,7 +92,10 @@ func TestGolden(t *testing.T) {
 		{"record-1.json", goldenRecord().Encode(), reencodeRecord},
 		{"record-1.json", gated.Encode(), reencodeRecord},
 		{"record-2.json", goldenNewRecord().Encode(), reencodeRecord},
+		{"record-1.json", withLowest(goldenEvictRecord(), 0).Encode(), reencodeRecord},
+		{"record-3.json", goldenEvictRecord().Encode(), reencodeRecord},
 		{"view-1.json", goldenView().Encode(), reencodeView},
+		{"view-3.json", goldenGroupView().Encode(), reencodeView},
 	} {
 		want, err := os.ReadFile("testdata/" + tt.file)
 		if err != nil {
@@ -85,6 +108,11 @@ func TestGolden(t *testing.T) {
 			t.Errorf("%s: read and written again\n%s, %v", tt.file, again, err)
 		}
 	}
+}
+
+func withLowest(r *Record, n int) *Record {
+	r.Lowest = n
+	return r
 }
 
 func reencodeRecord(b []byte) ([]byte, error) {
@@ -109,7 +137,8 @@ func TestUnknownSurvives(t *testing.T) {
 	r, err := DecodeRecord([]byte(`{"active":"pxc-1","token":{"n":42},"lowest":2,` +
 		`"history":[{"epoch":7,"active":"pxc-1","kind":"adopt","reason":"r","by":"px0","at":"2026-05-04T12:00:00Z","dc":"a"}],` +
 		`"move":{"from":"a","to":"b","drain":"immediate","phase":"drain","timeout_ms":1,"owner":"o","by":"b","lane":3},` +
-		`"orders":[{"revision":1,"kind":"freeze","by":"px0","at":"2026-05-04T12:00:00Z","ticket":"T-1"}]}`))
+		`"orders":[{"revision":1,"kind":"freeze","by":"px0","at":"2026-05-04T12:00:00Z","ticket":"T-1"}],` +
+		`"evict":{"node":"a","uuid":"u","conf_id":1,"evidence":"gone","survivors":[{"node":"b","uuid":"v","retrans":"PT1S","seat":2}],"owner":"o","reason":"r","at":"2026-05-04T12:00:00Z","era":9}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +151,7 @@ func TestUnknownSurvives(t *testing.T) {
 			}
 		}
 	}
-	all := []string{`"token":{"n":42}`, `"dc":"a"`, `"lane":3`, `"ticket":"T-1"`}
+	all := []string{`"token":{"n":42}`, `"dc":"a"`, `"lane":3`, `"ticket":"T-1"`, `"seat":2`, `"era":9`}
 	has("a copy", r.Clone(), all...)
 	has("exclude", r.WithExcluded("pxc-0", true), all...)
 	has("an order", r.WithOrder(Order{Kind: OrderFreeze}), all...)
@@ -130,15 +159,15 @@ func TestUnknownSurvives(t *testing.T) {
 	closing.Move.Phase = PhaseClose
 	has("the move goes on", closing, all...)
 	next := r.WithActive(Decision{Epoch: 8, Active: "pxc-2", Kind: KindFailover, At: goldenAt})
-	has("a decision", next, all[0], all[1], all[3])
+	has("a decision", next, all[0], all[1], all[3], all[4], all[5])
 	if strings.Contains(string(next.Encode()), "lane") {
 		t.Error("a move that is over leaves something behind")
 	}
-	v, err := DecodeView([]byte(`{"nodes":[{"n":"a","v":"healthy","x1":1,"z":{"p":"u","x2":2}}],"proxy":{"ok":true,"x3":3,"mv":{"ep":1,"l":0,"b":0,"d":0,"f":0,"k":0,"x4":4}},"x5":5}`))
+	v, err := DecodeView([]byte(`{"nodes":[{"n":"a","v":"healthy","x1":1,"o":{"u":"u","w":1,"c":1,"n":1,"t":1,"x6":6},"z":{"p":"u","x2":2}}],"proxy":{"ok":true,"x3":3,"mv":{"ep":1,"l":0,"b":0,"d":0,"f":0,"k":0,"x4":4}},"x5":5}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, w := range []string{`"x1":1`, `"x2":2`, `"x3":3`, `"x4":4`, `"x5":5`} {
+	for _, w := range []string{`"x1":1`, `"x2":2`, `"x3":3`, `"x4":4`, `"x5":5`, `"x6":6`} {
 		if got := string(v.Encode()); !strings.Contains(got, w) {
 			t.Errorf("the view has lost %s: %s", w, got)
 		}
@@ -151,7 +180,7 @@ func TestSpeaks(t *testing.T) {
 		r    *Record
 		n    int
 		want bool
-	}{{none, 1, true}, {none, 2, false}, {&Record{}, 1, true}, {&Record{}, 2, false}, {&Record{Lowest: 2}, 2, true}, {&Record{Lowest: 2}, 3, false}} {
+	}{{none, 1, true}, {none, 2, false}, {&Record{}, 1, true}, {&Record{}, 2, false}, {&Record{Lowest: 2}, 2, true}, {&Record{Lowest: 3}, 3, true}, {&Record{Lowest: 2}, 3, false}} {
 		if got := tt.r.Speaks(tt.n); got != tt.want {
 			t.Errorf("%+v speaks %d: %v", tt.r, tt.n, got)
 		}
@@ -162,8 +191,9 @@ func TestSpeaks(t *testing.T) {
 // them, never fill the record.
 func TestFullRecordIsBounded(t *testing.T) {
 	long := strings.Repeat("<", 200)
-	r := &Record{Active: "pxc-0", Lowest: 2}
+	r := &Record{Active: "pxc-0", Lowest: 3}
 	for i := range 2 * MaxHistory {
+		r = r.WithEviction(Eviction{Node: long, UUID: long, Reason: long, Owner: long, Survivors: make([]Survivor, 8), At: goldenAt})
 		r = r.WithActive(Decision{Epoch: uint64(i), Active: "pxc-0", Kind: KindFailover, Reason: long + long, By: long, OrderedBy: long, At: goldenAt})
 		r = r.WithOrder(Order{Revision: uint64(i), Kind: OrderRecover, What: long, Reason: long, OrderedBy: long, By: long, At: goldenAt})
 	}

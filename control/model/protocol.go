@@ -6,7 +6,7 @@ import "fmt"
 // of the record, of the views and of what the daemons tell each other. 1 is what
 // 7535bfe reads, which announces none. 2 adds to the record who gave an order, and
 // the orders that make no decision. 3 adds to the views what is known of the databases'
-// group layer.
+// group layer, and to the record who is evicted from it.
 const Protocol = 3
 
 // Speaks tells whether every voter reads version n, so that its fields and formats
@@ -30,6 +30,9 @@ func (r *Record) LostBelow2() []string {
 	}
 	if named > 0 {
 		lost = append(lost, fmt.Sprintf("who ordered %d of the %d decisions of the history", named, len(r.History)))
+	}
+	if r.Evict != nil {
+		lost = append(lost, "that the evict lists of the databases are to be emptied after the eviction of "+r.Evict.Node)
 	}
 	if n := len(r.Orders); n > 0 {
 		lost = append(lost, fmt.Sprintf("the last %d orders that made no decision (the last: %s), with who gave them and why", n, r.Orders[0].Words()))

@@ -170,7 +170,7 @@ func (r *Record) Encode() []byte {
 // version1 is the record without what version 1 does not write.
 func (r *Record) version1() *Record {
 	c := r.Clone()
-	c.Orders = nil
+	c.Orders, c.Evict, c.Evictions = nil, nil, nil
 	for i := range c.History {
 		c.History[i].OrderedBy = ""
 	}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -35,18 +36,7 @@ type MariaDB struct {
 // missing.
 func StartMariaDB(tb testing.TB, options ...string) *MariaDB {
 	tb.Helper()
-	if testing.Short() {
-		tb.Skip("a real MariaDB takes seconds to start")
-	}
-	provider := "/usr/lib/galera/libgalera_smm.so"
-	for _, program := range []string{"mariadbd", "mariadb-install-db"} {
-		if _, err := exec.LookPath(program); err != nil {
-			tb.Skipf("Debian's package mariadb-server is missing: %v", err)
-		}
-	}
-	if _, err := os.Stat(provider); err != nil {
-		tb.Skipf("Debian's package galera-4 is missing: %v", err)
-	}
+	provider := debianGalera(tb)
 	// Not TempDir: the path of a unix socket may have only 107 bytes.
 	dir, err := os.MkdirTemp("", "galera")
 	Must(tb, err)
@@ -56,21 +46,56 @@ func StartMariaDB(tb testing.TB, options ...string) *MariaDB {
 	if os.Getuid() == 0 {
 		first = append(first, "--user=root")
 	}
-	out, err := exec.Command("mariadb-install-db", append(first, "--datadir="+data,
+	install(tb, data, first)
+
+	m := &MariaDB{Address: FreeAddress(tb)}
+	m.start(tb, "mariadbd", socket, filepath.Join(dir, "log.err"), append(append(first, "--datadir="+data,
+		"--pid-file="+filepath.Join(dir, "pid"), "--wsrep-provider="+provider, "--wsrep-cluster-address=gcomm://", "--wsrep-node-address=127.0.0.1",
+		"--wsrep-provider-options=gmcast.listen_addr=tcp://"+FreeAddress(tb)+";ist.recv_addr="+FreeAddress(tb)+";gcache.size=1M",
+	), options...)...)
+	m.Do(tb, fmt.Sprintf("CREATE USER '%s'@'%%' IDENTIFIED BY '%s'", ProbeUser, ProbePassword))
+	return m
+}
+
+// debianGalera is the provider of Debian's packages. It skips the test where they are
+// missing.
+func debianGalera(tb testing.TB) (provider string) {
+	tb.Helper()
+	if testing.Short() {
+		tb.Skip("a real MariaDB takes seconds to start")
+	}
+	provider = "/usr/lib/galera/libgalera_smm.so"
+	for _, program := range []string{"mariadbd", "mariadb-install-db"} {
+		if _, err := exec.LookPath(program); err != nil {
+			tb.Skipf("Debian's package mariadb-server is missing: %v", err)
+		}
+	}
+	if _, err := os.Stat(provider); err != nil {
+		tb.Skipf("Debian's package galera-4 is missing: %v", err)
+	}
+	return provider
+}
+
+// install makes a data folder, with the options that the server has first.
+func install(tb testing.TB, data string, first []string) {
+	tb.Helper()
+	out, err := exec.Command("mariadb-install-db", append(slices.Clone(first), "--datadir="+data,
 		"--auth-root-authentication-method=normal", "--skip-test-db")...).CombinedOutput()
 	if err != nil {
 		tb.Fatalf("mariadb-install-db: %v\n%s", err, out)
 	}
+}
 
-	m := &MariaDB{Address: FreeAddress(tb), dead: make(chan struct{})}
+// start starts the program and returns when it is a member that is ready. It is killed at
+// the end of the test.
+func (m *MariaDB) start(tb testing.TB, program, socket, logFile string, options ...string) {
+	tb.Helper()
+	m.dead = make(chan struct{})
 	_, port, _ := net.SplitHostPort(m.Address)
-	m.Cmd = exec.Command("mariadbd", append(append(first, "--datadir="+data, "--socket="+socket,
-		"--bind-address=127.0.0.1", "--port="+port, "--skip-name-resolve", "--log-error="+filepath.Join(dir, "log.err"),
-		"--pid-file="+filepath.Join(dir, "pid"), "--innodb-buffer-pool-size=16M", "--innodb-log-file-size=8M",
-		"--binlog-format=ROW", "--innodb-autoinc-lock-mode=2",
-		"--wsrep-on=ON", "--wsrep-provider="+provider, "--wsrep-cluster-address=gcomm://", "--wsrep-node-address=127.0.0.1",
-		"--wsrep-provider-options=gmcast.listen_addr=tcp://"+FreeAddress(tb)+";ist.recv_addr="+FreeAddress(tb)+";gcache.size=1M",
-	), options...)...)
+	m.Cmd = exec.Command(program, append(options, "--socket="+socket,
+		"--bind-address=127.0.0.1", "--port="+port, "--skip-name-resolve", "--log-error="+logFile,
+		"--innodb-buffer-pool-size=16M", "--innodb-log-file-size=8M",
+		"--binlog-format=ROW", "--innodb-autoinc-lock-mode=2", "--wsrep-on=ON")...)
 	// The server must not outlive a test that panics. The signal comes when the
 	// thread that started it ends.
 	m.Cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -98,7 +123,7 @@ func StartMariaDB(tb testing.TB, options ...string) *MariaDB {
 	for ; ; time.Sleep(50 * time.Millisecond) {
 		var name, ready string
 		if m.Admin.QueryRow("SHOW STATUS LIKE 'wsrep_ready'").Scan(&name, &ready) == nil && ready == "ON" {
-			break
+			return
 		}
 		exited := false
 		select {
@@ -107,12 +132,10 @@ func StartMariaDB(tb testing.TB, options ...string) *MariaDB {
 		default:
 		}
 		if exited || time.Now().After(give) {
-			log, _ := os.ReadFile(filepath.Join(dir, "log.err"))
+			log, _ := os.ReadFile(logFile)
 			tb.Fatalf("MariaDB is not ready:\n%s", log)
 		}
 	}
-	m.Do(tb, fmt.Sprintf("CREATE USER '%s'@'%%' IDENTIFIED BY '%s'", ProbeUser, ProbePassword))
-	return m
 }
 
 // Do runs a statement as root.

@@ -49,6 +49,12 @@ func capabilitiesAt(packet []byte) int {
 	return bytes.IndexByte(packet[packetHeader:], 0) + packetHeader + 1 + greetingCapabilities
 }
 
+// versionOf is the server's version in a greeting that was read and is no error.
+func versionOf(packet []byte) string {
+	version, _, _ := bytes.Cut(packet[packetHeader+1:], []byte{0})
+	return string(version)
+}
+
 // methodAt is where the name of the method of authentication is in a greeting that was
 // read and is no error.
 func methodAt(packet []byte) int {

@@ -90,10 +90,21 @@ func (d *Dialer) openOnce(ctx context.Context, o Opening) (s *Session, left time
 // Greets reads a server's greeting and leaves again. The error is why there was none, or
 // what the server refused the connection with.
 func (d *Dialer) Greets(ctx context.Context, within time.Duration) error {
-	return d.Talk(ctx, within, func(c net.Conn) error {
-		_, err := greet(c)
+	_, err := d.Version(ctx, within)
+	return err
+}
+
+// Version is what a server's greeting says its version is, which needs no account. The
+// error is that of [Dialer.Greets].
+func (d *Dialer) Version(ctx context.Context, within time.Duration) (version string, err error) {
+	err = d.Talk(ctx, within, func(c net.Conn) error {
+		packet, err := greet(c)
+		if err == nil {
+			version = versionOf(packet)
+		}
 		return err
 	})
+	return version, err
 }
 
 // Talk makes a connection that is no MySQL client's, lets f use it and closes it, all within the

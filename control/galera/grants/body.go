@@ -63,7 +63,8 @@ var dialects = map[Kind]dialect{
 		status: "performance_schema.global_status",
 		// All that names a variable of wsrep is prepared: a MySQL without wsrep takes the
 		// procedure, too, and says not-primary.
-		enter: `  BEGIN
+		enter: `  SET @haproxyd_sync_wait = NULL, @haproxyd_options = NULL;
+  BEGIN
     DECLARE EXIT HANDLER FOR 1193 BEGIN END; -- no such variable: a server without Galera, which is refused below
 ` + prepared("    ", "'SELECT @@SESSION.wsrep_sync_wait, @@GLOBAL.wsrep_provider_options INTO @haproxyd_sync_wait, @haproxyd_options'") +
 			prepared("    ", "'SET SESSION wsrep_sync_wait = 0'") + "  END;\n",

@@ -44,7 +44,9 @@
 //     a transaction) makes it old: call outside of transactions.
 //   - A node that is not Primary refuses every CALL with error 1047. clear_evicted is let
 //     through with SET SESSION wsrep_dirty_reads=ON, which needs no privilege (MariaDB
-//     10.11 and 11.8, run).
+//     10.11, run).
+//   - After evict_last the node loses Primary before it makes itself Primary again: a commit
+//     that comes meanwhile fails with error 1180 or 1047 (run), and must be tried again.
 //   - wsrep_sync_wait is 0 while they run and what it was afterwards, also after an error: a
 //     causal read hangs exactly when these are needed.
 //   - The list says nothing of whose entries it has; clear_evicted takes all of them away,

@@ -41,6 +41,9 @@ func Parts() []Part {
 // the safety of two nodes that are cut from each other.
 func DefaultParts() []Part { return []Part{PartProbe, PartDrain, PartCanary, PartEvict} }
 
+// Evicts tells whether the part is one of those that change the group's members.
+func (p Part) Evicts() bool { return p == PartEvict || p == PartEvictLast }
+
 // Schema has the procedures. It is not the canary's: the account may create there.
 const Schema = "haproxyd_galera"
 

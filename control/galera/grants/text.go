@@ -77,7 +77,7 @@ func sections(c Config) ([]section, error) {
 	if wanted(PartCanary) {
 		all = append(all, canary(c.CanarySchema, account))
 	}
-	if wanted(PartEvict) || wanted(PartEvictLast) {
+	if slices.ContainsFunc(c.Parts, Part.Evicts) {
 		all = append(all, c.definer(), c.procedure(ProcedureClear, account))
 	}
 	if wanted(PartEvict) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
+	"github.com/haproxy-peers/haproxy-peers/control/galera/grants"
 )
 
 // processQuery fails with error 1227 without the privilege PROCESS, and is cheap.
@@ -34,7 +35,7 @@ func (e *PrivilegeError) Unwrap() error { return e.Err }
 func checkProcess(c *conn.Session, account string) (*PrivilegeError, error) {
 	_, err := count(c, processQuery)
 	if conn.ServerNumber(err) == conn.ErSpecificAccess {
-		return &PrivilegeError{Grant: "GRANT PROCESS ON *.* TO " + account, Err: err}, nil
+		return &PrivilegeError{Grant: grants.Process(account), Err: err}, nil
 	}
 	return nil, err
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
+	"github.com/haproxy-peers/haproxy-peers/control/galera/grants"
 )
 
 const (
@@ -123,7 +124,7 @@ func findTransactions(c *conn.Session, on bool, account string) (found bool, why
 		found = err == nil
 	}
 	if denied(err) {
-		return false, "GRANT SELECT ON performance_schema.* TO " + account, nil
+		return false, grants.PerformanceSchema(account), nil
 	}
 	return found, psHint, err
 }
@@ -145,7 +146,7 @@ func findLocks(c *conn.Session, on, plugin bool, account string) (from lockSourc
 		}
 	}
 	if denied(err) {
-		return noLocks, why + " or GRANT SELECT ON performance_schema.* TO " + account, nil
+		return noLocks, why + " or " + grants.PerformanceSchema(account), nil
 	}
 	return from, why, err
 }
