@@ -44,7 +44,7 @@ control/evict/execute: control/evict control/galera/conn control/galera/grants c
 
 # What is looked at.
 control/galera/conn: cluster/safefile
-control/galera/sessions: control/galera/conn
+control/galera/sessions: control/galera/conn control/galera/grants
 control/galera/group: control/galera/conn
 control/galera/grants:
 control/galera: cluster/nudge control/clock control/galera/conn control/galera/grants control/galera/group
@@ -65,7 +65,7 @@ control/admin: cluster control/api control/decide control/evict control/haproxyc
 control: cluster/nudge configs control/admin control/api control/decide control/drain control/evict control/galera control/galera/conn control/haproxycfg control/journal control/mandate control/published control/steer control/vote
 cmd/haproxyd/supervisor: control/serving
 cmd/haproxyd: cluster cluster/gossip cluster/safefile cmd/haproxyd/supervisor configs control control/drain control/evict control/galera control/galera/conn control/galera/sessions control/haproxycfg control/kube control/lograte control/model control/steer runtimeapi
-cmd/haproxyctl: cluster/gossip configs control/api control/galera control/galera/conn control/model runtimeapi
+cmd/haproxyctl: cluster/gossip configs control/api control/galera control/galera/conn control/galera/grants control/model runtimeapi
 
 # The proofs.
 e2e:
