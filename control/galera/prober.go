@@ -58,6 +58,7 @@ type record struct {
 	NodeStatus
 	target Target
 	track  track
+	flight flight
 	hang   hang
 	proof  time.Time // see othersCommit
 	// suspected is since when the process has looked as if it had ended, zero if it does not.

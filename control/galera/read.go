@@ -15,7 +15,7 @@ const (
 
 	showStatus = "SHOW SESSION STATUS WHERE Variable_name IN ('wsrep_cluster_status','wsrep_local_state','wsrep_ready'," +
 		"'wsrep_cluster_state_uuid','wsrep_last_committed'," +
-		"'wsrep_replicated','wsrep_flow_control_paused_ns'," +
+		"'wsrep_received','wsrep_replicated','wsrep_flow_control_paused_ns'," +
 		"'wsrep_gcomm_uuid','wsrep_cluster_conf_id','wsrep_cluster_size','wsrep_cluster_weight'," +
 		"'wsrep_evs_state','wsrep_evs_evict_list','wsrep_local_recv_queue');"
 

@@ -33,6 +33,8 @@ type Reading struct {
 	// write set of another node) and over FLUSH STATUS, and begins at 0 with the
 	// server's process. A canary's commits count too.
 	Replicated int64
+	// Received is wsrep_received: the others' write sets that an applier has taken.
+	Received int64
 	// FlowPausedNs is wsrep_flow_control_paused_ns, in ns since the server's start.
 	// Measured: during a pause it grows as the clock does, on every node of the
 	// cluster, and not only at the pause's end; FLUSH STATUS resets the share
@@ -82,6 +84,8 @@ func (p *parser) set(name, value []byte) (err error) {
 		p.r.LocalState, p.state = int(n), true
 	case "wsrep_last_committed":
 		p.r.LastCommitted, err = conn.Seqno(name, value)
+	case "wsrep_received":
+		p.r.Received, err = conn.Seqno(name, value)
 	case "wsrep_replicated":
 		p.r.Replicated, err = conn.Seqno(name, value)
 	case "wsrep_flow_control_paused_ns":

@@ -26,7 +26,7 @@ const (
 	causalRead  = "SELECT 1"
 
 	lookStatus = "SHOW SESSION STATUS WHERE Variable_name IN ('wsrep_cluster_status','wsrep_local_state','wsrep_local_recv_queue'," +
-		"'wsrep_flow_control_paused_ns');"
+		"'wsrep_flow_control_paused_ns','wsrep_received','wsrep_replicated','wsrep_last_committed');"
 
 	// lookThreads counts the threads of the server's own that are no replica's and none of InnoDB's, of these the appliers at work,
 	// and the clients that run what may be DDL.
@@ -160,7 +160,7 @@ type lookedAt struct {
 func (w *witness) look(s *conn.Session, before *lookedAt) (*lookedAt, error) {
 	s.Begin(w.cfg.Deadline)
 	l := &lookedAt{at: time.Now(), paused: -1}
-	late, threads := "", false
+	late, threads, sum := "", false, int64(0)
 	add := func(why string) {
 		if late == "" {
 			late = why
@@ -180,6 +180,10 @@ func (w *witness) look(s *conn.Session, before *lookedAt) (*lookedAt, error) {
 				add(fmt.Sprintf("%d write sets wait to be applied", n))
 			case name == "wsrep_flow_control_paused_ns":
 				l.paused = n
+			case name == "wsrep_received", name == "wsrep_replicated":
+				sum += n
+			case name == "wsrep_last_committed":
+				sum -= n
 			}
 		case 3:
 			threads = true
@@ -209,6 +213,9 @@ func (w *witness) look(s *conn.Session, before *lookedAt) (*lookedAt, error) {
 	case l.paused != before.paused:
 		add("flow control holds it back")
 	}
-	w.publish(func(r *record) { r.Wait = r.Wait.Looked(l.at, late) })
+	w.publish(func(r *record) {
+		add(r.flight.late(sum))
+		r.Wait = r.Wait.Looked(l.at, late)
+	})
 	return l, nil
 }
