@@ -20,6 +20,7 @@ cluster/internal/golden:
 cluster/gossip/memnet:
 cluster/register/voters:
 control/clock:
+control/evict/gcomm:
 control/keep:
 control/lograte:
 control/plan:

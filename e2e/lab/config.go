@@ -34,6 +34,10 @@ type Config struct {
 	// three seconds. Default false: 0.1 s each, which FastFloor needs, since Galera reads them at start only.
 	StockPeriods bool
 
+	// GaleraDefaults leaves every timing of Galera's group layer at its default, so that a kill stops the survivors for
+	// six seconds. It wins over StockPeriods. Not with FastFloor.
+	GaleraDefaults bool
+
 	// MaxConnections is the nodes' max_connections. Default 400.
 	MaxConnections int
 

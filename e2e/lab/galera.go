@@ -103,12 +103,20 @@ func (l *Lab) options() string { return filepath.Join(l.Dir, "my.cnf") }
 // log, and a size that the script would hand on to mariabackup, which does not know it (10.11).
 const optionFile = "[sst]\nsst-syslog=-1\n[mysqld]\ninnodb-buffer-pool-size=24M\n"
 
+// timings are the provider options for the configured timings.
+func (c Config) timings() string {
+	switch {
+	case c.GaleraDefaults:
+		return ""
+	case c.StockPeriods:
+		return strings.Join([]string{stockPeriods, normalSilent, normalSusp}, ";")
+	default:
+		return strings.Join([]string{lowPeriods, normalSilent, normalSusp}, ";")
+	}
+}
+
 // arguments is the node's command line.
 func (n *Node) arguments(dataDir string) []string {
-	periods := lowPeriods
-	if n.lab.cfg.StockPeriods {
-		periods = stockPeriods
-	}
 	var members []string
 	for _, other := range n.lab.DB {
 		members = append(members, other.IP)
@@ -130,8 +138,7 @@ func (n *Node) arguments(dataDir string) []string {
 		"--wsrep-node-name=" + n.Name, "--wsrep-node-address=" + n.IP,
 		// What mariabackup logs in with on the donor, through its socket.
 		"--wsrep-sst-method=rsync", "--wsrep-sst-auth=root:", "--wsrep-slave-threads=2",
-		"--wsrep-provider-options=gcache.size=64M;gcache.page_size=8M;" +
-			strings.Join([]string{periods, normalSilent, normalSusp}, ";"),
+		"--wsrep-provider-options=gcache.size=64M;gcache.page_size=8M;" + n.lab.cfg.timings(),
 	}
 }
 
@@ -255,8 +262,8 @@ func (n *Node) recoverPosition(ctx context.Context) (string, error) {
 // FastFloor lowers the time after which Galera gives up on a silent node from 2 s to 0.5 s on every running node, so
 // that an outage shows what the proxies add. All nodes must be synced. Not with Config.StockPeriods.
 func (l *Lab) FastFloor(ctx context.Context) error {
-	if l.cfg.StockPeriods {
-		return errors.New("FastFloor needs the low periods: leave Config.StockPeriods off")
+	if l.cfg.StockPeriods || l.cfg.GaleraDefaults {
+		return errors.New("FastFloor needs the low periods: leave Config.StockPeriods and GaleraDefaults off")
 	}
 	if err := l.WaitSynced(ctx); err != nil {
 		return err
