@@ -40,9 +40,9 @@ type Verdict struct {
 
 // Decide tells whether a process is to be evicted now.
 func Decide(in *Input) Verdict {
-	c, why := accused(in)
+	c := accused(in)
 	if c == nil {
-		return Verdict{Why: why}
+		return Verdict{}
 	}
 	for _, rule := range rules {
 		if why := rule.fails(in, c); why != "" {
@@ -79,8 +79,8 @@ func names(all []survivor) string {
 	return strings.Join(out, ", ")
 }
 
-// accused is the process that most voters say has ended.
-func accused(in *Input) (*charge, string) {
+// accused is the process that most voters say has ended, nil where nobody says so of any.
+func accused(in *Input) *charge {
 	byUUID := map[string]*charge{}
 	var order []*charge
 	for _, voter := range in.Voters {
@@ -103,7 +103,7 @@ func accused(in *Input) (*charge, string) {
 		}
 	}
 	if len(order) == 0 {
-		return nil, ""
+		return nil
 	}
 	slices.SortStableFunc(order, func(a, b *charge) int { return len(b.accusers) - len(a.accusers) })
 	c := order[0]
@@ -127,7 +127,7 @@ func accused(in *Input) (*charge, string) {
 			}
 		}
 	}
-	return c, ""
+	return c
 }
 
 // order is what is committed.

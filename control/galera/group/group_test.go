@@ -118,7 +118,7 @@ func TestEnd(t *testing.T) {
 	const uuid = "2bfc01dd-ecea-11f1-b985-e75f3bc6f0db"
 	met := Sight{}.Read(uuid, sql).Listens(port).Knocked(port, Spoke, uuid)
 	type step = func(Sight) Sight
-	lost := step(Sight.Lost)
+	lost := Sight.Lost
 	tried := func(a Answer) step { return func(s Sight) Sight { return s.Tried(sql, a) } }
 	knocked := func(a Answer) step { return func(s Sight) Sight { return s.Knocked(port, a, uuid) } }
 	for name, c := range map[string]struct {
