@@ -14,6 +14,8 @@ const (
 	void = time.Second
 	// nextAfter is how long the view has to change before the next survivor is told.
 	nextAfter = 150 * time.Millisecond
+	// prepareWithin is how long the others' timers are waited for before the first survivor is told.
+	prepareWithin = 50 * time.Millisecond
 	// lookTwice is the time between the two looks that have to find every list empty: a member that was late with its JOIN
 	// teaches an entry anew.
 	lookTwice = time.Second
@@ -37,10 +39,11 @@ type Seen struct {
 
 // Action is what is to be done now.
 type Action struct {
-	// Tell is the survivor to be told, -1 for none; Clear are those whose lists are to be emptied: indices into the order's
-	// Survivors.
-	Tell  int
-	Clear []int
+	// Prepare are the survivors whose evs.join_retrans_period is to be shortened, Tell is the one to be told, -1 for none, and
+	// Clear are those whose lists are to be emptied: indices into the order's Survivors.
+	Prepare []int
+	Tell    int
+	Clear   []int
 	// Paid: nothing is owed any more.
 	Paid bool
 }
@@ -48,6 +51,8 @@ type Action struct {
 // Progress is how far one member is with carrying out an order. Times are ages: since this member learned of it.
 type Progress struct {
 	order *model.Eviction
+	// prepared: the others were to shorten their timers.
+	prepared bool
 	// told is how many survivors were told, toldAt when the last one was.
 	told   int
 	toldAt time.Duration
@@ -78,7 +83,22 @@ func (p *Progress) Next(age time.Duration, seen []Seen) Action {
 			p.changed = true
 		}
 	}
+	if !p.prepared && !p.changed && age < void {
+		// One that has to say its JOIN again does so after its own period, by default a second, and refuses to be
+		// told anything once it makes a view (measured: 1.0 s in one eviction of five where only the first had the short period).
+		p.prepared = true
+		for i := 1; i < len(seen); i++ {
+			if !seen[i].Ended {
+				a.Prepare = append(a.Prepare, i)
+			}
+		}
+		if len(a.Prepare) > 0 {
+			return a
+		}
+	}
 	switch {
+	case p.told == 0 && age < prepareWithin && slices.ContainsFunc(seen, func(s Seen) bool { return s.Busy }):
+		return a
 	case !p.changed && age < void && p.told < len(seen) && (p.told == 0 || age-p.toldAt >= nextAfter):
 		a.Tell = p.told
 		p.told++

@@ -19,6 +19,9 @@ type at struct {
 
 func tell(i int) Action { return Action{Tell: i} }
 
+// prepare is how each order begins: the other's timer is shortened.
+var prepare = Action{Tell: -1, Prepare: []int{1}}
+
 func clearing(i ...int) Action { return Action{Tell: -1, Clear: i} }
 
 var (
@@ -33,11 +36,15 @@ func TestProgress(t *testing.T) {
 	empty := Seen{Answered: true, Primary: true, ConfID: 8, Operational: true}
 	busy := made
 	busy.Busy = true
+	preparing := before
+	preparing.Busy = true
 	old := before
 	old.Listed = true
 	for name, steps := range map[string][]at{
 		"as it should go": {
-			{0, []Seen{before, before}, tell(0)},
+			{0, []Seen{before, before}, prepare},
+			{2 * ms, []Seen{before, preparing}, nothing},
+			{4 * ms, []Seen{before, before}, tell(0)},
 			{5 * ms, []Seen{making, making}, nothing},
 			{10 * ms, []Seen{made, making}, nothing}, // one still makes the view: emptied now, the other would be taught anew
 			{15 * ms, []Seen{busy, made}, nothing},   // the statement has not returned
@@ -48,14 +55,17 @@ func TestProgress(t *testing.T) {
 			{1031 * ms, []Seen{empty, empty}, paid},
 		},
 		"the second is told where the first does nothing": {
-			{0, []Seen{before, before}, tell(0)},
-			{149 * ms, []Seen{before, before}, nothing},
-			{150 * ms, []Seen{before, before}, tell(1)},
+			{0, []Seen{before, before}, prepare},
+			{49 * ms, []Seen{before, preparing}, nothing},
+			{50 * ms, []Seen{before, preparing}, tell(0)}, // which does not wait for one that hangs
+			{199 * ms, []Seen{before, before}, nothing},
+			{200 * ms, []Seen{before, before}, tell(1)},
 			{160 * ms, []Seen{before, before}, nothing},
 			{400 * ms, []Seen{before, before}, nothing}, // all are told
 		},
 		"in vain: it is void, and the lists are emptied all the same": {
-			{0, []Seen{before, before}, tell(0)},
+			{0, []Seen{before, before}, prepare},
+			{5 * ms, []Seen{before, before}, tell(0)},
 			{200 * ms, []Seen{before, before}, tell(1)},
 			{999 * ms, []Seen{old, before}, nothing},
 			{1000 * ms, []Seen{old, before}, clearing(0, 1)},
@@ -76,14 +86,15 @@ func TestProgress(t *testing.T) {
 			{1610 * ms, []Seen{empty, empty}, paid},
 		},
 		"one that cannot be reached is owed": {
-			{0, []Seen{made, {}}, nothing},
+			{0, []Seen{made, {}}, nothing}, // another view is there already: nobody is told
 			{5000 * ms, []Seen{made, {}}, nothing},
 			{5010 * ms, []Seen{made, {Ended: true}}, clearing(0)},
 			{5020 * ms, []Seen{empty, {Ended: true}}, nothing},
 			{6020 * ms, []Seen{empty, {Ended: true}}, paid},
 		},
 		"outside the primary component is not the new view": {
-			{0, []Seen{before, before}, tell(0)},
+			{0, []Seen{before, before}, prepare},
+			{5 * ms, []Seen{before, before}, tell(0)},
 			{50 * ms, []Seen{{Answered: true, ConfID: -1, Operational: true}, before}, nothing},
 		},
 	} {
@@ -91,7 +102,7 @@ func TestProgress(t *testing.T) {
 			p := Begin(&model.Eviction{ConfID: 7, Survivors: make([]model.Survivor, 2)})
 			for _, s := range steps {
 				got := p.Next(s.age, s.seen)
-				if got.Tell != s.want.Tell || got.Paid != s.want.Paid || !slices.Equal(got.Clear, s.want.Clear) {
+				if got.Tell != s.want.Tell || got.Paid != s.want.Paid || !slices.Equal(got.Clear, s.want.Clear) || !slices.Equal(got.Prepare, s.want.Prepare) {
 					t.Fatalf("at %v: %+v, want %+v", s.age, got, s.want)
 				}
 			}

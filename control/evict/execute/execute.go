@@ -73,6 +73,10 @@ func Run(ctx context.Context, cfg Config, told func(Outcome)) error {
 		if p.Changed() {
 			r.changed(age)
 		}
+		for _, i := range a.Prepare {
+			l := r.links[i]
+			l.call(ctx, grants.CallClear(period), func(said string, err error) { r.cleared(l, said, err) })
+		}
 		if a.Tell >= 0 {
 			l := r.links[a.Tell]
 			l.call(ctx, grants.CallEvict(cfg.Order.UUID, cfg.Order.ConfID, period), func(said string, err error) { r.said(l, said, err) })

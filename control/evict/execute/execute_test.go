@@ -115,11 +115,11 @@ func TestRun(t *testing.T) {
 	if err != nil || out.Changed == 0 || len(out.Said) != 1 || out.Said[0] != "pxc-2: evicted" {
 		t.Fatalf("%+v, %v", out, err)
 	}
-	if len(said) != 3 || said[0] != "pxc-2 evict('"+victim+"',7,'PT0.1S')" {
+	if len(said) != 4 || said[0] != "pxc-0 clear_evicted('PT0.1S')" || said[1] != "pxc-2 evict('"+victim+"',7,'PT0.1S')" {
 		t.Fatalf("%q", said)
 	}
 	for _, want := range []string{"pxc-2 clear_evicted('PT1S')", "pxc-0 clear_evicted('PT0.5S')"} {
-		if said[1] != want && said[2] != want {
+		if said[2] != want && said[3] != want {
 			t.Errorf("%q lacks %s", said, want)
 		}
 	}
@@ -131,7 +131,7 @@ func TestRunTellsTheNext(t *testing.T) {
 	g := newGroup()
 	g.deaf["pxc-2"] = true
 	said, out, err := g.run(t, none)
-	if err != nil || out.Changed == 0 || len(said) != 4 || !strings.HasPrefix(said[1], "pxc-0 evict(") {
+	if err != nil || out.Changed == 0 || len(said) != 5 || !strings.HasPrefix(said[2], "pxc-0 evict(") {
 		t.Fatalf("%q, %+v, %v", said, out, err)
 	}
 }
