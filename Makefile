@@ -23,7 +23,7 @@ UNIT = $$($(GO) list ./... | grep -v /e2e)
 PERCONA_IMAGE ?= percona-haproxy:$(VERSION)
 SBOM_TOOL = github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0
 
-.PHONY: help build test mysql mariadb test-unit test-simulation soak mutants test-manifests test-e2e e2e e2e-clock e2e-k8s demo bench flood rejoin lint fuzz docker docker-percona docker-test sbom clean go root deps
+.PHONY: help build test mysql mariadb test-unit test-simulation soak mutants test-manifests test-e2e e2e e2e-clock e2e-k8s demo bench flood rejoin soak-evict lint fuzz docker docker-percona docker-test sbom clean go root deps
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ flood: root deps build ## attacks on one of three daemons under load, and what c
 
 rejoin: root deps build ## the active dies, comes back and makes the new active a donor, 10 times in each of 16 combinations (2 h); REJOIN="-rejoins 3 -only rsync" (root)
 	$(GO) run ./e2e/rejoin $(REJOIN)
+
+soak-evict: root deps build ## databases killed, hung and cut off, and live ones behind firewalls: who is evicted, and who is not (6 h); SOAK_EVICT="-rounds 3 -only wall*" (root)
+	$(GO) run ./e2e/evict $(SOAK_EVICT)
 
 lint: go ## gofmt, go vet, staticcheck, golangci-lint, govulncheck
 	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l $$($(GO) list -f '{{.Dir}}' ./...) e2e/k8s) && \

@@ -242,7 +242,7 @@ func (n *node) conclude(r Reading, rtt time.Duration, err error) {
 		s.Sight = n.seen(s.Sight, &r, err)
 		if err == nil {
 			s.Reading = r
-			s.flight.add(&r)
+			s.intake = s.intake.Read(now, r.Received+r.Replicated, r.ReceivedBytes+r.ReplicatedBytes, r.LastCommitted)
 			s.track.add(r, now.Add(-rtt), n.cfg.gap())
 		}
 		s.Sight = s.Sight.Listens(s.Options.Port(s.Sight.SQL))

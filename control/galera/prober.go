@@ -58,9 +58,9 @@ type record struct {
 	NodeStatus
 	target Target
 	track  track
-	flight flight
 	hang   hang
 	proof  time.Time // see othersCommit
+	intake Intake
 	// suspected is since when the process has looked as if it had ended, zero if it does not.
 	suspected time.Time
 	// knock and witness wake the node's goroutines of that name.
@@ -259,6 +259,10 @@ func (p *Prober) publish(r *record, change func(*record)) {
 	defer p.mu.Unlock()
 	before := r.NodeStatus
 	change(r)
+	r.Wait.Usual = 0
+	for _, o := range p.records {
+		r.Wait.Usual = max(r.Wait.Usual, o.Latency)
+	}
 	now := time.Now()
 	if r.Verdict != before.Verdict || r.Eligible != before.Eligible || r.Avoid != before.Avoid ||
 		r.OtherCluster != before.OtherCluster || r.Class != before.Class ||

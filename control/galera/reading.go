@@ -3,6 +3,9 @@ package galera
 import (
 	"bytes"
 	"fmt"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
 )
@@ -33,8 +36,9 @@ type Reading struct {
 	// write set of another node) and over FLUSH STATUS, and begins at 0 with the
 	// server's process. A canary's commits count too.
 	Replicated int64
-	// Received is wsrep_received: the others' write sets that an applier has taken.
-	Received int64
+	// ReplicatedBytes, Received and ReceivedBytes are wsrep_replicated_bytes, wsrep_received and wsrep_received_bytes: see
+	// [Intake].
+	ReplicatedBytes, Received, ReceivedBytes int64
 	// FlowPausedNs is wsrep_flow_control_paused_ns, in ns since the server's start.
 	// Measured: during a pause it grows as the clock does, on every node of the
 	// cluster, and not only at the pause's end; FLUSH STATUS resets the share
@@ -53,6 +57,10 @@ type Reading struct {
 	// EvsState is wsrep_evs_state: OPERATIONAL, or another while a view is made. Evicted is
 	// wsrep_evs_evict_list, "" where it is empty.
 	EvsState, Evicted string
+	// Latency is how long a message of this node takes on the average until all members have it: of wsrep_evs_repl_latency, which
+	// Galera measures over a minute; the last one that was known while it knows none, 0 if it never did. Its maximum and
+	// deviation are those of the last view change or large transaction, and say nothing of now.
+	Latency time.Duration
 	// RecvQueue is wsrep_local_recv_queue: what was delivered and is not applied; -1 if absent.
 	RecvQueue int64
 	// Refused is true if the node answered a plain SELECT with error 1047, as it
@@ -84,10 +92,14 @@ func (p *parser) set(name, value []byte) (err error) {
 		p.r.LocalState, p.state = int(n), true
 	case "wsrep_last_committed":
 		p.r.LastCommitted, err = conn.Seqno(name, value)
-	case "wsrep_received":
-		p.r.Received, err = conn.Seqno(name, value)
 	case "wsrep_replicated":
 		p.r.Replicated, err = conn.Seqno(name, value)
+	case "wsrep_replicated_bytes":
+		p.r.ReplicatedBytes, err = conn.Seqno(name, value)
+	case "wsrep_received":
+		p.r.Received, err = conn.Seqno(name, value)
+	case "wsrep_received_bytes":
+		p.r.ReceivedBytes, err = conn.Seqno(name, value)
 	case "wsrep_flow_control_paused_ns":
 		p.r.FlowPausedNs, err = conn.Seqno(name, value)
 	case "wsrep_gcomm_uuid":
@@ -100,6 +112,8 @@ func (p *parser) set(name, value []byte) (err error) {
 		p.r.Weight, err = conn.Seqno(name, value)
 	case "wsrep_evs_state":
 		p.r.EvsState = reuse(p.prev.EvsState, value)
+	case "wsrep_evs_repl_latency":
+		p.r.Latency = latency(value, p.prev.Latency)
 	case "wsrep_evs_evict_list":
 		p.r.Evicted = reuse(p.prev.Evicted, value)
 	case "wsrep_local_recv_queue":
@@ -143,6 +157,19 @@ func reuse(prev string, value []byte) string {
 		return prev
 	}
 	return conn.PlainText(string(value[:min(len(value), longestValue)]), longestValue)
+}
+
+// latency reads "minimum/mean/maximum/deviation/number", in seconds.
+func latency(value []byte, before time.Duration) time.Duration {
+	parts := strings.Split(string(value[:min(len(value), longestValue)]), "/")
+	if len(parts) != 5 || parts[4] == "0" {
+		return before
+	}
+	mean, err := strconv.ParseFloat(parts[1], 64)
+	if err != nil || !(mean >= 0 && mean < 1e6) {
+		return before
+	}
+	return time.Duration(mean * float64(time.Second))
 }
 
 func isOn(value []byte) bool {

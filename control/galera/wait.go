@@ -2,9 +2,13 @@ package galera
 
 import "time"
 
-// hangsAfter is how long a causal read must hang in order to say something: one that returns takes 0.2 to 1.5 ms (measured,
-// three nodes at rest), and with twelve writers less than 20.
+// hangsAfter is how long a causal read must at least hang in order to say something: one that returns takes 0.2 to 1.5 ms
+// (measured, three nodes at rest), and with twelve writers less than 20; but not where the members are far from each other.
 const hangsAfter = 50 * time.Millisecond
+
+// mostHangs is the longest that a read has to hang, whatever the group's messages take: a view change or a large
+// transaction within the last minute makes them seem slow for its rest.
+const mostHangs = 500 * time.Millisecond
 
 // Wait is what the causal reads on a node show, which are asked while another node's process looks as if it had ended. A
 // causal read (any read with wsrep_sync_wait=1) ends once every member of the view has answered a message that was sent
@@ -22,6 +26,8 @@ type Wait struct {
 	// transaction an applier seems idle, and of a process that was stopped meanwhile the first may be as old as the read.
 	First, Clear time.Time
 	Late         string
+	// Usual is how long the group's messages take as a rule, by any node's word: see Reading.Latency.
+	Usual time.Duration
 }
 
 // Began is the wait once a read has begun.
@@ -47,5 +53,5 @@ func (w Wait) Looked(began time.Time, late string) Wait {
 
 // Hangs tells whether the group waits for a member, as this node shows it.
 func (w Wait) Hangs() bool {
-	return !w.Since.IsZero() && w.First.After(w.Since) && w.Clear.Sub(w.Since) >= hangsAfter
+	return !w.Since.IsZero() && w.First.After(w.Since) && w.Clear.Sub(w.Since) >= min(max(hangsAfter, 4*w.Usual), mostHangs)
 }

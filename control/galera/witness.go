@@ -26,7 +26,7 @@ const (
 	causalRead  = "SELECT 1"
 
 	lookStatus = "SHOW SESSION STATUS WHERE Variable_name IN ('wsrep_cluster_status','wsrep_local_state','wsrep_local_recv_queue'," +
-		"'wsrep_flow_control_paused_ns','wsrep_received','wsrep_replicated','wsrep_last_committed');"
+		"'wsrep_flow_control_paused_ns','wsrep_received','wsrep_received_bytes','wsrep_replicated','wsrep_replicated_bytes','wsrep_last_committed');"
 
 	// lookThreads counts the threads of the server's own that are no replica's and none of InnoDB's, of these the appliers at work,
 	// and the clients that run what may be DDL.
@@ -150,17 +150,18 @@ func (w *witness) read(s *conn.Session) error {
 	return err
 }
 
-// lookedAt is what one look saw of flow control.
+// lookedAt is what one look saw of flow control, and of what the group has delivered.
 type lookedAt struct {
-	at     time.Time
-	paused int64
+	at                      time.Time
+	paused                  int64
+	count, bytes, committed int64
 }
 
 // look asks what the node is late with.
 func (w *witness) look(s *conn.Session, before *lookedAt) (*lookedAt, error) {
 	s.Begin(w.cfg.Deadline)
 	l := &lookedAt{at: time.Now(), paused: -1}
-	late, threads, sum := "", false, int64(0)
+	late, threads := "", false
 	add := func(why string) {
 		if late == "" {
 			late = why
@@ -181,9 +182,11 @@ func (w *witness) look(s *conn.Session, before *lookedAt) (*lookedAt, error) {
 			case name == "wsrep_flow_control_paused_ns":
 				l.paused = n
 			case name == "wsrep_received", name == "wsrep_replicated":
-				sum += n
+				l.count += n
+			case name == "wsrep_received_bytes", name == "wsrep_replicated_bytes":
+				l.bytes += n
 			case name == "wsrep_last_committed":
-				sum -= n
+				l.committed = n
 			}
 		case 3:
 			threads = true
@@ -212,9 +215,14 @@ func (w *witness) look(s *conn.Session, before *lookedAt) (*lookedAt, error) {
 		add("only just looked at")
 	case l.paused != before.paused:
 		add("flow control holds it back")
+	case l.count != before.count || l.committed != before.committed:
+		add("the group delivers, or it has only just applied what was delivered")
 	}
 	w.publish(func(r *record) {
-		add(r.flight.late(sum))
+		r.intake = r.intake.Read(l.at, l.count, l.bytes, l.committed)
+		if r.intake.Large(l.at) {
+			add("a large write set has come")
+		}
 		r.Wait = r.Wait.Looked(l.at, late)
 	})
 	return l, nil

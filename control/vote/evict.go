@@ -20,6 +20,10 @@ import (
 func (v *Loop) withEviction(sit *published.Situation, in *decide.Input, out decide.Outcome) decide.Outcome {
 	is := evict.Decide(sit.EvictInput(in))
 	sit.Evict = is.Why
+	if is.Why != v.evictWhy {
+		v.evictWhy = is.Why
+		lograte.Always(v.cfg.Log).Info("eviction considered", "why", is.Why)
+	}
 	if is.Order == nil {
 		return out
 	}

@@ -59,6 +59,7 @@ type Loop struct {
 	versions    versions
 	autoMoves   autoMoves
 	evictions   autoMoves // the same of these
+	evictWhy    string
 	executing   executing
 	calm        untroubled
 	moves       moveLog

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -55,6 +56,35 @@ func (l *Lab) CutPort(ctx context.Context, from, to *Host, port int) (*Fault, er
 func (l *Lab) Refuse(ctx context.Context, from, to *Host, port int) (*Fault, error) {
 	return l.inject(ctx, fmt.Sprintf("refusal from %s to %s:%d", from.Name, to.Name, port),
 		input(to, "-s", from.IP, "-p", "tcp", "--dport", strconv.Itoa(port), "-j", "REJECT", "--reject-with", "tcp-reset"))
+}
+
+// Wall is Refuse, or where silent the loss, of whatever reaches some TCP ports of a host from others, all at once: a
+// firewall before a process that lives.
+func (l *Lab) Wall(ctx context.Context, to *Host, silent bool, ports []int, from ...*Host) (*Fault, error) {
+	var addresses []string
+	for _, h := range from {
+		addresses = append(addresses, h.IP)
+	}
+	verdict := []string{"-j", "REJECT", "--reject-with", "tcp-reset"}
+	if silent {
+		verdict = []string{"-j", "DROP"}
+	}
+	var rules []rule
+	for _, port := range ports {
+		rules = append(rules, input(to, append([]string{"-s", strings.Join(addresses, ","), "-p", "tcp", "--dport", strconv.Itoa(port)}, verdict...)...))
+	}
+	return l.inject(ctx, fmt.Sprintf("a wall before %s", to.Name), rules...)
+}
+
+// Lossy loses a share of the packets that a host sends ("0.05"), as a bad cable does.
+func (l *Lab) Lossy(ctx context.Context, h *Host, share string) (*Fault, error) {
+	var rules []rule
+	for _, other := range l.hosts {
+		if other != h {
+			rules = append(rules, input(other, "-s", h.IP, "-m", "statistic", "--mode", "random", "--probability", share, "-j", "DROP"))
+		}
+	}
+	return l.inject(ctx, "loss at "+h.Name, rules...)
 }
 
 // Isolate takes a host off the bridge: packets to and from everybody are lost, its own loopback works.
