@@ -72,13 +72,13 @@ cmd/haproxyctl: cluster/gossip configs control/api control/galera control/galera
 e2e:
 e2e/lab:
 e2e/dbtest:
-e2e/stack: configs control/api e2e/lab
+e2e/stack: configs control/api control/galera/grants e2e/lab
 e2e/demo: e2e/lab e2e/stack
 e2e/flood: control/api e2e/lab e2e/stack
 e2e/bench: control/api e2e/lab e2e/stack runtimeapi
 e2e/donor: control/api control/model e2e/lab e2e/stack
 e2e/rejoin: e2e/donor e2e/lab
-e2e/evict: control/api control/evict control/galera/grants e2e/lab e2e/stack
+e2e/evict: control/api control/evict e2e/lab e2e/stack
 `
 
 // Every package imports what the table says, no more and no less: a new way between two packages is a decision.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/haproxy-peers/haproxy-peers/control/api"
 	"github.com/haproxy-peers/haproxy-peers/control/evict"
-	"github.com/haproxy-peers/haproxy-peers/control/galera/grants"
 	"github.com/haproxy-peers/haproxy-peers/e2e/lab"
 	"github.com/haproxy-peers/haproxy-peers/e2e/stack"
 )
@@ -51,15 +50,8 @@ func (s *stage) up(ctx context.Context, mode string) error {
 	if err != nil {
 		return err
 	}
-	text, err := grants.SQL(grants.Config{Kind: grants.KindMariaDB, User: lab.ProbeUser, Host: "%",
-		CanarySchema: grants.DefaultCanarySchema, Parts: []grants.Part{grants.PartEvict}})
-	if err != nil {
+	if err := up.GrantEviction(ctx); err != nil {
 		return err
-	}
-	first := s.lab.DB[0]
-	r, err := first.Command(ctx, text, "mariadb", "-uroot", "-S", first.Socket)
-	if err != nil || r.Exit != 0 {
-		return fmt.Errorf("the grants: %w: %s", err, r.Stderr)
 	}
 	s.Stack, s.mode, s.done, s.spent = up, mode, 0, false
 	return nil
@@ -97,6 +89,9 @@ func (s *stage) uneasy(ctx context.Context) string {
 		for _, n := range nodes {
 			if n.Healthy != len(s.PX) || len(n.Opinions) != len(s.PX) {
 				return n.Name + " is not healthy for all"
+			}
+			if n.StallMS == 0 || n.StallMS > 500 {
+				return n.Name + " would not be evicted: " + n.Stall
 			}
 			for _, o := range n.Opinions {
 				if o.HAProxy != "up" || o.Group == nil || !o.Group.Met || o.Group.Ended != "" || o.Group.Size != int64(len(s.DB)) {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/haproxy-peers/haproxy-peers/configs"
 	"github.com/haproxy-peers/haproxy-peers/control/api"
+	"github.com/haproxy-peers/haproxy-peers/control/galera/grants"
 	"github.com/haproxy-peers/haproxy-peers/e2e/lab"
 )
 
@@ -225,6 +226,21 @@ type CtlError struct {
 // Error names the command, its exit status and its words.
 func (e *CtlError) Error() string {
 	return fmt.Sprintf("haproxyctl %s: exit %d: %s", strings.Join(e.Args, " "), e.Exit, e.Stderr)
+}
+
+// GrantEviction gives the probe's account the right to evict, as an administrator does.
+func (s *Stack) GrantEviction(ctx context.Context) error {
+	text, err := grants.SQL(grants.Config{
+		Kind: grants.KindMariaDB, User: lab.ProbeUser, Host: "%", CanarySchema: grants.DefaultCanarySchema, Parts: []grants.Part{grants.PartEvict},
+	})
+	if err != nil {
+		return err
+	}
+	n := s.DB[0]
+	if r, err := n.Command(ctx, text, "mariadb", "-uroot", "-S", n.Socket); err != nil {
+		return fmt.Errorf("the grants: %w: %s", err, r.Stderr)
+	}
+	return nil
 }
 
 // Set moves the active through one proxy's daemon and waits until all have
