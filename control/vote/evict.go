@@ -21,10 +21,17 @@ func (v *Loop) withEviction(sit *published.Situation, in *decide.Input, out deci
 	is := evict.Decide(sit.EvictInput(in))
 	sit.Evict = is.Why
 	if is.Why != v.evictWhy {
-		v.evictWhy = is.Why
-		lograte.Always(v.cfg.Log).Info("eviction considered", "why", is.Why)
+		if v.evictWhy = is.Why; is.Why != "" {
+			lograte.Always(v.cfg.Log).Info("eviction considered", "why", is.Why)
+		}
 	}
 	if is.Order == nil {
+		if old := sit.OldEvictions; old > 0 && out.Propose == nil {
+			// To the next leader all that are in the record are new: those of last year must not be too many for it.
+			out.Propose = sit.Record.Clone()
+			out.Propose.Evictions = out.Propose.Evictions[min(old, len(out.Propose.Evictions)):]
+			out.Reason = fmt.Sprintf("%d evictions are more than an hour old and count no more; %s", old, out.Reason)
+		}
 		return out
 	}
 	if out.Propose == nil {

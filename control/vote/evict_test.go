@@ -226,3 +226,58 @@ func TestDebtAlert(t *testing.T) {
 		t.Errorf("later: %q", s.Alert)
 	}
 }
+
+// What is more than an hour old by this leader's clock is taken out, or it would count anew for the next leader.
+func TestOldEvictionsAreForgotten(t *testing.T) {
+	d, f := newTestLoop(t)
+	at := time.Now().Add(-24 * time.Hour)
+	f.Set(func(ag *cluster.Agreement) {
+		ag.IsLeader, ag.Leader = true, "px0"
+		rec := (&model.Record{Lowest: 3, Evictions: []time.Time{at, at.Add(time.Second)}}).WithActive(model.Decision{Epoch: 4, Active: "pxc-1"})
+		ag.Record.Value = rec.Encode()
+	})
+	for _, member := range []string{"px1", "px2"} {
+		f.Say(member, 0, clustertest.HealthyView())
+	}
+	now := time.Now()
+	turn := func(at time.Time) *model.Record {
+		t.Helper()
+		asked := make(chan cluster.Command, 1)
+		f.OnPropose = func(c cluster.Command) error {
+			select {
+			case asked <- c:
+			default:
+			}
+			return context.DeadlineExceeded
+		}
+		d.Turn(t.Context(), at)
+		d.mu.Lock()
+		proposing := d.proposing
+		d.mu.Unlock()
+		if !proposing && len(asked) == 0 {
+			return nil
+		}
+		rec, err := model.DecodeRecord((<-asked).Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rec
+	}
+	if rec := turn(now); rec != nil {
+		t.Fatalf("at once: %+v", rec)
+	}
+	if rec := turn(now.Add(900 * time.Millisecond)); rec != nil {
+		t.Fatalf("soon: %+v", rec)
+	}
+	later := now.Add(autoMovesOld + time.Minute)
+	d.Turn(t.Context(), later) // the first after such a pause looks again at what the HAProxies did
+	for i := range 20 {
+		if rec := turn(later.Add(time.Duration(i+1) * 500 * time.Millisecond)); rec != nil {
+			if len(rec.Evictions) != 0 || rec.Active != "pxc-1" {
+				t.Errorf("%+v", rec)
+			}
+			return
+		}
+	}
+	t.Error("they are never forgotten")
+}
