@@ -140,6 +140,11 @@ var refusals = []struct {
 			each(in, n, group(func(g *model.Group) { g.Total = 4 }))
 		}
 	}},
+	{"weight", "the weights that are known make 3 of 2: one was changed", func(in *Input) {
+		for _, n := range in.Order {
+			each(in, n, group(func(g *model.Group) { g.Total = 2 }))
+		}
+	}},
 	{"weight", "the weight of pxc-0 is not known", func(in *Input) { each(in, "pxc-0", group(func(g *model.Group) { g.Weight = -1 })) }},
 	{"weight", "the view has 2 members, and needs three", func(in *Input) {
 		for i := range in.Voices {
@@ -156,6 +161,7 @@ var refusals = []struct {
 	{"lists", "the evict list of pxc-2 is not empty", func(in *Input) { each(in, "pxc-2", group(func(g *model.Group) { g.Evicted = true })) }},
 	{"lists", "evs.auto_evict is on at pxc-0", func(in *Input) { each(in, "pxc-0", group(func(g *model.Group) { g.AutoEvict = true })) }},
 	{"lists", "evs.join_retrans_period of pxc-0 is not known", func(in *Input) { each(in, "pxc-0", group(func(g *model.Group) { g.Retrans = "" })) }},
+	{"one period", `evs.join_retrans_period of pxc-0 is "PT0.1S" for px1`, func(in *Input) { each(in, "pxc-0", group(func(g *model.Group) { g.Retrans = "PT0.1S" }), 1) }},
 	{"the group waits", "a causal read on pxc-0 does not hang for px1", func(in *Input) { each(in, "pxc-0", group(func(g *model.Group) { g.Hangs = false }), 1, 2) }},
 	{"the group waits", "pxc-2 cannot tell whether the group waits (px1: an applier is at work)", func(in *Input) {
 		each(in, "pxc-2", group(func(g *model.Group) { g.Hangs, g.Late = false, "an applier is at work" }), 1, 2)

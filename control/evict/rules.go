@@ -7,11 +7,14 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 )
 
-// rules are the conditions of an eviction, in the order in which they are told. Each says why it fails, "" if it does not.
-var rules = []struct {
+// rule is a condition of an eviction. It says why it fails, "" if it does not.
+type rule struct {
 	name  string
 	fails func(*Input, *charge) string
-}{
+}
+
+// rules are the conditions, in the order in which they are told.
+var rules = []rule{
 	{"version", func(in *Input, _ *charge) string {
 		if in.Record == nil {
 			return "nothing is decided yet"
@@ -90,6 +93,17 @@ var rules = []struct {
 		}
 		return ""
 	}},
+	{"one period", func(_ *Input, c *charge) string {
+		// What was read while a list was not empty is what an eviction had set, and would be put back for good.
+		for _, s := range c.survivors {
+			for _, v := range c.accusers {
+				if g := v.View.Node(s.name).Group; g != nil && g.Retrans != s.Retrans {
+					return fmt.Sprintf("evs.join_retrans_period of %s is %q for %s and %q for another", s.name, g.Retrans, v.Member, s.Retrans)
+				}
+			}
+		}
+		return ""
+	}},
 	{"the group waits", waits},
 }
 
@@ -157,6 +171,10 @@ func weight(_ *Input, c *charge) string {
 		return fmt.Sprintf("the view has %d members, and needs three", view.Size)
 	case view.Total < 0 || int64(2*sum) <= view.Total:
 		return fmt.Sprintf("those who answer (%s) weigh %d of %d, which is not more than half", names(c.survivors), sum, view.Total)
+	}
+	// A weight is read once a minute, the total with every probe: an operator may have changed one meanwhile.
+	if own := c.accusers[0].View.Node(c.node).Group.Weight; own >= 0 && len(c.survivors)+1 == int(view.Size) && int64(sum+own) != view.Total {
+		return fmt.Sprintf("the weights that are known make %d of %d: one was changed", sum+own, view.Total)
 	}
 	return ""
 }

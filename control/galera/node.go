@@ -47,6 +47,8 @@ type node struct {
 	had      bool
 	from     netip.AddrPort
 	askAgain time.Time // for the options
+	// optionsOf is the process whose options are known.
+	optionsOf string
 }
 
 // pace is when and how to probe next.
@@ -148,13 +150,14 @@ func (n *node) attempt(ctx context.Context, p pace) (Reading, time.Duration, err
 			n.session = nil
 		}
 	}
-	n.askOptions()
+	n.askOptions(&reading)
 	return reading, rtt, nil
 }
 
-// askOptions reads the provider's options now and then. What comes of it changes nothing about the reading.
-func (n *node) askOptions() {
-	if n.session == nil || time.Now().Before(n.askAgain) {
+// askOptions reads the provider's options now and then, but those of a process that are known not while its list is not empty:
+// evs.join_retrans_period is an eviction's then, and nothing to be put back. What comes of it changes nothing about the reading.
+func (n *node) askOptions(r *Reading) {
+	if n.session == nil || r.Evicted != "" && r.Gcomm == n.optionsOf || time.Now().Before(n.askAgain) {
 		return
 	}
 	n.askAgain = time.Now().Add(optionsEvery)
@@ -173,6 +176,7 @@ func (n *node) askOptions() {
 		n.askAgain = time.Now().Add(lacksEvery)
 	}
 	if known {
+		n.optionsOf = r.Gcomm
 		n.publish(func(r *record) { r.Options, r.Lacks = o, lacks })
 	}
 }

@@ -51,6 +51,8 @@ type NodeStatus struct {
 	// suspected of having ended.
 	Sight group.Sight
 	Wait  Wait
+	// Acquitted is the UUID of a process that looks as if it had ended and lives, as causal reads of other nodes have shown.
+	Acquitted string
 }
 
 // record is a status and what goes into it.
@@ -206,7 +208,8 @@ func (p *Prober) probe(ctx context.Context, r *record) {
 	commits.Go(func() { k.run(ctx) })
 	if p.cfg.Witness {
 		own := *d // a dialer has a memory
-		w := &witness{cfg: &p.cfg, dialer: &own, log: log, wake: r.witness, publish: n.publish, wanted: func() bool { return p.asks(r) }}
+		w := &witness{cfg: &p.cfg, dialer: &own, log: log, wake: r.witness, publish: n.publish, wanted: func() bool { return p.asks(r) },
+			acquit: func(began time.Time) { p.acquit(r, began) }}
 		commits.Go(func() { w.run(ctx) })
 	}
 	if p.cfg.Canary != nil {

@@ -16,13 +16,16 @@ const (
 	// suspectFor is how long the others are asked after a process began to look as if it had ended. Galera has made a new
 	// view by then: 11.4 s was the longest stall seen.
 	suspectFor = 15 * time.Second
+	// acquitAfter is how long after a process began to look as if it had ended a causal read must have begun that acquits it:
+	// more than evs.causal_keepalive_period, for whose time a read says nothing if another one went before.
+	acquitAfter = 1100 * time.Millisecond
 )
 
 // suspect notes since when a node's process looks as if it had ended, and wakes who looks closer. The prober's lock is held.
 func (p *Prober) suspect(r *record, before group.Sight, now time.Time) {
 	switch {
 	case !r.Sight.Suspect():
-		r.suspected = time.Time{}
+		r.suspected, r.Acquitted = time.Time{}, ""
 	case r.suspected.IsZero():
 		r.suspected = now
 		nudge.Send(r.knock)
@@ -47,6 +50,20 @@ func (p *Prober) asks(r *record) bool {
 		}
 	}
 	return false
+}
+
+// acquit takes a causal read of a node that began then and has come back. Every member answered after it began, so a
+// process that looked as if it had ended long before lives: what a later read waits for is another member. A process that has ended
+// is not acquitted before a view is made without it.
+func (p *Prober) acquit(r *record, began time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, o := range p.records {
+		if o != r && !o.suspected.IsZero() && began.Sub(o.suspected) > acquitAfter && o.Acquitted != o.Sight.UUID {
+			o.Acquitted = o.Sight.UUID
+			nudge.Send(p.changed)
+		}
+	}
 }
 
 // knocker looks at the group port of one node: now and then while the node is well, so that it is known where its process

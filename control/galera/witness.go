@@ -54,6 +54,7 @@ type witness struct {
 	log     *slog.Logger
 	wake    chan struct{}
 	wanted  func() bool
+	acquit  func(began time.Time) // takes a read that has come back
 	publish func(func(*record))
 }
 
@@ -144,8 +145,12 @@ func (c Config) open(ctx context.Context, d *conn.Dialer, setup string) (*conn.S
 // read asks one causal read.
 func (w *witness) read(s *conn.Session) error {
 	s.Begin(readPatience)
-	w.publish(func(r *record) { r.Wait = r.Wait.Began(time.Now()) })
+	began := time.Now()
+	w.publish(func(r *record) { r.Wait = r.Wait.Began(began) })
 	err := s.Ask(causalRead, nil, nil)
+	if err == nil {
+		w.acquit(began)
+	}
 	w.publish(func(r *record) { r.Wait = r.Wait.Returned() })
 	return err
 }

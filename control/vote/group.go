@@ -24,7 +24,11 @@ func groupOf(p *galera.NodeStatus) *model.Group {
 	if p.EvsState != operational {
 		g.State = p.EvsState
 	}
-	switch s.End() {
+	end := s.End()
+	if p.Acquitted == s.UUID {
+		end = ""
+	}
+	switch end {
 	case group.Gone:
 		g.End = model.EndGone
 	case group.Quiet:

@@ -1,5 +1,7 @@
 package gcomm
 
+import "slices"
+
 // pcState is the state of the primary component layer (pc_proto).
 type pcState int
 
@@ -151,6 +153,7 @@ func (c *component) take(p *proc, e entry) {
 		if i := c.of(m.p); i != nil {
 			i.weight = m.weight
 		}
+		p.transWeight()
 	case *write:
 		if c.prim {
 			c.of(p).seq++
@@ -325,6 +328,24 @@ func (p *proc) transInstall(m *componentInstall) {
 				i.unknown = true
 			}
 		}
+	}
+}
+
+// transWeight is a change of weight that comes when its view has ended and parted: whether the others have got it is not
+// known, so that nobody stays primary (handle_trans_install).
+func (p *proc) transWeight() {
+	c := &p.pc
+	if c.state != pcTrans || !c.primary {
+		return
+	}
+	parted := false
+	for _, i := range c.known {
+		if c.view.has(i.p) && !slices.Contains(c.trans, i.p) {
+			i.unknown, parted = true, true
+		}
+	}
+	if parted {
+		p.loseQuorum(c.trans)
 	}
 }
 

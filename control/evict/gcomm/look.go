@@ -113,3 +113,12 @@ func (c *Cluster) Same() bool {
 	}
 	return true
 }
+
+// Member tells whether a process is in a node's component, as mysql.wsrep_cluster_members says it there.
+func (c *Cluster) Member(node int, uuid string) bool {
+	p := c.hosts[node].proc
+	if p == nil || p.life != alive || p.gcs.view == nil {
+		return false
+	}
+	return slices.ContainsFunc(p.gcs.view.members, func(q *proc) bool { return q.uuid == uuid })
+}
