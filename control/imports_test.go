@@ -58,7 +58,7 @@ control/haproxycfg: configs control/galera control/journal control/model control
 control/clustertest: cluster configs control/galera control/galera/conn control/haproxycfg control/model
 
 # The two loops know nothing of each other; orders go to the one that votes.
-control/vote: cluster cluster/nudge configs control/api control/clock control/decide control/drain control/evict control/evict/execute control/galera control/galera/conn control/galera/group control/haproxycfg control/journal control/kube control/lograte control/mandate control/model control/published control/step control/writers
+control/vote: cluster cluster/nudge configs control/api control/clock control/decide control/drain control/evict control/evict/execute control/galera control/galera/conn control/haproxycfg control/journal control/kube control/lograte control/mandate control/model control/published control/step control/writers
 control/steer: cluster configs control/clock control/drain control/haproxycfg control/journal control/keep control/mandate control/model control/plan control/published control/step runtimeapi
 control/admin: cluster control/api control/decide control/evict control/haproxycfg control/journal control/mandate control/model control/published control/serving control/vote
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -82,15 +81,15 @@ func judgeNetworkError(err error) Outcome {
 		return down(ClassTimeout, "the node does not answer ("+err.Error()+")")
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return down(ClassRefused, "the node refuses connections")
-	case isAny(err, io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED):
+	case conn.IsAny(err, io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED):
 		return down(ClassLost, "the node closes the connection")
-	case isAny(err, syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.EHOSTDOWN, syscall.ENETDOWN):
+	case conn.IsAny(err, syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.EHOSTDOWN, syscall.ENETDOWN):
 		return down(ClassUnreachable, "the node cannot be reached: "+err.Error())
-	case isAny(err, syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM, syscall.EPERM, syscall.EACCES):
+	case conn.IsAny(err, syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM, syscall.EPERM, syscall.EACCES):
 		return unknown(ClassLocal, "this machine cannot make a connection: "+err.Error())
-	case isAny(err, conn.ErrProtocol, mysql.ErrMalformPkt, mysql.ErrPktSync, mysql.ErrPktSyncMul, mysql.ErrOldProtocol, mysql.ErrInvalidConn):
+	case conn.IsAny(err, conn.ErrProtocol, mysql.ErrMalformPkt, mysql.ErrPktSync, mysql.ErrPktSyncMul, mysql.ErrOldProtocol, mysql.ErrInvalidConn):
 		return unknown(ClassProtocol, "what answers at the node's address is no MySQL server: "+err.Error())
-	case isAny(err, mysql.ErrNoTLS, mysql.ErrCleartextPassword, mysql.ErrNativePassword, mysql.ErrOldPassword, mysql.ErrUnknownPlugin):
+	case conn.IsAny(err, mysql.ErrNoTLS, mysql.ErrCleartextPassword, mysql.ErrNativePassword, mysql.ErrOldPassword, mysql.ErrUnknownPlugin):
 		return unknown(ClassAccessDenied, "the probe cannot log in: "+err.Error())
 	}
 	return unknown(ClassOther, "the probe failed: "+err.Error())
@@ -159,8 +158,4 @@ func missingGrant(e *mysql.MySQLError, user string) string {
 		return grant(what, on)
 	}
 	return "grant it"
-}
-
-func isAny(err error, targets ...error) bool {
-	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
 }

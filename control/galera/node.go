@@ -194,7 +194,7 @@ func (n *node) seen(s group.Sight, r *Reading, err error) group.Sight {
 		return s.Read(r.Gcomm, n.from)
 	case errors.As(err, &server):
 		return s.Tried(n.dialer.At(), group.Spoke)
-	case n.had && n.from == s.SQL && isAny(err, io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE):
+	case n.had && n.from == s.SQL && conn.IsAny(err, io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE):
 		return s.Lost()
 	case n.had:
 		return s.Tried(n.from, group.Heard(err))

@@ -17,7 +17,7 @@ const (
 		"'wsrep_cluster_state_uuid','wsrep_last_committed'," +
 		"'wsrep_replicated','wsrep_replicated_bytes','wsrep_received','wsrep_received_bytes','wsrep_flow_control_paused_ns'," +
 		"'wsrep_gcomm_uuid','wsrep_cluster_conf_id','wsrep_cluster_size','wsrep_cluster_weight'," +
-		"'wsrep_evs_state','wsrep_evs_repl_latency','wsrep_evs_evict_list','wsrep_local_recv_queue');"
+		"'wsrep_evs_state','wsrep_evs_repl_latency','wsrep_evs_evict_list');"
 
 	showVariables = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('wsrep_reject_queries','wsrep_sst_donor_rejects_queries'," +
 		"'read_only','pxc_maint_mode');"

@@ -61,8 +61,6 @@ type Reading struct {
 	// Galera measures over a minute; the last one that was known while it knows none, 0 if it never did. Its maximum and
 	// deviation are those of the last view change or large transaction, and say nothing of now.
 	Latency time.Duration
-	// RecvQueue is wsrep_local_recv_queue: what was delivered and is not applied; -1 if absent.
-	RecvQueue int64
 	// Refused is true if the node answered a plain SELECT with error 1047, as it
 	// does to its applications.
 	Refused bool
@@ -77,7 +75,7 @@ type parser struct {
 }
 
 func newParser(prev Reading) parser {
-	return parser{prev: prev, r: Reading{LocalState: -1, LastCommitted: -1, ConfID: -1, Size: -1, Weight: -1, RecvQueue: -1}}
+	return parser{prev: prev, r: Reading{LocalState: -1, LastCommitted: -1, ConfID: -1, Size: -1, Weight: -1}}
 }
 
 func (p *parser) set(name, value []byte) (err error) {
@@ -116,8 +114,6 @@ func (p *parser) set(name, value []byte) (err error) {
 		p.r.Latency = latency(value, p.prev.Latency)
 	case "wsrep_evs_evict_list":
 		p.r.Evicted = reuse(p.prev.Evicted, value)
-	case "wsrep_local_recv_queue":
-		p.r.RecvQueue, err = conn.Seqno(name, value)
 	case "wsrep_cluster_state_uuid":
 		p.r.StateUUID = reuse(p.prev.StateUUID, value)
 	case "wsrep_reject_queries":

@@ -22,7 +22,7 @@ func (v *Loop) withEviction(sit *published.Situation, in *decide.Input, out deci
 	sit.Evict = is.Why
 	if is.Why != v.evictWhy {
 		if v.evictWhy = is.Why; is.Why != "" {
-			lograte.Always(v.cfg.Log).Info("eviction considered", "why", is.Why)
+			v.cfg.Log.Info("eviction considered", "why", is.Why)
 		}
 	}
 	if is.Order == nil {

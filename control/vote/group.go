@@ -2,7 +2,6 @@ package vote
 
 import (
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
-	"github.com/haproxy-peers/haproxy-peers/control/galera/group"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 )
 
@@ -24,15 +23,8 @@ func groupOf(p *galera.NodeStatus) *model.Group {
 	if p.EvsState != operational {
 		g.State = p.EvsState
 	}
-	end := s.End()
-	if p.Acquitted == s.UUID {
-		end = ""
-	}
-	switch end {
-	case group.Gone:
-		g.End = model.EndGone
-	case group.Quiet:
-		g.End = model.EndSilent
+	if p.Acquitted != s.UUID {
+		g.End = string(s.End())
 	}
 	return g
 }

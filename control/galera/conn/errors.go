@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -82,6 +83,11 @@ func ServerNumber(err error) uint16 {
 func IsTimeout(err error) bool {
 	var network net.Error
 	return errors.As(err, &network) && network.Timeout()
+}
+
+// IsAny tells whether an error is one of these.
+func IsAny(err error, targets ...error) bool {
+	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
 }
 
 // PlainText is at most n bytes of what somebody else said, fit for a line of a terminal or a log.

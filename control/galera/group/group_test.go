@@ -84,6 +84,13 @@ func TestOptions(t *testing.T) {
 	if o, _ := single.Options(); o.Weight != 2 || o.Retrans != 100*time.Millisecond || o.RetransText != "0.1" || !o.TLS || !o.AutoEvict {
 		t.Errorf("of single variables: %+v", o)
 	}
+	for _, period := range []string{"", "soon", "PT1S" + strings.Repeat(" ", 1<<10), "1" + strings.Repeat("0", 1<<10), "PT0." + strings.Repeat("1", 1<<10) + "S"} {
+		var long Assembler
+		long.Variable("wsrep_provider_evs_join_retrans_period", period)
+		if o, _ := long.Options(); o.RetransText != "" || o.Retrans != 0 {
+			t.Errorf("a period of %d bytes is kept: %v", len(period), o.Retrans)
+		}
+	}
 	var none Assembler
 	if o, ok := none.Options(); ok || o.Weight != -1 {
 		t.Errorf("of a server without a provider: %+v, %v", o, ok)

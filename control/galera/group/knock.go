@@ -40,7 +40,7 @@ func Heard(err error) Answer {
 		return Nothing
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return Refused
-	case conn.IsTimeout(err), isAny(err, syscall.EHOSTUNREACH, syscall.EHOSTDOWN):
+	case conn.IsTimeout(err), conn.IsAny(err, syscall.EHOSTUNREACH, syscall.EHOSTDOWN):
 		return Silent
 	}
 	return Spoke
@@ -48,17 +48,8 @@ func Heard(err error) Answer {
 
 // isLocal tells whether the failure is this machine's own.
 func isLocal(err error) bool {
-	return isAny(err, syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM, syscall.EPERM, syscall.EACCES,
+	return conn.IsAny(err, syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM, syscall.EPERM, syscall.EACCES,
 		syscall.ENETUNREACH, syscall.ENETDOWN)
-}
-
-func isAny(err error, numbers ...syscall.Errno) bool {
-	for _, n := range numbers {
-		if errors.Is(err, n) {
-			return true
-		}
-	}
-	return false
 }
 
 // greetTLS is nil once anything has come back to a ClientHello.

@@ -24,6 +24,9 @@ type Options struct {
 	TLS bool
 }
 
+// longestPeriod is beyond every period that a server writes (P1DT2H3M0.123456S); what a server says goes to the other members.
+const longestPeriod = 20
+
 // mostOptions is beyond what a server has: Galera 26.4.23 says 3 KiB.
 const mostOptions = 32 << 10
 
@@ -73,6 +76,9 @@ func (a *Assembler) Options() (o Options, ok bool) {
 	if scheme, rest, ok := strings.Cut(o.Listen, "://"); ok {
 		o.Listen = rest
 		o.TLS = o.TLS || scheme == "ssl"
+	}
+	if o.Retrans == 0 || len(o.RetransText) > longestPeriod {
+		o.Retrans, o.RetransText = 0, "" // nothing that could be put back
 	}
 	if n, err := strconv.Atoi(values["pc_weight"]); err == nil && n >= 0 {
 		o.Weight = n

@@ -21,7 +21,7 @@ const (
 // End is how a process's end shows itself.
 type End string
 
-// The ends. "" is none.
+// The ends, in the words of the views (model.EndGone, model.EndSilent). "" is none.
 const (
 	// Gone: its open connection was closed, and both of its ports refuse new ones.
 	Gone End = "gone"
