@@ -35,7 +35,7 @@ func (a *answer) explain() api.Explanation {
 		e.Why = append(e.Why, a.Evict)
 	}
 	if rec := a.Record; rec != nil && rec.Evict != nil {
-		e.Why = append(e.Why, fmt.Sprintf("%s was evicted from Galera's view (%s, by %s); until every evict list is known to be empty again nothing else is", rec.Evict.Node, rec.Evict.Reason, rec.Evict.Owner))
+		e.Why = append(e.Why, fmt.Sprintf("until every evict list is known to be empty after %s nobody else is evicted (%s; done by %s)", rec.Evict.Cause(), rec.Evict.Reason, rec.Evict.Owner))
 	}
 	for _, node := range in.Order {
 		w := decide.IfDown(in, node)

@@ -38,8 +38,16 @@ type Verdict struct {
 	Why string
 }
 
-// Decide tells whether a process is to be evicted now.
+// Decide tells whether a process is to be evicted now, or an entry that one has left behind to be taken off a list.
 func Decide(in *Input) Verdict {
+	if o := found(in); o != nil {
+		return Verdict{Order: o, Why: o.Reason + ": the list is emptied"}
+	}
+	return judge(in)
+}
+
+// judge decides of the process that seems to have ended.
+func judge(in *Input) Verdict {
 	c := accused(in)
 	if c == nil {
 		return Verdict{}
@@ -90,7 +98,7 @@ func accused(in *Input) *charge {
 		}
 		for i := range view.Nodes {
 			n := &view.Nodes[i]
-			if n.Group == nil || n.Group.End == "" {
+			if n.Group == nil || n.Group.End == "" || !awaited(view, n) {
 				continue
 			}
 			c := byUUID[n.Group.UUID]
@@ -128,6 +136,22 @@ func accused(in *Input) *charge {
 		}
 	}
 	return c
+}
+
+// awaited tells whether somebody who answers is still in the view that an ended process was in, or nobody answers: where all
+// have made another, Galera is done with it.
+func awaited(view *model.View, ended *model.NodeView) bool {
+	answer := false
+	for i := range view.Nodes {
+		n := &view.Nodes[i]
+		if n.Name == ended.Name || n.Verdict != model.Healthy || n.Group == nil {
+			continue
+		}
+		if answer = true; n.Group.ConfID == ended.Group.ConfID {
+			return true
+		}
+	}
+	return !answer
 }
 
 // order is what is committed.

@@ -127,7 +127,6 @@ var refusals = []struct {
 	}},
 	{"one view", "px1 does not reach pxc-0", func(in *Input) { each(in, "pxc-0", func(n *model.NodeView) { n.Verdict = model.Down }, 1) }},
 	{"one view", "pxc-2 is in another view (8 and not 7) for px1", func(in *Input) { each(in, "pxc-2", group(func(g *model.Group) { g.ConfID = 8 }), 1) }},
-	{"one view", "for px0", func(in *Input) { each(in, "pxc-1", group(func(g *model.Group) { g.ConfID = 6 })) }},
 	{"one view", "in another view", func(in *Input) { each(in, "pxc-2", group(func(g *model.Group) { g.UUID = "d" }), 1) }},
 	{"one view", "a view is being made already (pxc-2 is in GATHER)", func(in *Input) { each(in, "pxc-2", group(func(g *model.Group) { g.State = "GATHER" }), 2) }},
 	{"one view", "it was not in a primary component", func(in *Input) {
@@ -158,6 +157,11 @@ var refusals = []struct {
 		}
 	}},
 	{"rights", "the account of px0 lacks, on pxc-0, EXECUTE", func(in *Input) { each(in, "pxc-0", group(func(g *model.Group) { g.Lacks = "EXECUTE" })) }},
+	{"rights", "the account of px0 lacks, on every node, EXECUTE", func(in *Input) {
+		for _, n := range in.Order {
+			each(in, n, group(func(g *model.Group) { g.Lacks = "EXECUTE" }))
+		}
+	}},
 	{"lists", "the evict list of pxc-2 is not empty", func(in *Input) { each(in, "pxc-2", group(func(g *model.Group) { g.Evicted = true })) }},
 	{"lists", "evs.auto_evict is on at pxc-0", func(in *Input) { each(in, "pxc-0", group(func(g *model.Group) { g.AutoEvict = true })) }},
 	{"lists", "evs.join_retrans_period of pxc-0 is not known", func(in *Input) { each(in, "pxc-0", group(func(g *model.Group) { g.Retrans = "" })) }},
@@ -199,6 +203,23 @@ func TestRulesBite(t *testing.T) {
 		if bitten == 0 {
 			t.Errorf("nothing is evicted without the rule %q that is not with it: it is not needed, or not tested", rule.name)
 		}
+	}
+}
+
+// Once all others have made a view without it Galera is done with a process, and there is nothing to say of it, however long its
+// node stays down.
+func TestOutOfTheView(t *testing.T) {
+	in := dead()
+	for _, n := range []string{"pxc-0", "pxc-2"} {
+		each(in, n, group(func(g *model.Group) { g.ConfID, g.Size, g.Total, g.Hangs = 8, 2, 2, false }))
+	}
+	if is := Decide(in); is.Order != nil || is.Why != "" {
+		t.Errorf("%+v", is)
+	}
+	// While one of them is still in the old view it is told why nobody is evicted.
+	each(in, "pxc-0", group(func(g *model.Group) { g.ConfID = 7 }), 0, 1)
+	if is := Decide(in); is.Order != nil || !strings.Contains(is.Why, "in another view") {
+		t.Errorf("%+v", is)
 	}
 }
 

@@ -52,7 +52,7 @@ func Forecast(in *Input, node string) string {
 			deaf = append(deaf, v.Member)
 		}
 	}
-	switch is := Decide(&then); {
+	switch is := judge(&then); {
 	case is.Order != nil:
 		return ""
 	case in.Mode != ModeOff && met < in.Majority():

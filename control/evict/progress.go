@@ -69,7 +69,8 @@ type Progress struct {
 // Begin is the progress of nothing done yet.
 func Begin(order *model.Eviction) *Progress {
 	n := len(order.Survivors)
-	return &Progress{order: order, clearedAt: make([]time.Duration, n), once: make([]bool, n)}
+	// Where an entry was found nobody is told anything.
+	return &Progress{order: order, changed: order.Found, clearedAt: make([]time.Duration, n), once: make([]bool, n)}
 }
 
 // Changed tells whether another view than the order's was seen.

@@ -2,6 +2,7 @@ package evict
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/haproxy-peers/haproxy-peers/control/model"
@@ -43,7 +44,7 @@ var rules = []rule{
 		case rec.Move != nil && rec.Move.Hold:
 			return "new connections are held for a move"
 		case rec.Evict != nil:
-			return "the lists are not known to be empty after the eviction of " + rec.Evict.Node
+			return "the lists are not known to be empty after " + rec.Evict.Cause()
 		case len(rec.Evictions)-min(in.Old, len(rec.Evictions)) >= mostPerHour:
 			return fmt.Sprintf("%d evictions within an hour: somebody has to look", mostPerHour)
 		}
@@ -71,15 +72,7 @@ var rules = []rule{
 		}
 		return ""
 	}},
-	{"rights", func(in *Input, c *charge) string {
-		own := in.Voice(in.By)
-		for _, s := range c.survivors {
-			if g := own.Node(s.name).Group; g == nil || g.Lacks != "" {
-				return lacking(in.By, s.name, g)
-			}
-		}
-		return ""
-	}},
+	{"rights", lacking},
 	{"lists", func(_ *Input, c *charge) string {
 		for _, s := range c.survivors {
 			switch {
@@ -107,12 +100,24 @@ var rules = []rule{
 	{"the group waits", waits},
 }
 
-// lacking says what a member lacks on a node.
-func lacking(member, node string, g *model.Group) string {
-	if g == nil {
-		return member + " does not know the process of " + node
+// lacking says what this member, which would carry the order out, lacks on the survivors.
+func lacking(in *Input, c *charge) string {
+	own := in.Voice(in.By)
+	for _, s := range c.survivors {
+		g := own.Node(s.name).Group
+		if g == nil {
+			return in.By + " does not know the process of " + s.name
+		}
+		if g.Lacks == "" {
+			continue
+		}
+		where := s.name
+		if other := slices.IndexFunc(own.Nodes, func(n model.NodeView) bool { return n.Group == nil || n.Group.Lacks != g.Lacks }); other < 0 {
+			where = "every node" // one sentence for all of them
+		}
+		return fmt.Sprintf("the account of %s lacks, on %s, %s", in.By, where, g.Lacks)
 	}
-	return fmt.Sprintf("the account of %s lacks, on %s, %s", member, node, g.Lacks)
+	return ""
 }
 
 // reached: nobody who is heard, voter or not, may reach the process or see another one in its place.

@@ -193,7 +193,7 @@ func TestFullRecordIsBounded(t *testing.T) {
 	long := strings.Repeat("<", 200)
 	r := &Record{Active: "pxc-0", Lowest: 3}
 	for i := range 2 * MaxHistory {
-		r = r.WithEviction(Eviction{Node: long, UUID: long, Reason: long, Owner: long, Survivors: make([]Survivor, 8), At: goldenAt})
+		r = r.WithEviction(Eviction{Node: long, UUID: strings.Repeat("f", 36), Reason: long, Owner: long, Survivors: make([]Survivor, 8), At: goldenAt})
 		r = r.WithActive(Decision{Epoch: uint64(i), Active: "pxc-0", Kind: KindFailover, Reason: long + long, By: long, OrderedBy: long, At: goldenAt})
 		r = r.WithOrder(Order{Revision: uint64(i), Kind: OrderRecover, What: long, Reason: long, OrderedBy: long, By: long, At: goldenAt})
 	}

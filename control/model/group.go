@@ -27,6 +27,8 @@ type Group struct {
 	State     string `json:"s,omitempty"`
 	Evicted   bool   `json:"e,omitempty"`
 	AutoEvict bool   `json:"a,omitempty"`
+	// List are the entries of the evict list: of this member's own view only, they are not told.
+	List []string `json:"-"`
 	// SuspectMS and CheckMS are evs.suspect_timeout and evs.inactive_check_period, RetransMS evs.join_retrans_period, which
 	// stands in Retrans as the server writes it. 0 and "" are not known.
 	SuspectMS int64  `json:"su,omitempty"`

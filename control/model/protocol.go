@@ -32,7 +32,7 @@ func (r *Record) LostBelow2() []string {
 		lost = append(lost, fmt.Sprintf("who ordered %d of the %d decisions of the history", named, len(r.History)))
 	}
 	if r.Evict != nil {
-		lost = append(lost, "that the evict lists of the databases are to be emptied after the eviction of "+r.Evict.Node)
+		lost = append(lost, "that the evict lists of the databases are to be emptied after "+r.Evict.Cause())
 	}
 	if n := len(r.Orders); n > 0 {
 		lost = append(lost, fmt.Sprintf("the last %d orders that made no decision (the last: %s), with who gave them and why", n, r.Orders[0].Words()))

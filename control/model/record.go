@@ -66,9 +66,11 @@ type Record struct {
 	// most, from version 2 on.
 	Orders []Order `json:"orders,omitempty"`
 	// Evict is the eviction that is under way or whose lists are owed to be emptied, nil without one; Evictions are
-	// when the last were ordered, oldest first, by the proposers' clocks (as AutoMoves). From version 3 on.
+	// when the last were ordered, oldest first, by the proposers' clocks (as AutoMoves); Evicted are the processes that were
+	// evicted last, oldest first: their entries are ours to take off a list. From version 3 on.
 	Evict     *Eviction   `json:"evict,omitempty"`
 	Evictions []time.Time `json:"evictions,omitempty"`
+	Evicted   []string    `json:"evicted,omitempty"`
 	// Rest is what a newer version has added.
 	Rest keep.Rest `json:"-"`
 }
@@ -119,7 +121,7 @@ func (r *Record) Clone() *Record {
 		e.Survivors = slices.Clone(e.Survivors)
 		c.Evict = &e
 	}
-	c.Evictions = slices.Clone(r.Evictions)
+	c.Evictions, c.Evicted = slices.Clone(r.Evictions), slices.Clone(r.Evicted)
 	return &c
 }
 
@@ -170,7 +172,7 @@ func (r *Record) Encode() []byte {
 // version1 is the record without what version 1 does not write.
 func (r *Record) version1() *Record {
 	c := r.Clone()
-	c.Orders, c.Evict, c.Evictions = nil, nil, nil
+	c.Orders, c.Evict, c.Evictions, c.Evicted = nil, nil, nil, nil
 	for i := range c.History {
 		c.History[i].OrderedBy = ""
 	}

@@ -34,12 +34,22 @@ func (v *Loop) withEviction(sit *published.Situation, in *decide.Input, out deci
 		}
 		return out
 	}
+	if is.Order.Found {
+		if !v.foundAt.IsZero() && sit.At.Sub(v.foundAt) < foundEvery {
+			return out
+		}
+		v.foundAt = sit.At
+	}
 	if out.Propose == nil {
 		out.Propose, out.Reason = sit.Record, is.Why
 	}
 	out.Propose = out.Propose.WithEviction(*is.Order)
 	return out
 }
+
+// foundEvery is the time between two orders to take left entries off: a list is read again a moment after it was emptied, and
+// somebody who puts one back each time is to be seen in the record, not to fill it.
+const foundEvery = 10 * time.Second
 
 // debtAlert is how long an order may stand in the record: telling the survivors takes a second at most, and its lists are
 // looked at twice within another.
@@ -63,7 +73,7 @@ func (v *Loop) unpaid(sit *published.Situation) string {
 	if order == nil || sit.At.Sub(v.debt.since) < debtAlert {
 		return ""
 	}
-	return fmt.Sprintf("%s was evicted from Galera's view, and the evict lists of the others are not known to be empty: the next view may wait 5 s longer, and nothing else is evicted (the log of %s says why)", order.Node, order.Owner)
+	return fmt.Sprintf("the evict lists of the databases are not known to be empty after %s: the next view may wait 5 s longer, and nobody else is evicted (the log of %s says why)", order.Cause(), order.Owner)
 }
 
 // executing is the order that this member carries out. Loop.mu guards it.
@@ -99,18 +109,27 @@ func (v *Loop) carryOut(ctx context.Context, s *joined, sit *published.Situation
 		if err != nil {
 			return // the order is no more, or this daemon ends
 		}
-		v.mu.Lock()
-		result := "done"
-		if v.executing.out.Changed == 0 {
-			result = "vain"
-		}
-		if v.executing.order.Same(order) {
-			v.executing.paid = true
-		}
-		v.mu.Unlock()
-		v.cfg.Metrics.Evictions.WithLabelValues(result).Inc()
+		v.finished(order)
 		v.Wake()
 	}()
+}
+
+// finished takes that nothing of an order is owed any more.
+func (v *Loop) finished(order *model.Eviction) {
+	v.mu.Lock()
+	result := "done"
+	if v.executing.out.Changed == 0 {
+		result = "vain"
+	}
+	if v.executing.order.Same(order) {
+		v.executing.paid = true
+	}
+	v.mu.Unlock()
+	if order.Found {
+		v.cfg.Events.Add(v.cfg.Now(), order.Reason+": it was taken off")
+		return
+	}
+	v.cfg.Metrics.Evictions.WithLabelValues(result).Inc()
 }
 
 // executes tells whether the order is this member's to carry out.
@@ -160,5 +179,5 @@ func (v *Loop) payEviction(ctx context.Context, ag *cluster.Agreement, rec *mode
 	if !paid {
 		return
 	}
-	v.propose(ctx, ag, decide.Outcome{Propose: rec.Paid(), Reason: "every evict list is empty again after the eviction of " + rec.Evict.Node})
+	v.propose(ctx, ag, decide.Outcome{Propose: rec.Paid(), Reason: "every evict list is empty again after " + rec.Evict.Cause()})
 }

@@ -208,6 +208,39 @@ func TestWhoExecutes(t *testing.T) {
 	}
 }
 
+// An entry of an earlier eviction that is found on a list is taken off once, and not again in the next moment.
+func TestFoundEntry(t *testing.T) {
+	d, f := evicting(t)
+	probes := seen()
+	for i := range probes {
+		s := &probes[i]
+		s.State = galera.State{Verdict: galera.Healthy, Eligible: true, Class: galera.ClassSynced}
+		s.Sight, s.Wait = group.Sight{}.Read(s.Node, netip.MustParseAddrPort("10.0.0.1:3306")), galera.Wait{}
+	}
+	probes[2].Reading.Evicted = "u1,u2"
+	d.Join(f, probes)
+	f.Set(func(ag *cluster.Agreement) {
+		ag.Record.Value = (&model.Record{Lowest: 3, Evicted: []string{"u2", "u1"}}).WithActive(model.Decision{Epoch: 4, Active: "pxc-1"}).Encode()
+	})
+	for _, member := range []string{"px1", "px2"} {
+		f.Say(member, 0, clustertest.HealthyView())
+	}
+	c, rec := proposed(t, d, f)
+	if c == nil || c.NewEpoch || rec.Evict == nil || !rec.Evict.Found || rec.Evict.Node != "pxc-2" || rec.Active != "pxc-1" {
+		t.Fatalf("%+v %+v", c, rec)
+	}
+	d.mu.Lock()
+	d.proposing = false
+	d.mu.Unlock()
+	if _, rec := proposed(t, d, f); rec != nil {
+		t.Errorf("again at once: %+v", rec.Evict)
+	}
+	d.foundAt = d.foundAt.Add(-foundEvery)
+	if _, rec := proposed(t, d, f); rec == nil || rec.Evict == nil {
+		t.Error("never again")
+	}
+}
+
 // A debt that stands is an alert.
 func TestDebtAlert(t *testing.T) {
 	d, f := newTestLoop(t)

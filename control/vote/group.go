@@ -1,16 +1,22 @@
 package vote
 
 import (
+	"regexp"
+	"strings"
+
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 )
 
 const operational = "OPERATIONAL"
 
+// nameable bounds what a server says that its process is called: it goes into the record.
+var nameable = regexp.MustCompile("^[0-9a-z-]{1,36}$")
+
 // groupOf is what the probe knows of a node's process, nil while that has not been read.
 func groupOf(p *galera.NodeStatus) *model.Group {
 	s := &p.Sight
-	if s.UUID == "" {
+	if !nameable.MatchString(s.UUID) {
 		return nil
 	}
 	g := &model.Group{
@@ -19,6 +25,9 @@ func groupOf(p *galera.NodeStatus) *model.Group {
 		SuspectMS: p.Options.Suspect.Milliseconds(), CheckMS: p.Options.Check.Milliseconds(),
 		RetransMS: p.Options.Retrans.Milliseconds(), Retrans: p.Options.RetransText,
 		Lacks: p.Lacks, Met: s.Greeted, Speaks: s.Speaks(), Hangs: p.Wait.Hangs(), Late: p.Wait.Late,
+	}
+	if p.Evicted != "" {
+		g.List = strings.Split(p.Evicted, ",")
 	}
 	if p.EvsState != operational {
 		g.State = p.EvsState

@@ -70,7 +70,7 @@ func Run(ctx context.Context, cfg Config, told func(Outcome)) error {
 		seen := r.look(ctx)
 		age := time.Since(began)
 		a := p.Next(age, seen)
-		if p.Changed() {
+		if p.Changed() && !cfg.Order.Found {
 			r.changed(age)
 		}
 		for _, i := range a.Prepare {

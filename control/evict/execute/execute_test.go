@@ -26,6 +26,7 @@ type group struct {
 	said   []string // CALLs, by node
 	deaf   map[string]bool
 	uuid   map[string]string
+	found  bool // the order is of an entry that was found
 }
 
 func newGroup() *group {
@@ -91,7 +92,7 @@ func (g *group) run(t *testing.T, ended func(model.Survivor) bool) ([]string, Ou
 	defer cancel()
 	var out Outcome
 	err := Run(ctx, Config{
-		Order: &model.Eviction{Node: "pxc-1", UUID: victim, ConfID: 7, Survivors: []model.Survivor{{Node: "pxc-2", UUID: "a", Retrans: "PT1S"}, {Node: "pxc-0", UUID: "b", Retrans: "PT0.5S"}}},
+		Order: &model.Eviction{Found: g.found, Node: "pxc-1", UUID: victim, ConfID: 7, Survivors: []model.Survivor{{Node: "pxc-2", UUID: "a", Retrans: "PT1S"}, {Node: "pxc-0", UUID: "b", Retrans: "PT0.5S"}}},
 		Open: func(ctx context.Context, node, setup string) (*conn.Session, error) {
 			d := *dialers[node]
 			s, err := d.Open(ctx, conn.Opening{Account: conn.Account{User: "probe", PasswordFile: dbtest.PasswordFile(t, "x")}, SSL: conn.SSL{Mode: conn.SSLDisabled}, Life: ctx, Budget: time.Second})
@@ -122,6 +123,17 @@ func TestRun(t *testing.T) {
 		if said[2] != want && said[3] != want {
 			t.Errorf("%q lacks %s", said, want)
 		}
+	}
+}
+
+// Where an entry was found nobody is told: the lists are emptied, and no view is waited for.
+func TestRunFound(t *testing.T) {
+	t.Parallel()
+	g := newGroup()
+	g.listed["pxc-0"], g.found = true, true
+	said, out, err := g.run(t, none)
+	if err != nil || out.Changed != 0 || len(out.Said) != 0 || len(said) != 2 || g.listed["pxc-0"] || strings.Contains(strings.Join(said, " "), " evict(") {
+		t.Fatalf("%q, %+v, %v", said, out, err)
 	}
 }
 
