@@ -17,9 +17,7 @@ func evictable(t *testing.T, args ...string) *scenario {
 	t.Helper()
 	s := begin(t, stack.Options{CheckInterval: time.Second, DaemonArgs: args})
 	s.must(s.GrantEviction(s.ctx))
-	for _, n := range s.DB {
-		s.must(s.waitNode(n.Name, "one whose death stops nobody", func(n apiNode) bool { return n.StallMS > 0 && n.StallMS < 500 }))
-	}
+	s.must(s.WaitEvictable(s.within(time.Minute)))
 	return s
 }
 

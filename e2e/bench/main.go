@@ -37,6 +37,7 @@ func status() int {
 
 // bench holds what the measurements share.
 type bench struct {
+	cfg lab.Config
 	lab *lab.Lab
 	out []row
 }
@@ -59,12 +60,13 @@ func run(ctx context.Context) (err error) {
 	}
 	// BENCH_DIR names a folder on a disk whose fsync is to count; the lab's own
 	// default is in memory.
-	l, err := lab.New(ctx, lab.Config{Haproxyd: haproxyd, Haproxyctl: haproxyctl, Parent: os.Getenv("BENCH_DIR")})
+	cfg := lab.Config{Haproxyd: haproxyd, Haproxyctl: haproxyctl, Parent: os.Getenv("BENCH_DIR")}
+	l, err := lab.New(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	b := &bench{lab: l}
+	b := &bench{cfg: cfg, lab: l}
 	fmt.Println(machine(ctx, l))
 	for _, m := range []struct {
 		name string
@@ -76,6 +78,7 @@ func run(ctx context.Context) (err error) {
 		{"tables put right", b.poison},
 		{"sessions closed by drains", b.closes},
 		{"crash and hang of the active", b.failovers},
+		{"stall after a database has ended", b.stalls},
 	} {
 		// BENCH_ONLY names what to measure, by a part of its name.
 		if !strings.Contains(m.name, os.Getenv("BENCH_ONLY")) {
@@ -102,6 +105,12 @@ func (b *bench) add(what, target, got string, met bool) {
 	}
 	b.out = append(b.out, row{what, target, got, verdict})
 	progress("  %s: %s (target %s): %s", what, got, target, verdict)
+}
+
+// note adds what has no target: what stands beside it is to be compared with it.
+func (b *bench) note(what, got string) {
+	b.out = append(b.out, row{what: what, got: got})
+	progress("  %s: %s", what, got)
 }
 
 func (b *bench) print() {

@@ -57,7 +57,7 @@ func run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	l, err := lab.New(ctx, lab.Config{Haproxyd: haproxyd, Haproxyctl: haproxyctl})
+	l, err := lab.New(ctx, lab.Config{Haproxyd: haproxyd, Haproxyctl: haproxyctl, GaleraDefaults: true})
 	if err != nil {
 		return err
 	}
@@ -65,12 +65,19 @@ func run(ctx context.Context) (err error) {
 		d.title("Taking everything down")
 		err = errors.Join(err, l.Close())
 	}()
-	d.say("Galera is up: db0, db1, db2 are synced.")
+	d.say("Galera is up, with its default settings: db0, db1, db2 are synced.")
 	if d.Stack, err = stack.Up(ctx, l, stack.Options{CheckInterval: 10 * time.Second}); err != nil {
 		return err
 	}
 	d.say("HAProxies and daemons are up. HAProxy's own health checks come only every 10 s here;")
 	d.say("the daemons probe every 0.1 s and do not wait for them.")
+	if err := d.GrantEviction(ctx); err != nil {
+		return err
+	}
+	d.say("The daemons' account has been given the rights that haproxyctl galera grants prints.")
+	if err := d.within(ctx, d.WaitEvictable); err != nil {
+		return err
+	}
 	if err := d.show(ctx, "status"); err != nil {
 		return err
 	}
@@ -178,61 +185,6 @@ func (d *demo) move(ctx context.Context) error {
 	d.say("Both nodes could be written to for at most %d ms.", m.BothMS)
 	d.say("Longest time without a commit: %s (%s).", ms(worst), via)
 	return d.show(ctx, "active")
-}
-
-func (d *demo) crash(ctx context.Context) error {
-	d.title("Crash of the active: kill -9 db1")
-	d.load.Mark("crash")
-	start := time.Now()
-	d.DB[1].Kill9()
-	to := ""
-	err := d.within(ctx, func(ctx context.Context) error {
-		for {
-			a, err := d.Active(ctx, d.PX[0])
-			if err == nil && a.Agreed && a.Active != "db1" && a.Converged == len(d.PX) {
-				to = a.Active
-				return nil
-			}
-			if err := d.pause(ctx, 10*time.Millisecond); err != nil {
-				return fmt.Errorf("nobody took over: %w", err)
-			}
-		}
-	})
-	if err != nil {
-		return err
-	}
-	d.say("All three proxies route to %s after %s.", to, ms(time.Since(start)))
-	if err := d.within(ctx, func(ctx context.Context) error { return d.load.WaitNode(ctx, to) }); err != nil {
-		return err
-	}
-	if err := d.within(ctx, d.load.WaitFlowing); err != nil {
-		return err
-	}
-	log := d.load.Snapshot()
-	via, worst := log.Worst("crash")
-	floor, _ := log.Floor("crash")
-	d.say("Longest time without a commit: %s (%s).", ms(worst), via)
-	d.say("A client connected straight to a surviving node waited %s: that is Galera itself.", ms(floor))
-	return d.show(ctx, "active", "history")
-}
-
-func (d *demo) returns(ctx context.Context) error {
-	d.title("db1 comes back")
-	if err := d.within(ctx, d.DB[1].Start); err != nil {
-		return err
-	}
-	if err := d.within(ctx, d.DB[1].WaitSynced); err != nil {
-		return err
-	}
-	if err := d.pause(ctx, 2*time.Second); err != nil {
-		return err
-	}
-	a, err := d.Active(ctx, d.PX[0])
-	if err != nil {
-		return err
-	}
-	d.say("It is synced again, and nothing moves: the active is still %s (epoch %d).", a.Active, a.Epoch)
-	return nil
 }
 
 func (d *demo) oneRestart(ctx context.Context) error {

@@ -243,6 +243,37 @@ func (s *Stack) GrantEviction(ctx context.Context) error {
 	return nil
 }
 
+// WaitEvictable waits until every daemon says that any node's death would stop nobody for long: its process was met at its
+// group port, and it is known that the account may evict.
+func (s *Stack) WaitEvictable(ctx context.Context) error {
+	for {
+		why := s.notEvictable(ctx)
+		if why == "" {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waited for every node to be one whose death stops nobody: %s", why)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+func (s *Stack) notEvictable(ctx context.Context) string {
+	for _, p := range s.PX {
+		nodes, err := api.New(p.Daemon.AdminSocket).Nodes(ctx)
+		if err != nil {
+			return err.Error()
+		}
+		for _, n := range nodes {
+			if stall := time.Duration(n.StallMS) * time.Millisecond; stall == 0 || stall > 500*time.Millisecond {
+				return fmt.Sprintf("%s of %s: %s", p.Name, n.Name, n.Stall)
+			}
+		}
+	}
+	return ""
+}
+
 // Set moves the active through one proxy's daemon and waits until all have
 // converged (haproxyctl's own waiting).
 func (s *Stack) Set(ctx context.Context, p *lab.Proxy, node string, args ...string) (api.SetResponse, error) {
