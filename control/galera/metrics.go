@@ -16,6 +16,7 @@ type metrics struct {
 	pauses   *prometheus.CounterVec   // node
 	commits  *prometheus.HistogramVec // node
 	stuck    *prometheus.GaugeVec     // node
+	stall    *prometheus.HistogramVec // node
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -41,6 +42,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		commits: times("haproxyd_galera_canary_duration_seconds", "Time of the canary's successful commits on a database node.",
 			.0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30),
 		stuck: gauge("haproxyd_galera_node_stuck", "1 if the node's own commits are seen to hang.", "node"),
+		stall: times("haproxyd_galera_stall_seconds", "How long the other nodes waited, without a commit, for this node's process that had ended.",
+			.05, .1, .15, .2, .3, .4, .6, .8, 1, 1.5, 2, 3, 5, 7, 10, 15),
 	}
 	if r == nil {
 		return m, nil
@@ -63,7 +66,7 @@ func (m *metrics) forget(node string) {
 func (m *metrics) all() []*prometheus.MetricVec {
 	return []*prometheus.MetricVec{
 		m.duration.MetricVec, m.verdict.MetricVec, m.failures.MetricVec, m.connects.MetricVec,
-		m.pauses.MetricVec, m.commits.MetricVec, m.stuck.MetricVec,
+		m.pauses.MetricVec, m.commits.MetricVec, m.stuck.MetricVec, m.stall.MetricVec,
 	}
 }
 
@@ -78,6 +81,7 @@ type nodeMetrics struct {
 }
 
 func (m *metrics) of(node string) nodeMetrics {
+	m.stall.WithLabelValues(node) // there from the beginning
 	return nodeMetrics{
 		all: m, node: node,
 		duration: m.duration.WithLabelValues(node),

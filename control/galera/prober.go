@@ -53,6 +53,9 @@ type NodeStatus struct {
 	Wait  Wait
 	// Acquitted is the UUID of a process that looks as if it had ended and lives, as causal reads of other nodes have shown.
 	Acquitted string
+	// Stall is how long the group has waited for the node's process since that began to look as if it had ended, which is about
+	// how long nobody could commit: until a causal read came back that had shown it. 0 while that is not known.
+	Stall time.Duration
 }
 
 // record is a status and what goes into it.
@@ -209,7 +212,7 @@ func (p *Prober) probe(ctx context.Context, r *record) {
 	if p.cfg.Witness {
 		own := *d // a dialer has a memory
 		w := &witness{cfg: &p.cfg, dialer: &own, log: log, wake: r.witness, publish: n.publish, wanted: func() bool { return p.asks(r) },
-			acquit: func(began time.Time) { p.acquit(r, began) }}
+			came: func(began time.Time) { p.came(r, began) }}
 		commits.Go(func() { w.run(ctx) })
 	}
 	if p.cfg.Canary != nil {

@@ -27,7 +27,7 @@ func (p *Prober) suspect(r *record, before group.Sight, now time.Time) {
 	case !r.Sight.Suspect():
 		r.suspected, r.Acquitted = time.Time{}, ""
 	case r.suspected.IsZero():
-		r.suspected = now
+		r.suspected, r.Stall = now, 0
 		nudge.Send(r.knock)
 		for _, o := range p.records {
 			if o != r {
@@ -52,14 +52,22 @@ func (p *Prober) asks(r *record) bool {
 	return false
 }
 
-// acquit takes a causal read of a node that began then and has come back. Every member answered after it began, so a
+// came takes a causal read of a node that began then and has come back. Every member answered after it began, so a
 // process that looked as if it had ended long before lives: what a later read waits for is another member. A process that has ended
-// is not acquitted before a view is made without it.
-func (p *Prober) acquit(r *record, began time.Time) {
+// is not acquitted before a view is made without it. And where it has shown that the group waited, that is over.
+func (p *Prober) came(r *record, began time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, o := range p.records {
-		if o != r && !o.suspected.IsZero() && began.Sub(o.suspected) > acquitAfter && o.Acquitted != o.Sight.UUID {
+		if o == r || o.suspected.IsZero() {
+			continue
+		}
+		if r.Wait.Hangs() && o.Stall == 0 {
+			o.Stall = time.Since(o.suspected)
+			p.metrics.stall.WithLabelValues(o.Node).Observe(o.Stall.Seconds())
+			nudge.Send(p.changed)
+		}
+		if began.Sub(o.suspected) > acquitAfter && o.Acquitted != o.Sight.UUID {
 			o.Acquitted = o.Sight.UUID
 			nudge.Send(p.changed)
 		}

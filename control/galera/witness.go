@@ -54,7 +54,7 @@ type witness struct {
 	log     *slog.Logger
 	wake    chan struct{}
 	wanted  func() bool
-	acquit  func(began time.Time) // takes a read that has come back
+	came    func(began time.Time) // takes a read that has come back
 	publish func(func(*record))
 }
 
@@ -149,7 +149,7 @@ func (w *witness) read(s *conn.Session) error {
 	w.publish(func(r *record) { r.Wait = r.Wait.Began(began) })
 	err := s.Ask(causalRead, nil, nil)
 	if err == nil {
-		w.acquit(began)
+		w.came(began)
 	}
 	w.publish(func(r *record) { r.Wait = r.Wait.Returned() })
 	return err

@@ -10,6 +10,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
 	"github.com/haproxy-peers/haproxy-peers/control/evict"
 	"github.com/haproxy-peers/haproxy-peers/control/evict/execute"
+	"github.com/haproxy-peers/haproxy-peers/control/galera"
 	"github.com/haproxy-peers/haproxy-peers/control/lograte"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/published"
@@ -147,6 +148,20 @@ func (v *Loop) endedProcess(s model.Survivor) bool {
 	v.mu.Unlock()
 	g := own.Node(s.Node).Group
 	return g != nil && (g.UUID != s.UUID || g.End == model.EndGone)
+}
+
+// tellStalls tells each time for which the other nodes waited for one that had ended.
+func (v *Loop) tellStalls(probes []galera.NodeStatus) {
+	for i := range probes {
+		p := &probes[i]
+		if p.Stall > 0 && p.Stall != v.stalls[p.Node] {
+			v.cfg.Events.Add(v.cfg.Now(), fmt.Sprintf("no other database took a commit for about %v after the process of %s had ended", p.Stall.Round(10*time.Millisecond), p.Node))
+		}
+		if v.stalls == nil {
+			v.stalls = map[string]time.Duration{}
+		}
+		v.stalls[p.Node] = p.Stall
+	}
 }
 
 // executed takes what came of telling the survivors.

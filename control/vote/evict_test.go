@@ -314,3 +314,27 @@ func TestOldEvictionsAreForgotten(t *testing.T) {
 	}
 	t.Error("they are never forgotten")
 }
+
+// Each stall is an event, once.
+func TestStallsAreTold(t *testing.T) {
+	d, _ := newTestLoop(t)
+	told := func() (n int) {
+		for _, e := range d.cfg.Events.NewestFirst() {
+			if strings.Contains(e.Message, "took a commit for about ") && strings.Contains(e.Message, "0ms after the process of pxc-1 had ended") {
+				n++
+			}
+		}
+		return n
+	}
+	probes := []galera.NodeStatus{{Node: "pxc-0"}, {Node: "pxc-1", Stall: 312 * time.Millisecond}}
+	d.tellStalls(probes)
+	d.tellStalls(probes)
+	if n := told(); n != 1 {
+		t.Errorf("told %d times", n)
+	}
+	d.tellStalls([]galera.NodeStatus{{Node: "pxc-1"}})
+	d.tellStalls([]galera.NodeStatus{{Node: "pxc-1", Stall: 250 * time.Millisecond}})
+	if n := told(); n != 2 {
+		t.Errorf("the next one: told %d times", n)
+	}
+}

@@ -44,7 +44,8 @@ type Loop struct {
 	alert       string
 	ending      ending
 	debt        debt
-	foundAt     time.Time // when this leader last ordered a left entry to be taken off
+	stalls      map[string]time.Duration // that were told, by node
+	foundAt     time.Time                // when this leader last ordered a left entry to be taken off
 	downs       downs
 
 	mu           sync.Mutex // guards what follows

@@ -35,6 +35,7 @@ func (v *Loop) buildView(s *joined, ag *cluster.Agreement) *model.View {
 	var probes []galera.NodeStatus
 	if s.prober != nil {
 		probes = s.prober.Status()
+		v.tellStalls(probes)
 	}
 	if topo := v.cfg.Files.Topology(); topo != nil {
 		for _, node := range haproxycfg.Order(topo) {
