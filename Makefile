@@ -65,6 +65,7 @@ test-e2e: root deps build ## the core scenarios on a real Galera cluster and rea
 	$(GO) test -count=1 -p 1 -v -timeout 30m ./e2e/...
 
 e2e: root deps build ## every scenario (root)
+	e2e/install-deps.sh e2e
 	E2E_FULL=1 $(GO) test -count=1 -p 1 -v -timeout 90m -run . ./e2e/...
 
 e2e-clock: root deps build ## the machine's clock set by an hour both ways under load, and restored (root; nothing else should run meanwhile)

@@ -2,9 +2,10 @@
 # Installs what the tests and the demo need and this machine lacks, from Debian's
 # packages. Says nothing when nothing is missing.
 #
-#   e2e/install-deps.sh [docker|manifests|k8s]  docker: also what the image test needs;
-#                                               manifests: also promtool;
-#                                               k8s: also what the Kubernetes tests need
+#   e2e/install-deps.sh [docker|manifests|k8s|e2e]  docker: also what the image test needs;
+#                                                   manifests: also promtool;
+#                                                   k8s: also what the Kubernetes tests need;
+#                                                   e2e: also what only the full suite needs
 #
 # Nothing is started and nothing that runs is stopped or restarted: the scenarios
 # run their own processes in network namespaces of their own.
@@ -38,6 +39,9 @@ if [ "${1:-}" = docker ]; then
 fi
 if [ "${1:-}" = manifests ]; then
   needs+=(promtool                   prometheus)     # tests the alerts
+fi
+if [ "${1:-}" = e2e ]; then
+  needs+=(garbd                      galera-arbitrator-4)
 fi
 if [ "${1:-}" = k8s ]; then
   needs+=(

@@ -211,6 +211,9 @@ func Healthy(node string) Probes {
 // Status implements vote.Prober, as the others.
 func (p Probes) Status() []galera.NodeStatus { return p }
 
+// Arbitrators are none.
+func (p Probes) Arbitrators() []string { return nil }
+
 // Changed never wakes.
 func (p Probes) Changed() <-chan struct{} { return nil }
 

@@ -90,6 +90,31 @@ func TestMajorityIsEnough(t *testing.T) {
 	}
 }
 
+// twoAndArbitrator takes pxc-0 away and puts an arbitrator in its place, which every voter hears.
+func twoAndArbitrator(in *Input) {
+	for i := range in.Voices {
+		v := in.Voices[i].View
+		v.Nodes, v.Arbitrators = slices.DeleteFunc(v.Nodes, func(n model.NodeView) bool { return n.Name == "pxc-0" }), []string{"arb:4567"}
+	}
+}
+
+// Two databases and an arbitrator: the one that is left is told. A voter that does not hear the arbitrator takes nothing away.
+func TestArbitrator(t *testing.T) {
+	in := dead()
+	twoAndArbitrator(in)
+	in.Voices[2].View.Arbitrators = nil
+	is := Decide(in)
+	if is.Order == nil || len(is.Order.Survivors) != 1 || is.Order.Survivors[0].Node != "pxc-2" {
+		t.Fatalf("%+v", is)
+	}
+	// One that is no member changes nothing where all members are known.
+	in = dead()
+	in.Voices[0].View.Arbitrators = []string{"arb:4567"}
+	if is := Decide(in); is.Order == nil {
+		t.Error(is.Why)
+	}
+}
+
 // refusals are cases in which nobody is evicted, each for one rule's sake alone.
 var refusals = []struct {
 	rule, says string
@@ -155,6 +180,23 @@ var refusals = []struct {
 		for _, n := range in.Order {
 			each(in, n, group(func(g *model.Group) { g.Size = 4 }))
 		}
+	}},
+	{"all others", "1 of the other 2 members of the view should be arbitrators, and 1 of 3 voters hear as many", func(in *Input) {
+		twoAndArbitrator(in)
+		in.Voices[1].View.Arbitrators, in.Voices[2].View.Arbitrators = nil, []string{"arb:4567", "another:4567"}
+	}},
+	{"weight", "the weight of pxc-1 is not known, nor with it that of the arbitrators", func(in *Input) {
+		twoAndArbitrator(in)
+		each(in, "pxc-1", group(func(g *model.Group) { g.Weight = -1 }))
+	}},
+	{"weight", "those who stay (pxc-2) weigh 2 of 4, which is not more than half", func(in *Input) {
+		twoAndArbitrator(in)
+		each(in, "pxc-1", group(func(g *model.Group) { g.Weight, g.Total = 2, 4 }))
+		each(in, "pxc-2", group(func(g *model.Group) { g.Total = 4 }))
+	}},
+	{"weight", "one was changed", func(in *Input) { // the arbitrator would weigh less than nothing
+		twoAndArbitrator(in)
+		each(in, "pxc-2", group(func(g *model.Group) { g.Weight = 3 }))
 	}},
 	{"rights", "the account of px0 lacks, on pxc-0, EXECUTE", func(in *Input) { each(in, "pxc-0", group(func(g *model.Group) { g.Lacks = "EXECUTE" })) }},
 	{"rights", "the account of px0 lacks, on every node, EXECUTE", func(in *Input) {

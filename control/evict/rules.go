@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/haproxy-peers/haproxy-peers/control/decide"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 )
 
@@ -65,13 +66,7 @@ var rules = []rule{
 	}},
 	{"one view", oneView},
 	{"weight", weight},
-	{"all others", func(_ *Input, c *charge) string {
-		view, known := c.survivors[0], int64(len(c.survivors))
-		if n := view.Size - 1 - known; n != 0 {
-			return fmt.Sprintf("%d of the other %d members of the view is not known here", n, view.Size-1)
-		}
-		return ""
-	}},
+	{"all others", allOthers},
 	{"rights", lacking},
 	{"lists", func(_ *Input, c *charge) string {
 		for _, s := range c.survivors {
@@ -160,25 +155,51 @@ func oneView(_ *Input, c *charge) string {
 	return ""
 }
 
+// allOthers: each other member of the view answers, or is an arbitrator that speaks on its group port. A majority must hear those:
+// one that hears fewer may be cut off from them.
+func allOthers(in *Input, c *charge) string {
+	view := c.survivors[0]
+	arbitrators, hear := view.Size-1-int64(len(c.survivors)), 0
+	for _, v := range c.accusers {
+		if int64(len(v.View.Arbitrators)) == arbitrators {
+			hear++
+		}
+	}
+	switch {
+	case arbitrators == 0, hear >= in.Majority():
+		return ""
+	case slices.ContainsFunc(c.accusers, func(v decide.Voice) bool { return len(v.View.Arbitrators) > 0 }):
+		return fmt.Sprintf("%d of the other %d members of the view should be arbitrators, and %d of %d voters hear as many", arbitrators, view.Size-1, hear, len(in.Voters))
+	}
+	return fmt.Sprintf("%d of the other %d members of the view is not known here (an arbitrator is named by --arbitrator)", arbitrators, view.Size-1)
+}
+
 // weight: those who stay must be more than half of the view's weight, and three members or more must have been in it. An
 // evicted member counts as partitioned in Galera's quorum, at its full weight; but a component that has lost quorum makes
 // itself primary again once all members that are not evicted are there, which would make two of them.
 func weight(_ *Input, c *charge) string {
-	view, sum := c.survivors[0], 0
+	view, sum := c.survivors[0], int64(0)
 	for _, s := range c.survivors {
 		if s.Weight < 0 {
 			return "the weight of " + s.name + " is not known"
 		}
-		sum += s.Weight
+		sum += int64(s.Weight)
+	}
+	own, stay := int64(c.accusers[0].View.Node(c.node).Group.Weight), sum
+	if arbitrators := view.Size - 1 - int64(len(c.survivors)); arbitrators > 0 {
+		// What is left of the total is theirs: a weight of 0 or more each.
+		if own < 0 {
+			return "the weight of " + c.node + " is not known, nor with it that of the arbitrators"
+		}
+		stay = view.Total - own
 	}
 	switch {
 	case view.Size < 3:
 		return fmt.Sprintf("the view has %d members, and needs three", view.Size)
-	case view.Total < 0 || int64(2*sum) <= view.Total:
-		return fmt.Sprintf("those who answer (%s) weigh %d of %d, which is not more than half", names(c.survivors), sum, view.Total)
-	}
-	// A weight is read once a minute, the total with every probe: an operator may have changed one meanwhile.
-	if own := c.accusers[0].View.Node(c.node).Group.Weight; own >= 0 && len(c.survivors)+1 == int(view.Size) && int64(sum+own) != view.Total {
+	case view.Total < 0 || 2*stay <= view.Total:
+		return fmt.Sprintf("those who stay (%s) weigh %d of %d, which is not more than half", names(c.survivors), stay, view.Total)
+	case own >= 0 && (stay+own != view.Total || stay < sum):
+		// A weight is read once a minute, the total with every probe: an operator may have changed one meanwhile.
 		return fmt.Sprintf("the weights that are known make %d of %d: one was changed", sum+own, view.Total)
 	}
 	return ""

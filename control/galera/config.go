@@ -56,6 +56,8 @@ type Config struct {
 	// Witness: causal reads are asked of the other nodes while one looks as if it had ended. It costs two connections to each
 	// for as long.
 	Witness bool
+	// Arbitrators are the group ports (HOST:PORT) of members without a database (garbd), which count in a quorum.
+	Arbitrators []string
 	// ExpectUUID returns the Galera state UUID of the cluster's record, or "" while
 	// there is none. It is called for every reading, from several goroutines.
 	ExpectUUID func() string
@@ -81,6 +83,11 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("galera: node %q is listed twice: give every node a name of its own", t.Name))
 		}
 		seen[t.Name] = true
+	}
+	for _, address := range c.Arbitrators {
+		if err := conn.CheckAddress("the arbitrator", address); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	errs = append(errs, atLeast("probe's interval", c.Interval, time.Millisecond), atLeast("probe's deadline", c.Deadline, time.Millisecond))
 	if c.Canary != nil {

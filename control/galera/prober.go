@@ -81,6 +81,8 @@ type Prober struct {
 	renew   chan struct{}
 	// dialer makes a node's dialer; tests give their own names to addresses.
 	dialer func(address string) (*conn.Dialer, error)
+	// arbitrators are in the order in which they were given.
+	arbitrators []*arbitrator
 
 	running atomic.Bool
 
@@ -105,6 +107,9 @@ func New(cfg Config) (*Prober, error) {
 		changed: make(chan struct{}, 1),
 		renew:   make(chan struct{}, 1),
 		dialer:  func(address string) (*conn.Dialer, error) { return conn.NewDialer(address, nil) },
+	}
+	for _, address := range cfg.Arbitrators {
+		p.arbitrators = append(p.arbitrators, &arbitrator{address: address, wake: make(chan struct{}, 1)})
 	}
 	p.SetNodes(cfg.Nodes)
 	return p, nil
@@ -162,6 +167,7 @@ func (p *Prober) Run(ctx context.Context) error {
 	defer p.end()
 	var probes sync.WaitGroup
 	defer probes.Wait()
+	probes.Go(func() { p.watchArbitrators(ctx) })
 	stop := make(map[*record]context.CancelFunc)
 	defer func() {
 		for _, cancel := range stop {

@@ -34,6 +34,9 @@ func (p *Prober) suspect(r *record, before group.Sight, now time.Time) {
 				nudge.Send(o.witness)
 			}
 		}
+		for _, a := range p.arbitrators {
+			nudge.Send(a.wake)
+		}
 	}
 	if r.Sight.Group != before.Group {
 		nudge.Send(r.knock)
@@ -113,7 +116,7 @@ func (k *knocker) turn(ctx context.Context) time.Duration {
 		}
 	}
 	k.at, k.process = time.Now(), group.Process{UUID: s.Sight.UUID, Group: port}
-	a, uuid := group.Knock(ctx, port, s.Options.TLS, k.deadline)
+	a, uuid := group.Knock(ctx, port.String(), s.Options.TLS, k.deadline)
 	k.publish(func(r *record) { r.Sight = r.Sight.Knocked(port, a, uuid) })
 	if k.status().Sight.Suspect() {
 		return suspectEvery

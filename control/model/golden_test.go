@@ -50,6 +50,7 @@ func goldenEvictRecord() *Record {
 // goldenGroupView has every field of version 3.
 func goldenGroupView() *View {
 	v := goldenView()
+	v.Arbitrators = []string{"10.0.0.9:4567"}
 	v.Nodes[1].Group = &Group{
 		UUID: "2bfc01dd-ecea-11f1-b985-e75f3bc6f0db", Weight: 1, ConfID: 7, Size: 3, Total: 3, State: "GATHER", Evicted: true, AutoEvict: true,
 		SuspectMS: 5000, CheckMS: 500, RetransMS: 1000, Retrans: "PT1S", Lacks: "PROCESS", Met: true, End: EndSilent, Speaks: true, Hangs: true, Late: "an applier is at work",

@@ -94,6 +94,8 @@ type View struct {
 	// HAProxies did while nothing could be decided. Members that lost the
 	// majority wait for it before they enforce the old decision again.
 	ReviewedTerm uint64 `json:"rt,omitempty"`
+	// Arbitrators are the group ports, as they were given, of those that speak; from version 3 on.
+	Arbitrators []string `json:"ar,omitempty"`
 	// Rest is what a newer version has added.
 	Rest keep.Rest `json:"-"`
 }

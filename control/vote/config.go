@@ -56,6 +56,8 @@ type Cluster interface {
 // that no probe user is configured: HAProxy's own checks are the votes then.
 type Prober interface {
 	Status() []galera.NodeStatus
+	// Arbitrators are those that speak.
+	Arbitrators() []string
 	Changed() <-chan struct{}
 	SetNodes(nodes []galera.Target)
 	Open(ctx context.Context, node, setup string) (*conn.Session, error)

@@ -52,6 +52,9 @@ func forgetNewer(view *model.View, rec *model.Record) {
 			n.Refused = false
 		}
 	}
+	if !rec.Speaks(3) {
+		view.Arbitrators = nil
+	}
 	if view.Proxy != nil && !rec.Speaks(2) {
 		view.Proxy.CanWait, view.Proxy.Moved, view.Proxy.Astray, view.Proxy.SilentMS = false, "", nil, 0
 	}

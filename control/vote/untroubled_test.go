@@ -57,9 +57,9 @@ func TestRefusedInTheView(t *testing.T) {
 	}
 	quiet := *view
 	quiet.Nodes = slices.Clone(view.Nodes)
-	quiet.Proxy = &model.ProxyView{CanWait: true}
+	quiet.Proxy, quiet.Arbitrators = &model.ProxyView{CanWait: true}, []string{"10.0.0.9:4567"}
 	forgetNewer(&quiet, nil)
-	if quiet.Nodes[0].Refused || bytes.Contains(quiet.Encode(), []byte(`"h"`)) || bytes.Contains(quiet.Encode(), []byte(`"cw"`)) {
+	if quiet.Nodes[0].Refused || bytes.Contains(quiet.Encode(), []byte(`"h"`)) || bytes.Contains(quiet.Encode(), []byte(`"cw"`)) || quiet.Arbitrators != nil {
 		t.Errorf("a view for daemons of version 1 has %s", quiet.Encode())
 	}
 	if bytes.Equal(significantPart(view), significantPart(&quiet)) {

@@ -36,6 +36,7 @@ func (v *Loop) buildView(s *joined, ag *cluster.Agreement) *model.View {
 	if s.prober != nil {
 		probes = s.prober.Status()
 		v.tellStalls(probes)
+		view.Arbitrators = s.prober.Arbitrators()
 	}
 	if topo := v.cfg.Files.Topology(); topo != nil {
 		for _, node := range haproxycfg.Order(topo) {

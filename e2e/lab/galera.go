@@ -35,7 +35,8 @@ const (
 	commitsTable = "lab.commits"
 	// lockedTable is for sessions that lock a table: no load uses it.
 	lockedTable = "lab.locked"
-	clusterName = "lab"
+	// ClusterName is wsrep_cluster_name.
+	ClusterName = "lab"
 )
 
 var schema = []string{
@@ -133,7 +134,7 @@ func (n *Node) arguments(dataDir string) []string {
 		"--innodb-flush-log-at-trx-commit=2", "--innodb-log-file-size=8M",
 		"--key-buffer-size=1M", "--aria-pagecache-buffer-size=1M", "--performance-schema=OFF",
 		"--binlog-format=ROW", "--default-storage-engine=InnoDB", "--innodb-autoinc-lock-mode=2",
-		"--wsrep-on=ON", "--wsrep-provider=" + galeraProvider, "--wsrep-cluster-name=" + clusterName,
+		"--wsrep-on=ON", "--wsrep-provider=" + galeraProvider, "--wsrep-cluster-name=" + ClusterName,
 		"--wsrep-cluster-address=gcomm://" + strings.Join(members, ","),
 		"--wsrep-node-name=" + n.Name, "--wsrep-node-address=" + n.IP,
 		// What mariabackup logs in with on the donor, through its socket.

@@ -5,20 +5,19 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
-	"net/netip"
 	"syscall"
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
 )
 
-// Knock makes a connection to a group port, hears what is said and leaves, within a budget of time in which this process is
+// Knock makes a connection to a group port (HOST:PORT), hears what is said and leaves, within a budget of time in which this process is
 // running. uuid is whom the answer named: with TLS it names nobody.
 //
 // The acceptor speaks first. With socket.ssl it waits for a ClientHello, and what comes back then, a ServerHello or an
 // alert, is the process's word as well.
-func Knock(ctx context.Context, at netip.AddrPort, encrypted bool, within time.Duration) (a Answer, uuid string) {
-	d, err := conn.NewDialer(at.String(), nil)
+func Knock(ctx context.Context, address string, encrypted bool, within time.Duration) (a Answer, uuid string) {
+	d, err := conn.NewDialer(address, nil)
 	if err != nil {
 		return Nothing, ""
 	}

@@ -85,7 +85,7 @@ func TestKnock(t *testing.T) {
 		"something else":               {other, false, Spoke, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a, uuid := Knock(t.Context(), c.at, c.encrypted, budget)
+			a, uuid := Knock(t.Context(), c.at.String(), c.encrypted, budget)
 			if a != c.want || uuid != c.uuid {
 				t.Errorf("%v %q, want %v %q", a, uuid, c.want, c.uuid)
 			}
@@ -94,7 +94,7 @@ func TestKnock(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if a, _ := Knock(ctx, waits, false, budget); a == Silent || a == Refused {
+	if a, _ := Knock(ctx, waits.String(), false, budget); a == Silent || a == Refused {
 		t.Errorf("told to stop: %v", a)
 	}
 }
