@@ -69,6 +69,8 @@ type Config struct {
 	// Evict is whether a dead database process is evicted from Galera's view: evict.ModeGone (the default),
 	// ModeSilent or ModeOff. It needs rights that an operator gives (haproxyctl galera grants).
 	Evict string
+	// EvictLast: the last of two database nodes is kept primary, if every voter says that the other one's process is gone.
+	EvictLast bool
 	// OnBlind is what a proxy does that cannot reach the active: BlindFence (the
 	// default), BlindFollow or BlindServe.
 	OnBlind string
@@ -128,6 +130,9 @@ func (c *Config) Validate() error {
 		if value != "" && !slices.Contains(known, value) {
 			errs = append(errs, fmt.Errorf("%s %q: give %s", flag, value, strings.Join(known, ", ")))
 		}
+	}
+	if c.EvictLast && c.Evict == evict.ModeOff {
+		errs = append(errs, errors.New("evict-last with evict off: it does nothing; leave one of them away"))
 	}
 	oneOf("evict", c.Evict, evict.ModeGone, evict.ModeSilent, evict.ModeOff)
 	oneOf("on-blind", c.OnBlind, steer.BlindFence, steer.BlindFollow, steer.BlindServe)

@@ -97,7 +97,7 @@ func New(cfg Config, deps Deps) (*Daemon, error) {
 	m := newMetrics(cfg.Registerer)
 	wake := func() { nudge.Send(d.wake) }
 	votes := vote.Config{
-		Name: cfg.Name, Observe: cfg.Observe, Canary: cfg.Canary, Policy: cfg.Policy, Evict: cfg.Evict, Files: d.files, Inspectors: d.looks,
+		Name: cfg.Name, Observe: cfg.Observe, Canary: cfg.Canary, Policy: cfg.Policy, Evict: cfg.Evict, EvictLast: cfg.EvictLast, Files: d.files, Inspectors: d.looks,
 		Wake: wake, UUID: d.writeHint, Now: deps.Now, Events: d.events, Log: cfg.Logger, Metrics: m.vote,
 	}
 	if deps.Pods != nil {

@@ -210,7 +210,7 @@ func (p *parts) prober(t *configs.Topology, expect func() string) (control.Probe
 	cfg := p.Probe
 	cfg.Nodes, cfg.Account, cfg.SSL, cfg.ExpectUUID = haproxycfg.Targets(t), p.account(), p.ProbeSSL, expect
 	cfg.Logger, cfg.Registerer = p.log, p.reg
-	cfg.Witness = p.Evict != evict.ModeOff
+	cfg.Witness, cfg.EvictLast = p.Evict != evict.ModeOff, p.EvictLast
 	if p.Canary {
 		row := p.CanaryRow
 		row.Member, cfg.Canary = p.name, &row

@@ -78,6 +78,7 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.DurationVar(&s.CanaryRow.Interval, "canary-interval", 500*time.Millisecond, "`TIME` between two of its commits")
 	f.DurationVar(&s.CanaryRow.Deadline, "canary-deadline", time.Second, "`TIME` after which its commit counts as hanging")
 	f.StringVar(&s.Evict, "evict", evict.ModeGone, "tell Galera of a database that has died, so that the others need not wait for its timers: `gone|silent|off`: where both of its ports refuse; also where both are silent; never. It needs rights (haproxyctl galera grants), and does nothing without them")
+	f.BoolVar(&s.EvictLast, "evict-last", false, "keep the last of two databases primary when every voter says that the other one's process is gone, instead of leaving it without a majority until somebody bootstraps it. RISK: two clusters with different data if all of them are wrong (docs/eviction.md)")
 	f.StringSliceVar(&s.Probe.Arbitrators, "arbitrator", nil, "`HOST:PORT,...` of the group ports (4567) of Galera arbitrators (garbd): members that count in a quorum and have no database. Run them with evs.view_forget_timeout=PT3S (docs/eviction.md)")
 	f.BoolVar(&s.RewriteConfig, "rewrite-config", true, "after a move put the active first in a haproxy.cfg that haproxyctl rendered; others are never touched")
 	f.StringVar(&s.Kubernetes.Selector, "kubernetes-pods", "", "label `SELECTOR` of the database pods in this namespace: the writes leave a pod that is being deleted before its end (default: not watched); needs get, list and watch on pods")

@@ -28,6 +28,8 @@ type Input struct {
 	Mode string
 	// Old is how many of the record's Evictions, the first ones, are known to be more than an hour old.
 	Old int
+	// Last: the last of two nodes is kept primary, if every voter says that the other is gone (--evict-last).
+	Last bool
 }
 
 // Verdict is what was decided.
@@ -73,6 +75,9 @@ type charge struct {
 	survivors []survivor
 	witnesses []string
 }
+
+// lastOfTwo tells whether one node will be left of the view.
+func (c *charge) lastOfTwo() bool { return len(c.survivors) == 1 && c.survivors[0].Size == 2 }
 
 type survivor struct {
 	name string
@@ -159,7 +164,7 @@ func order(in *Input, c *charge) *model.Eviction {
 	// The least UUID is the representative's, which makes the view by itself: the others wait for it.
 	slices.SortFunc(c.survivors, func(a, b survivor) int { return cmp.Compare(a.UUID, b.UUID) })
 	e := &model.Eviction{
-		Node: c.node, UUID: c.uuid, ConfID: c.confID, Evidence: c.evidence, Owner: in.By, At: in.Now.UTC().Truncate(time.Millisecond),
+		Last: c.lastOfTwo(), Node: c.node, UUID: c.uuid, ConfID: c.confID, Evidence: c.evidence, Owner: in.By, At: in.Now.UTC().Truncate(time.Millisecond),
 		Reason: fmt.Sprintf("%s for %d of %d voters (%s), causal reads hang on %s", c.evidence, len(c.witnesses), len(in.Voters),
 			strings.Join(c.witnesses, ", "), names(c.survivors)),
 	}

@@ -115,6 +115,39 @@ func TestArbitrator(t *testing.T) {
 	}
 }
 
+// two takes pxc-0 away: the view is of two, and the other one may be kept.
+func two(in *Input) {
+	for i := range in.Voices {
+		v := in.Voices[i].View
+		v.Nodes = slices.DeleteFunc(v.Nodes, func(n model.NodeView) bool { return n.Name == "pxc-0" })
+	}
+	for _, n := range []string{"pxc-1", "pxc-2"} {
+		each(in, n, group(func(g *model.Group) { g.Size, g.Total = 2, 2 }))
+	}
+	in.Last = true
+}
+
+func TestLastOfTwo(t *testing.T) {
+	in := dead()
+	two(in)
+	each(in, "pxc-2", group(func(g *model.Group) { g.Lacks = "what is for three" }))
+	is := Decide(in)
+	if is.Order == nil || !is.Order.Last || len(is.Order.Survivors) != 1 {
+		t.Fatalf("%+v", is)
+	}
+	in = dead()
+	in.Last = true
+	if is := Decide(in); is.Order == nil || is.Order.Last {
+		t.Errorf("of three: %+v", is)
+	}
+	in = dead()
+	in.Last = true
+	twoAndArbitrator(in)
+	if is := Decide(in); is.Order == nil || is.Order.Last {
+		t.Errorf("of two and an arbitrator: %+v", is)
+	}
+}
+
 // refusals are cases in which nobody is evicted, each for one rule's sake alone.
 var refusals = []struct {
 	rule, says string
@@ -170,11 +203,35 @@ var refusals = []struct {
 		}
 	}},
 	{"weight", "the weight of pxc-0 is not known", func(in *Input) { each(in, "pxc-0", group(func(g *model.Group) { g.Weight = -1 })) }},
-	{"weight", "the view has 2 members, and needs three", func(in *Input) {
-		for i := range in.Voices {
-			in.Voices[i].View.Nodes = in.Voices[i].View.Nodes[1:]
-		}
-		each(in, "pxc-2", group(func(g *model.Group) { g.Size, g.Total, g.Weight = 2, 3, 2 }))
+	{"last of two", "the last of two is left to Galera (--evict-last)", func(in *Input) {
+		two(in)
+		in.Last = false
+	}},
+	{"last of two", "and this one says nothing", func(in *Input) {
+		two(in)
+		in.Mode = ModeSilent
+		each(in, "pxc-1", group(func(g *model.Group) { g.End = model.EndSilent }), 1)
+	}},
+	{"last of two", "2 of 3 voters say so, and for the last of two all have to", func(in *Input) {
+		two(in)
+		each(in, "pxc-1", group(func(g *model.Group) { g.End = "" }), 2)
+	}},
+	{"last of two", "2 of 3 voters say so, and for the last of two all have to", func(in *Input) {
+		two(in)
+		in.Voices = in.Voices[:2]
+	}},
+	{"last of two", "the weight of pxc-1 is not known", func(in *Input) {
+		two(in)
+		each(in, "pxc-1", group(func(g *model.Group) { g.Weight = -1 }))
+	}},
+	{"weight", "weigh 1 of 3, which is not more than half", func(in *Input) { // the one that is gone is the heavier
+		two(in)
+		each(in, "pxc-1", group(func(g *model.Group) { g.Weight = 2 }))
+		each(in, "pxc-2", group(func(g *model.Group) { g.Total = 3 }))
+	}},
+	{"rights", "the account of px0 lacks, on pxc-2, EXECUTE", func(in *Input) {
+		two(in)
+		each(in, "pxc-2", group(func(g *model.Group) { g.LacksLast = "EXECUTE" }))
 	}},
 	{"all others", "1 of the other 3 members of the view is not known here", func(in *Input) {
 		for _, n := range in.Order {

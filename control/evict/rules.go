@@ -65,6 +65,7 @@ var rules = []rule{
 		return ""
 	}},
 	{"one view", oneView},
+	{"last of two", lastOfTwo},
 	{"weight", weight},
 	{"all others", allOthers},
 	{"rights", lacking},
@@ -103,14 +104,18 @@ func lacking(in *Input, c *charge) string {
 		if g == nil {
 			return in.By + " does not know the process of " + s.name
 		}
-		if g.Lacks == "" {
+		of := func(g *model.Group) string { return g.Lacks }
+		if c.lastOfTwo() {
+			of = func(g *model.Group) string { return g.LacksLast }
+		}
+		if of(g) == "" {
 			continue
 		}
 		where := s.name
-		if other := slices.IndexFunc(own.Nodes, func(n model.NodeView) bool { return n.Group == nil || n.Group.Lacks != g.Lacks }); other < 0 {
+		if !slices.ContainsFunc(own.Nodes, func(n model.NodeView) bool { return n.Group == nil || of(n.Group) != of(g) }) {
 			where = "every node" // one sentence for all of them
 		}
-		return fmt.Sprintf("the account of %s lacks, on %s, %s", in.By, where, g.Lacks)
+		return fmt.Sprintf("the account of %s lacks, on %s, %s", in.By, where, of(g))
 	}
 	return ""
 }
@@ -174,7 +179,26 @@ func allOthers(in *Input, c *charge) string {
 	return fmt.Sprintf("%d of the other %d members of the view is not known here (an arbitrator is named by --arbitrator)", arbitrators, view.Size-1)
 }
 
-// weight: those who stay must be more than half of the view's weight, and three members or more must have been in it. An
+// lastOfTwo: where one is left of two it has no majority, and Galera makes it refuse all until somebody bootstraps it. Evicting the
+// other one keeps it primary; but if that lives and is cut off, there are two clusters with different data. So an operator has
+// to want it, and every voter has to say that the other one's process is gone, not only silent.
+func lastOfTwo(in *Input, c *charge) string {
+	switch {
+	case !c.lastOfTwo():
+		return ""
+	case !in.Last:
+		return "the view has 2 members, and the last of two is left to Galera (--evict-last)"
+	case c.evidence != model.EndGone:
+		return "the last of two is kept only if the other one's process is gone, and this one says nothing"
+	case len(c.accusers) < len(in.Voters):
+		return fmt.Sprintf("%d of %d voters say so, and for the last of two all have to", len(c.accusers), len(in.Voters))
+	case c.accusers[0].View.Node(c.node).Group.Weight < 0:
+		return "the weight of " + c.node + " is not known"
+	}
+	return ""
+}
+
+// weight: those who stay must be more than half of the view's weight, but for the last of two, which may be as much. An
 // evicted member counts as partitioned in Galera's quorum, at its full weight; but a component that has lost quorum makes
 // itself primary again once all members that are not evicted are there, which would make two of them.
 func weight(_ *Input, c *charge) string {
@@ -194,11 +218,11 @@ func weight(_ *Input, c *charge) string {
 		stay = view.Total - own
 	}
 	switch {
-	case view.Size < 3:
-		return fmt.Sprintf("the view has %d members, and needs three", view.Size)
+	case c.lastOfTwo() && own <= stay: // see lastOfTwo
 	case view.Total < 0 || 2*stay <= view.Total:
 		return fmt.Sprintf("those who stay (%s) weigh %d of %d, which is not more than half", names(c.survivors), stay, view.Total)
-	case own >= 0 && (stay+own != view.Total || stay < sum):
+	}
+	if own >= 0 && (stay+own != view.Total || stay < sum) {
 		// A weight is read once a minute, the total with every probe: an operator may have changed one meanwhile.
 		return fmt.Sprintf("the weights that are known make %d of %d: one was changed", sum+own, view.Total)
 	}

@@ -56,6 +56,8 @@ type Config struct {
 	// Witness: causal reads are asked of the other nodes while one looks as if it had ended. It costs two connections to each
 	// for as long.
 	Witness bool
+	// EvictLast: it is asked whether the account may keep the last of two nodes.
+	EvictLast bool
 	// Arbitrators are the group ports (HOST:PORT) of members without a database (garbd), which count in a quorum.
 	Arbitrators []string
 	// ExpectUUID returns the Galera state UUID of the cluster's record, or "" while

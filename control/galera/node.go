@@ -163,21 +163,24 @@ func (n *node) askOptions(r *Reading) {
 	n.askAgain = time.Now().Add(optionsEvery)
 	n.session.Silent = nil // these may be late, and say nothing of the node
 	o, known, err := n.session.options()
-	lacks := ""
+	lacks, lacksLast := "", ""
 	if err == nil && known && n.cfg.Witness {
-		lacks, err = n.session.lacks()
+		lacks, err = n.session.lacks(neededToEvict)
+	}
+	if err == nil && known && n.cfg.EvictLast {
+		lacksLast, err = n.session.lacks(neededToEvictLast)
 	}
 	if err != nil {
 		n.session.Abort()
 		n.session = nil
 		return
 	}
-	if lacks != "" {
+	if lacks != "" || lacksLast != "" {
 		n.askAgain = time.Now().Add(lacksEvery)
 	}
 	if known {
 		n.optionsOf = r.Gcomm
-		n.publish(func(r *record) { r.Options, r.Lacks = o, lacks })
+		n.publish(func(r *record) { r.Options, r.Lacks, r.LacksLast = o, lacks, lacksLast })
 	}
 }
 

@@ -25,7 +25,8 @@ const (
 
 const (
 	// mayEvict is refused by the procedure for its arguments, which shows that it is there and may be called.
-	mayEvict = "CALL " + grants.Schema + "." + grants.ProcedureEvict + "('',0,'')"
+	mayEvict     = "CALL " + grants.Schema + "." + grants.ProcedureEvict + "('',0,'')"
+	mayEvictLast = "CALL " + grants.Schema + "." + grants.ProcedureEvictLast + "('',0,'')"
 	// seesOwn counts the server's own threads, which only an account with PROCESS sees.
 	seesOwn = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER='system user'"
 )
@@ -34,11 +35,20 @@ const (
 const (
 	LacksProcedures = "the procedures that evict, or the right to call them (haproxyctl galera grants prints both)"
 	LacksProcess    = "the privilege PROCESS (haproxyctl galera grants prints the GRANT)"
+	LacksLast       = "the procedure that keeps the last of two, or the right to call it (haproxyctl galera grants --for evict-last prints both)"
 )
 
-// lacks is what the account lacks on the node for an eviction, "" for nothing; an error is that of the connection.
-func (s *reader) lacks() (string, error) {
-	for _, q := range []struct{ text, without string }{{seesOwn, LacksProcess}, {mayEvict, LacksProcedures}} {
+// needed is a question whose answer is an error, 0 or nothing where something is lacking.
+type needed struct{ text, without string }
+
+var (
+	neededToEvict     = []needed{{seesOwn, LacksProcess}, {mayEvict, LacksProcedures}}
+	neededToEvictLast = []needed{{seesOwn, LacksProcess}, {mayEvictLast, LacksLast}}
+)
+
+// lacks is what the account lacks on the node of what is needed, "" for nothing; an error is that of the connection.
+func (s *reader) lacks(all []needed) (string, error) {
+	for _, q := range all {
 		said := ""
 		err := s.Ask(q.text, func(_ int, row []conn.Value) error {
 			said = string(row[0])

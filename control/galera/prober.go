@@ -45,8 +45,9 @@ type NodeStatus struct {
 
 	// Options are what the node's group layer was told; none are known where Weight is -1.
 	Options group.Options
-	// Lacks is what the account lacks there for an eviction, "" for nothing, and where nobody asked.
-	Lacks string
+	// Lacks is what the account lacks there for an eviction, "" for nothing, and where nobody asked; LacksLast the same for one of
+	// which a single node is left.
+	Lacks, LacksLast string
 	// Sight is what was last seen of the node's process, and Wait of its causal reads while another node's process is
 	// suspected of having ended.
 	Sight group.Sight

@@ -16,6 +16,8 @@ type Eviction struct {
 	// Found: nobody is told anything. An entry of an eviction that was paid for was found on a survivor's list, and is taken off
 	// again: a process that was late with its JOIN may have kept it. Node is then where, and UUID the entry.
 	Found bool `json:"found,omitempty"`
+	// Last: of the view one node is left, which is kept primary (--evict-last).
+	Last bool `json:"last,omitempty"`
 	// Node is the database node, UUID its dead process (wsrep_gcomm_uuid) and ConfID the view that it was in: the statement does
 	// nothing in another.
 	Node   string `json:"node"`

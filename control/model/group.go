@@ -37,6 +37,8 @@ type Group struct {
 	Retrans   string `json:"rt,omitempty"`
 	// Lacks is what this member's account lacks there for an eviction, "" for nothing.
 	Lacks string `json:"x,omitempty"`
+	// LacksLast is the same for an eviction of which one node is left: of this member's own view only.
+	LacksLast string `json:"-"`
 	// Met: the group layer's handshake of this process was read at the address where it listens: its end can be told.
 	Met bool `json:"m,omitempty"`
 	// End is how this member sees that the process has ended (EndGone, EndSilent), "" if it does not. Speaks: either port

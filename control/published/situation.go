@@ -66,6 +66,7 @@ type Situation struct {
 	Move api.Move
 	// EvictMode is what --evict says, and OldEvictions how many of the record's evictions count no more.
 	EvictMode    string
+	EvictLast    bool // --evict-last
 	OldEvictions int
 	// Evict is why the last process that seemed to have ended is evicted, or is not; "" while all are there.
 	Evict string
@@ -185,7 +186,7 @@ func (s *Situation) Input() *decide.Input {
 
 // EvictInput is what the decision about evictions is a function of, beside that.
 func (s *Situation) EvictInput(in *decide.Input) *evict.Input {
-	return &evict.Input{Input: in, Mode: s.EvictMode, Old: s.OldEvictions}
+	return &evict.Input{Input: in, Mode: s.EvictMode, Old: s.OldEvictions, Last: s.EvictLast}
 }
 
 // Readers are those of the members that are live, and what they read.

@@ -84,6 +84,8 @@ type Config struct {
 	Policy decide.Policy
 	// Evict is what --evict says: evict.ModeGone, ModeSilent or ModeOff.
 	Evict string
+	// EvictLast is --evict-last.
+	EvictLast bool
 
 	// Files are haproxy.cfg's, which name the nodes.
 	Files *haproxycfg.Files

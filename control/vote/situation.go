@@ -26,7 +26,7 @@ func (v *Loop) unstarted(now time.Time) *published.Situation {
 // last turn's word.
 func (v *Loop) gather(s *joined, f *mandate.Facts, now time.Time) *published.Situation {
 	sit := v.unstarted(now)
-	sit.Started, sit.Probing, sit.EvictMode = true, s.prober != nil, v.cfg.Evict
+	sit.Started, sit.Probing, sit.EvictMode, sit.EvictLast = true, s.prober != nil, v.cfg.Evict, v.cfg.EvictLast
 	if v.cfg.Observe {
 		sit.EvictMode = evict.ModeOff
 	}

@@ -228,10 +228,13 @@ func (e *CtlError) Error() string {
 	return fmt.Sprintf("haproxyctl %s: exit %d: %s", strings.Join(e.Args, " "), e.Exit, e.Stderr)
 }
 
-// GrantEviction gives the probe's account the right to evict, as an administrator does.
-func (s *Stack) GrantEviction(ctx context.Context) error {
+// GrantEviction gives the probe's account the right to evict, as an administrator does; by default grants.PartEvict.
+func (s *Stack) GrantEviction(ctx context.Context, parts ...grants.Part) error {
+	if parts == nil {
+		parts = []grants.Part{grants.PartEvict}
+	}
 	text, err := grants.SQL(grants.Config{
-		Kind: grants.KindMariaDB, User: lab.ProbeUser, Host: "%", CanarySchema: grants.DefaultCanarySchema, Parts: []grants.Part{grants.PartEvict},
+		Kind: grants.KindMariaDB, User: lab.ProbeUser, Host: "%", CanarySchema: grants.DefaultCanarySchema, Parts: parts,
 	})
 	if err != nil {
 		return err

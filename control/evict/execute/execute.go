@@ -79,7 +79,7 @@ func Run(ctx context.Context, cfg Config, told func(Outcome)) error {
 		}
 		if a.Tell >= 0 {
 			l := r.links[a.Tell]
-			l.call(ctx, grants.CallEvict(cfg.Order.UUID, cfg.Order.ConfID, period), func(said string, err error) { r.said(l, said, err) })
+			l.call(ctx, call(cfg.Order), func(said string, err error) { r.said(l, said, err) })
 		}
 		for _, i := range a.Clear {
 			l := r.links[i]
@@ -98,6 +98,14 @@ func Run(ctx context.Context, cfg Config, told func(Outcome)) error {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// call is the statement that carries the order out.
+func call(o *model.Eviction) string {
+	if o.Last {
+		return grants.CallEvictLast(o.UUID, o.ConfID, period)
+	}
+	return grants.CallEvict(o.UUID, o.ConfID, period)
 }
 
 // run is one order being carried out.

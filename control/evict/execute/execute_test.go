@@ -163,6 +163,18 @@ func TestRunWithoutOne(t *testing.T) {
 	}
 }
 
+// The last of two is told by a procedure of its own.
+func TestCall(t *testing.T) {
+	o := model.Eviction{UUID: victim, ConfID: 7}
+	if is, want := call(&o), "CALL haproxyd_galera.evict('"+victim+"',7,'PT0.1S')"; is != want {
+		t.Errorf("%s", is)
+	}
+	o.Last = true
+	if is, want := call(&o), "CALL haproxyd_galera.evict_last('"+victim+"',7,'PT0.1S')"; is != want {
+		t.Errorf("%s", is)
+	}
+}
+
 // An order that is no more ends what is done of it.
 func TestRunEnds(t *testing.T) {
 	t.Parallel()

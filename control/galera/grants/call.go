@@ -8,6 +8,11 @@ func CallEvict(victim string, confID int64, period string) string {
 	return fmt.Sprintf("CALL %s.%s(%s,%d,%s)", Schema, ProcedureEvict, quoted(victim), max(confID, 0), quoted(period))
 }
 
+// CallEvictLast is the same for the last of two.
+func CallEvictLast(victim string, confID int64, period string) string {
+	return fmt.Sprintf("CALL %s.%s(%s,%d,%s)", Schema, ProcedureEvictLast, quoted(victim), max(confID, 0), quoted(period))
+}
+
 // CallClear is the statement that empties the list and puts evs.join_retrans_period back.
 func CallClear(period string) string {
 	return fmt.Sprintf("CALL %s.%s(%s)", Schema, ProcedureClear, quoted(period))
