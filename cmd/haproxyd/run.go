@@ -58,7 +58,7 @@ func run(ctx context.Context, s *settings) error {
 	cfg := s.Config
 	cfg.Name, cfg.Version, cfg.Warnings = name, version, s.gossipWarnings()
 	cfg.Logger, cfg.Registerer, cfg.Gatherer = log, reg, reg
-	if err := cfg.Validate(); err != nil {
+	if err := errors.Join(cfg.Validate(), galera.CheckArbitrators(s.Probe.Arbitrators)); err != nil {
 		return usageError(err)
 	}
 	folder, more, err := safefile.Folder(s.DataDir)

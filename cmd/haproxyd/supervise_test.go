@@ -95,8 +95,10 @@ func TestSupervise(t *testing.T) {
 // Bad settings end the container with the daemon's own words and status.
 func TestSuperviseBadSettings(t *testing.T) {
 	for args, want := range map[string]string{
-		"--supervise 127.0.0.1:0 --on-blind maybe": "on-blind",
-		"--supervise 9103":                         "supervise: address 9103: missing port in address",
+		"--supervise 127.0.0.1:0 --on-blind maybe":                         "on-blind",
+		"--supervise 127.0.0.1:0 --haproxy-cfg x --evict off --evict-last": "evict-last with evict off",
+		"--supervise 127.0.0.1:0 --haproxy-cfg x --arbitrator 10.0.0.9":    `arbitrator "10.0.0.9": give HOST:PORT`,
+		"--supervise 9103": "supervise: address 9103: missing port in address",
 	} {
 		cmd, stderr := daemon(t, strings.Fields(args)...)
 		_ = cmd.Run()

@@ -86,16 +86,23 @@ func (c Config) Validate() error {
 		}
 		seen[t.Name] = true
 	}
-	for _, address := range c.Arbitrators {
-		if err := conn.CheckAddress("the arbitrator", address); err != nil {
-			errs = append(errs, err)
-		}
-	}
+	errs = append(errs, CheckArbitrators(c.Arbitrators))
 	errs = append(errs, atLeast("probe's interval", c.Interval, time.Millisecond), atLeast("probe's deadline", c.Deadline, time.Millisecond))
 	if c.Canary != nil {
 		errs = append(errs, c.Canary.Validate())
 	}
 	errs = append(errs, c.SSL.Validate())
+	return errors.Join(errs...)
+}
+
+// CheckArbitrators reports each address that is none.
+func CheckArbitrators(addresses []string) error {
+	var errs []error
+	for _, address := range addresses {
+		if conn.CheckAddress("", address) != nil {
+			errs = append(errs, fmt.Errorf("arbitrator %q: give HOST:PORT, the address of its group port (10.0.0.9:4567)", address))
+		}
+	}
 	return errors.Join(errs...)
 }
 
