@@ -25,57 +25,29 @@ shift
 suites=${*:-"bullseye bookworm trixie forky experimental"}
 
 arch=$(dpkg --print-architecture)
-mirror=$(apt-get indextargets --format '$(ORIGIN) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
-	sed -n 's|^Debian ||p' | grep -v security | head -n 1)
-if [ -z "$mirror" ]; then
-	# Before the first apt-get update no index is known: read the configured source.
-	mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
-		sed -n -e 's/^URIs: *//p' -e 's/^deb \(\[[^]]*\] \)\{0,1\}\([^ ]*\) .*/\2/p' |
-		grep '/debian/\{0,1\}$' | head -n 1)
-fi
-if [ -z "$mirror" ]; then
-	echo "no Debian mirror in this machine's apt sources: nothing to fetch" >&2
-	exit 1
-fi
+. "$(dirname "$0")/private-apt.sh"
+mirror=$(debian_mirror) || exit 1
 
 work=$(mktemp -d "$dest/.fetch.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
 
-# A private apt: own lists, own cache, and an empty dpkg status so that every
-# library is fetched, whatever this machine has installed.
-private_apt() {
-	dir=$1 cmd=$2
-	shift 2
-	"$cmd" -o Dir::Etc::sourcelist="$dir/sources.list" -o Dir::Etc::sourceparts=/dev/null \
-		-o Dir::Etc::preferencesparts=/dev/null -o Dir::State="$dir/state" \
-		-o Dir::State::status="$dir/status" -o Dir::Cache="$dir/cache" \
-		-o APT::Sandbox::User=root -o APT::Install-Recommends=0 -o Acquire::Languages=none \
-		-o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false \
-		-o Acquire::Check-Valid-Until=false -o Acquire::Retries=2 \
-		-o APT::Update::Post-Invoke-Success::= -o DPkg::Post-Invoke::= "$@"
-}
-
 skip() { echo "skipped $1: $2" >&2; }
 
 fetch() {
 	suite=$1 dir=$work/$1
-	mkdir -p "$dir/state/lists/partial" "$dir/cache/archives/partial" "$dir/debs" "$dir/root"
-	: >"$dir/status"
-	option=
-	keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-	[ -r "$keyring" ] && option="[signed-by=$keyring] "
-	echo "deb $option$mirror $suite main" >"$dir/sources.list"
+	sources=$suite
 	# experimental holds only what differs from unstable.
-	[ "$suite" = experimental ] && echo "deb $option$mirror sid main" >>"$dir/sources.list"
-	if ! private_apt "$dir" apt-get -q update >"$dir/log" 2>&1 || grep -q '^E:' "$dir/log"; then
-		skip "$suite" "the mirror has no such suite: $(grep '^E:' "$dir/log" | head -n 1)"
+	[ "$suite" = experimental ] && sources="experimental sid"
+	# shellcheck disable=SC2086 # a list of words
+	if ! update_suites "$dir" "$mirror" $sources; then
+		skip "$suite" "the mirror has no such suite: $(first_error "$dir")"
 		return 1
 	fi
 	packages=$(private_apt "$dir" apt-get -s -t "$suite" install haproxy 2>"$dir/log" |
 		awk '/^Inst /{print $2}' | grep -E '^(haproxy|lib|gcc-)')
 	if [ -z "$packages" ]; then
-		skip "$suite" "no installable haproxy: $(grep '^E:' "$dir/log" | head -n 1)"
+		skip "$suite" "no installable haproxy: $(first_error "$dir")"
 		return 1
 	fi
 	# The machine's C library serves where it is at least as new.
@@ -90,13 +62,10 @@ fetch() {
 		[ "$p" = haproxy ] && echo "haproxy/$suite" || echo "$p"
 	done)
 	# shellcheck disable=SC2086 # a list of words
-	if ! (cd "$dir/debs" && private_apt "$dir" apt-get -q download $pinned) >"$dir/log" 2>&1; then
-		skip "$suite" "download failed: $(grep '^E:' "$dir/log" | head -n 1)"
+	if ! unpack "$dir" $pinned; then
+		skip "$suite" "cannot fetch and unpack it: $(first_error "$dir")"
 		return 1
 	fi
-	for deb in "$dir"/debs/*.deb; do
-		dpkg-deb -x "$deb" "$dir/root" || { skip "$suite" "cannot unpack ${deb##*/}"; return 1; }
-	done
 
 	version=$(dpkg-deb -f "$dir"/debs/haproxy_*.deb Version | sed 's/^[0-9]*://; s/^\([0-9]*\.[0-9]*\).*/\1/')
 	target=$dest/$version
