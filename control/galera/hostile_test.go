@@ -3,6 +3,7 @@ package galera
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -108,4 +109,31 @@ func TestUnasked(t *testing.T) {
 	if n, most := count()-before, 2*uint64(time.Since(began)/(50*time.Millisecond))+4; n > most {
 		t.Errorf("%d probes where %d are the most", n, most)
 	}
+}
+
+// A connection that is closed while the options are read, after the reading, was closed all the same.
+func TestLostWhileOptionsAreRead(t *testing.T) {
+	var once sync.Once
+	address := dbtest.Serve(t, func(f *dbtest.Fake) {
+		if f.LetIn(nil) != nil {
+			return
+		}
+		for {
+			text, err := f.Hear()
+			if err != nil || text[0] != dbtest.ComQuery {
+				return
+			}
+			ends := false
+			if strings.Contains(text, "wsrep_provider") {
+				once.Do(func() { ends = true })
+			}
+			if ends {
+				return
+			}
+			f.Synced(text[1:])
+		}
+	})
+	p := startProber(t, Config{Account: conn.Account{User: "u", PasswordFile: dbtest.PasswordFile(t, "")}, Interval: 500 * time.Millisecond}, address)
+	await(t, p, dbtest.Soon, "suspected", func(s NodeStatus) bool { return s.Sight.UUID != "" && s.Sight.Suspect() })
+	await(t, p, dbtest.Soon, "well again", func(s NodeStatus) bool { return healthy(s) && !s.Sight.Suspect() })
 }

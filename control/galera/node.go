@@ -44,8 +44,10 @@ type node struct {
 	started time.Time // of the last attempt
 	unasked bool      // see wait
 	// had: the last attempt began on a connection that was there, at from.
-	had      bool
-	from     netip.AddrPort
+	had  bool
+	from netip.AddrPort
+	// broke: the connection was closed or reset from there after the reading was complete.
+	broke    bool
 	askAgain time.Time // for the options
 	// optionsOf is the process whose options are known.
 	optionsOf string
@@ -121,6 +123,7 @@ func (n *node) run(ctx context.Context) {
 func (n *node) attempt(ctx context.Context, p pace) (Reading, time.Duration, error) {
 	// A connection of before proves nothing of the way to the node now.
 	accepted := false
+	n.broke = false
 	if n.had = n.session != nil; !n.had {
 		var err error
 		if accepted, err = n.connect(ctx, p); err != nil {
@@ -172,7 +175,7 @@ func (n *node) askOptions(r *Reading) {
 	}
 	if err != nil {
 		n.session.Abort()
-		n.session = nil
+		n.session, n.broke = nil, closedThere(err)
 		return
 	}
 	if lacks != "" || lacksLast != "" {
@@ -193,16 +196,23 @@ func (n *node) slow() {
 func (n *node) seen(s group.Sight, r *Reading, err error) group.Sight {
 	var server *mysql.MySQLError
 	switch {
+	case err == nil && n.broke:
+		return s.Read(r.Gcomm, n.from).Lost()
 	case err == nil:
 		return s.Read(r.Gcomm, n.from)
 	case errors.As(err, &server):
 		return s.Tried(n.dialer.At(), group.Spoke)
-	case n.had && n.from == s.SQL && conn.IsAny(err, io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE):
+	case n.had && n.from == s.SQL && closedThere(err):
 		return s.Lost()
 	case n.had:
 		return s.Tried(n.from, group.Heard(err))
 	}
 	return s.Tried(n.dialer.At(), group.Heard(err))
+}
+
+// closedThere tells whether a connection was closed or reset by the other side.
+func closedThere(err error) bool {
+	return conn.IsAny(err, io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE)
 }
 
 // connect makes a session. accepted: it got as far as a connection.

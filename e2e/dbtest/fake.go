@@ -109,7 +109,8 @@ func (f *Fake) Synced(text string) {
 	if strings.HasPrefix(text, "SET SESSION") {
 		f.Say(OKMore)
 	}
-	f.Table(More, 2, Row("wsrep_cluster_status", "Primary"), Row("wsrep_local_state", "4"), Row("wsrep_ready", "ON"))
+	f.Table(More, 2, Row("wsrep_cluster_status", "Primary"), Row("wsrep_local_state", "4"), Row("wsrep_ready", "ON"),
+		Row("wsrep_gcomm_uuid", "2bfc01dd-ecea-11f1-b985-e75f3bc6f0db"))
 	if strings.Contains(text, "SHOW GLOBAL VARIABLES") {
 		f.Table(More, 2, Row("read_only", "OFF"), Row("version", "10.11.19-MariaDB"))
 	}
