@@ -15,6 +15,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/evict"
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
 	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
+	"github.com/haproxy-peers/haproxy-peers/control/notify"
 	"github.com/haproxy-peers/haproxy-peers/control/steer"
 )
 
@@ -71,6 +72,8 @@ type Config struct {
 	Evict string
 	// EvictLast: the last of two database nodes is kept primary, if every voter says that the other one's process is gone.
 	EvictLast bool
+	// Receivers are told of events.
+	Receivers []notify.Receiver
 	// OnBlind is what a proxy does that cannot reach the active: BlindFence (the
 	// default), BlindFollow or BlindServe.
 	OnBlind string

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
@@ -16,6 +17,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
 	"github.com/haproxy-peers/haproxy-peers/control/journal"
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
+	"github.com/haproxy-peers/haproxy-peers/control/notify"
 	"github.com/haproxy-peers/haproxy-peers/control/published"
 	"github.com/haproxy-peers/haproxy-peers/control/steer"
 	"github.com/haproxy-peers/haproxy-peers/control/vote"
@@ -33,6 +35,7 @@ type Daemon struct {
 	admin *admin.Server
 	looks *drain.Inspectors
 	wake  chan struct{} // wakes the proxy loop
+	told  *prometheus.CounterVec
 }
 
 // Runner is a part that runs until its context is done.
@@ -95,6 +98,7 @@ func New(cfg Config, deps Deps) (*Daemon, error) {
 	}
 	d.looks = &drain.Inspectors{Dial: deps.Inspector, Nodes: d.files.Targets, Looked: func() { d.vote.Wake() }}
 	m := newMetrics(cfg.Registerer)
+	d.told = m.told
 	wake := func() { nudge.Send(d.wake) }
 	votes := vote.Config{
 		Name: cfg.Name, Observe: cfg.Observe, Canary: cfg.Canary, Policy: cfg.Policy, Evict: cfg.Evict, EvictLast: cfg.EvictLast, Files: d.files, Inspectors: d.looks,
@@ -204,6 +208,9 @@ func (d *Daemon) start(ctx context.Context, g *errgroup.Group) error {
 	if d.deps.Inspector != nil {
 		runs = append(runs, d.looks)
 	}
+	if len(d.cfg.Receivers) > 0 {
+		runs = append(runs, d.watcher())
+	}
 	for _, r := range runs {
 		g.Go(func() error { return r.Run(ctx) })
 	}
@@ -211,6 +218,14 @@ func (d *Daemon) start(ctx context.Context, g *errgroup.Group) error {
 		g.Go(func() error { return d.steer.Run(ctx, d.wake) })
 	}
 	return nil
+}
+
+// watcher tells programs outside of what happens.
+func (d *Daemon) watcher() Runner {
+	return notify.New(notify.Config{
+		Member: d.cfg.Name, Born: d.deps.Now(), Look: d.vote.Situation, Status: d.admin.Status, TwoWriters: d.vote.TwoWriters,
+		Receivers: d.cfg.Receivers, Count: func(receiver, result string) { d.told.WithLabelValues(receiver, result).Inc() }, Log: d.cfg.Logger,
+	})
 }
 
 // firstTopology waits for a haproxy.cfg that can be used; nil when ctx is done.

@@ -60,12 +60,13 @@ control/clustertest: cluster configs control/galera control/galera/conn control/
 # The two loops know nothing of each other; orders go to the one that votes.
 control/vote: cluster cluster/nudge configs control/api control/clock control/decide control/drain control/evict control/evict/execute control/galera control/galera/conn control/haproxycfg control/journal control/kube control/lograte control/mandate control/model control/published control/step control/writers
 control/steer: cluster configs control/clock control/drain control/haproxycfg control/journal control/keep control/mandate control/model control/plan control/published control/step runtimeapi
+control/notify: cluster/nudge control/api control/model control/published
 control/admin: cluster control/api control/decide control/evict control/haproxycfg control/journal control/mandate control/model control/published control/serving control/vote
 
 # The daemon and the commands.
-control: cluster/nudge configs control/admin control/api control/decide control/drain control/evict control/galera control/galera/conn control/haproxycfg control/journal control/mandate control/published control/steer control/vote
+control: cluster/nudge configs control/admin control/api control/decide control/drain control/evict control/galera control/galera/conn control/haproxycfg control/journal control/mandate control/notify control/published control/steer control/vote
 cmd/haproxyd/supervisor: control/serving
-cmd/haproxyd: cluster cluster/gossip cluster/safefile cmd/haproxyd/supervisor configs control control/drain control/evict control/galera control/galera/conn control/galera/sessions control/haproxycfg control/kube control/lograte control/model control/steer runtimeapi
+cmd/haproxyd: cluster cluster/gossip cluster/safefile cmd/haproxyd/supervisor configs control control/drain control/evict control/galera control/galera/conn control/galera/sessions control/haproxycfg control/kube control/lograte control/model control/notify control/steer runtimeapi
 cmd/haproxyctl: cluster/gossip configs control/api control/galera control/galera/conn control/galera/grants control/model runtimeapi
 
 # The proofs.
@@ -73,9 +74,9 @@ e2e:
 e2e/lab:
 e2e/dbtest:
 e2e/stack: configs control/api control/galera/grants e2e/lab
-e2e/demo: e2e/lab e2e/stack
+e2e/demo: control/api e2e/lab e2e/stack
 e2e/flood: control/api e2e/lab e2e/stack
-e2e/bench: control/api e2e/lab e2e/stack runtimeapi
+e2e/bench: control/api control/evict e2e/lab e2e/stack runtimeapi
 e2e/donor: control/api control/model e2e/lab e2e/stack
 e2e/rejoin: e2e/donor e2e/lab
 e2e/evict: control/api control/evict e2e/lab e2e/stack

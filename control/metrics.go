@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"github.com/haproxy-peers/haproxy-peers/control/notify"
 	"github.com/haproxy-peers/haproxy-peers/control/published"
 	"github.com/haproxy-peers/haproxy-peers/control/steer"
 	"github.com/haproxy-peers/haproxy-peers/control/vote"
@@ -13,6 +14,7 @@ import (
 type metrics struct {
 	vote  vote.Metrics
 	steer steer.Metrics
+	told  *prometheus.CounterVec // by receiver and result
 }
 
 func newMetrics(r prometheus.Registerer) metrics {
@@ -27,8 +29,15 @@ func newMetrics(r prometheus.Registerer) metrics {
 	for _, result := range []string{"done", "vain"} {
 		evictions.WithLabelValues(result) // from the start, so that the first one is an increase
 	}
+	told := counters("event_deliveries_total", "Events at --on-event (command) and --webhook: told, failed (an attempt, it is made again) and given up.", "receiver", "result")
+	for _, receiver := range []string{"command", "webhook"} {
+		for _, result := range []string{notify.ResultTold, notify.ResultFailed, notify.ResultGivenUp} {
+			told.WithLabelValues(receiver, result)
+		}
+	}
 	turns := counters("turns_total", "Turns of the daemon's loops.", "loop")
 	return metrics{
+		told: told,
 		vote: vote.Metrics{
 			Turns:       turns.WithLabelValues("vote"),
 			Proposals:   counters("proposals_total", "Changes of the record that this member proposed, by kind and result.", "kind", "result"),

@@ -28,6 +28,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/kube"
 	"github.com/haproxy-peers/haproxy-peers/control/lograte"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
+	"github.com/haproxy-peers/haproxy-peers/control/notify"
 	"github.com/haproxy-peers/haproxy-peers/control/steer"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
 )
@@ -58,7 +59,8 @@ func run(ctx context.Context, s *settings) error {
 	cfg := s.Config
 	cfg.Name, cfg.Version, cfg.Warnings = name, version, s.gossipWarnings()
 	cfg.Logger, cfg.Registerer, cfg.Gatherer = log, reg, reg
-	if err := errors.Join(cfg.Validate(), galera.CheckArbitrators(s.Probe.Arbitrators)); err != nil {
+	cfg.Receivers, err = s.receivers()
+	if err := errors.Join(err, cfg.Validate(), galera.CheckArbitrators(s.Probe.Arbitrators)); err != nil {
 		return usageError(err)
 	}
 	folder, more, err := safefile.Folder(s.DataDir)
@@ -204,6 +206,21 @@ func (p *parts) initialVoters(peers []configs.Peer) ([]string, error) {
 		return nil, fmt.Errorf("%s is not a peer of haproxy.cfg (%v): give --name, or add the local peer to the peers section", p.name, voters)
 	}
 	return voters, nil
+}
+
+// receivers are who is told of events.
+func (s *settings) receivers() ([]notify.Receiver, error) {
+	var all []notify.Receiver
+	var errs []error
+	for _, text := range s.OnEvent {
+		c, err := notify.NewCommand(text)
+		all, errs = append(all, c), append(errs, err)
+	}
+	for _, text := range s.Webhooks {
+		w, err := notify.NewWebhook(text)
+		all, errs = append(all, w), append(errs, err)
+	}
+	return all, errors.Join(errs...)
 }
 
 func (p *parts) prober(t *configs.Topology, expect func() string) (control.Prober, error) {

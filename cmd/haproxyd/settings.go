@@ -31,9 +31,11 @@ type settings struct {
 	Probe      galera.Config
 	CanaryRow  galera.CanaryConfig
 	Kubernetes kube.Config
-	LogFormat  string
-	LogLevel   string
-	Supervise  string
+	// OnEvent and Webhooks are who is told of events.
+	OnEvent, Webhooks []string
+	LogFormat         string
+	LogLevel          string
+	Supervise         string
 }
 
 // flags declares every flag with its help.
@@ -84,6 +86,8 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.Kubernetes.Selector, "kubernetes-pods", "", "label `SELECTOR` of the database pods in this namespace: the writes leave a pod that is being deleted before its end (default: not watched); needs get, list and watch on pods")
 	f.StringVar(&s.Kubernetes.API, "kubernetes-api", "", "`URL` of the API server (default: what Kubernetes tells every container)")
 	f.StringVar(&s.Kubernetes.Account, "kubernetes-account", kube.DefaultAccount, "`DIR` of the service account: token, ca.crt, namespace; read again for every request")
+	f.StringArrayVar(&s.OnEvent, "on-event", nil, "`PROGRAM ARGS` to run for each event, without a shell: the event is in its environment (HAPROXYD_EVENT...) and as JSON on its standard input (docs/events.md); may be repeated")
+	f.StringArrayVar(&s.Webhooks, "webhook", nil, "`URL` that each event is posted to, as a CloudEvent (docs/events.md); may be repeated")
 	f.StringVar(&s.LogFormat, "log-format", "text", "`json|text`")
 	f.StringVar(&s.LogLevel, "log-level", "info", "`debug|info|warn|error`")
 	f.BoolVar(&s.Observe, "observe", false, "watch and report, never write: how a careful operator starts")

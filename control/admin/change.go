@@ -29,7 +29,7 @@ func (s *Server) Private() http.Handler {
 	get := func(path string, f func() any) {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, f()) })
 	}
-	get(api.PathStatus, func() any { return s.asked().status() })
+	get(api.PathStatus, func() any { return s.Status() })
 	get(api.PathActive, func() any { return s.asked().judged() })
 	get(api.PathHistory, func() any { return s.asked().history(s.cfg.Events.NewestFirst()) })
 	get(api.PathNodes, func() any { return s.asked().nodes() })

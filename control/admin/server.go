@@ -64,6 +64,9 @@ type Server struct {
 // New returns a server that listens nowhere yet.
 func New(cfg Config) *Server { return &Server{cfg: cfg} }
 
+// Status is everything, as it is told to who asks for it.
+func (s *Server) Status() api.Status { return s.asked().status() }
+
 // Listen opens the admin socket and the public port.
 func (s *Server) Listen(ctx context.Context) error {
 	public, err := serving.Listen(ctx, s.cfg.HTTPBind)

@@ -33,6 +33,7 @@ type Loop struct {
 	decoded decoded
 	applied applied
 	uuid    atomic.Pointer[string] // the record's Galera state UUID
+	two     atomic.Int64           // ns, see TwoWriters
 	// situation is what was known and decided last, nil before there is a cluster.
 	situation atomic.Pointer[published.Situation]
 

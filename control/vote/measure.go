@@ -57,10 +57,14 @@ func (v *Loop) measure(ctx context.Context, s *joined) {
 		}
 		if two := m.Advance(now); two > 0 {
 			v.cfg.Metrics.TwoWriterMS.Add(float64(two) / float64(time.Millisecond))
+			v.two.Add(int64(two))
 		}
 		return clock.OnGrid(time.Now(), measureEvery)
 	})
 }
+
+// TwoWriters is for how long several nodes have taken commits through the proxies at once, since this daemon began.
+func (v *Loop) TwoWriters() time.Duration { return time.Duration(v.two.Load()) }
 
 // sessionMeter is *writers.Meter.
 type sessionMeter interface {
