@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strings"
@@ -39,6 +40,31 @@ func TestAlertsAreTheSame(t *testing.T) {
 		if sev := r.Labels["severity"]; sev != "warning" && sev != "critical" || r.Annotations["summary"] == "" || r.Annotations["description"] == "" {
 			t.Errorf("%s: severity %q, annotations %v", r.Alert, sev, r.Annotations)
 		}
+	}
+}
+
+// Each alert has its section in the runbook, and each section of an alert an alert.
+func TestRunbook(t *testing.T) {
+	const runbook = "docs/runbook.md"
+	data, err := os.ReadFile(filepath.Join(kubernetes, "../..", runbook))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^## (HAProxyd\w+)\n\n\*\*Means\*\* `).FindAllSubmatch(data, -1) {
+		sections[string(m[1])] = true
+	}
+	for _, r := range alerts(t).Groups[0].Rules {
+		if !sections[r.Alert] {
+			t.Errorf("%s has no section %s with what it means", runbook, r.Alert)
+		}
+		delete(sections, r.Alert)
+		if want := "https://github.com/haproxy-peers/haproxy-peers/blob/main/" + runbook + "#" + strings.ToLower(r.Alert); r.Annotations["runbook_url"] != want {
+			t.Errorf("%s: runbook_url %q, want %s", r.Alert, r.Annotations["runbook_url"], want)
+		}
+	}
+	for name := range sections {
+		t.Errorf("%s has a section on %s, which is no alert", runbook, name)
 	}
 }
 
