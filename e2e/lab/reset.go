@@ -46,7 +46,11 @@ func (l *Lab) resetCluster(ctx context.Context) error {
 	if err := l.empty(ctx); err != nil {
 		return err
 	}
-	return l.WaitSynced(ctx)
+	if err := l.WaitSynced(ctx); err != nil {
+		return err
+	}
+	// Synced is a node that may still have to apply what was ordered a moment ago.
+	return each(l.DB, func(n *Node) error { return n.Exec(ctx, "SET STATEMENT wsrep_sync_wait=1 FOR SELECT 1") })
 }
 
 // healCluster brings every node back into the cluster that there is.
