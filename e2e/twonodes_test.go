@@ -64,7 +64,9 @@ func (s *twoNodes) up(part grants.Part, args ...string) {
 	s.Stack, err = stack.Up(s.ctx, s.lab, stack.Options{CheckInterval: time.Second, DaemonArgs: args})
 	s.must(err)
 	s.must(s.GrantEviction(s.ctx, part))
-	s.must(s.WaitEvictable(s.ctx))
+	wctx, cancel := context.WithTimeout(s.ctx, 30*time.Second)
+	defer cancel()
+	s.must(s.WaitEvictable(wctx))
 	a, err := s.Active(s.ctx, s.PX[0])
 	s.must(err)
 	s.victim, s.survivor = s.lab.DB[0], s.lab.DB[1]

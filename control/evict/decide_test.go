@@ -345,9 +345,17 @@ func TestForecast(t *testing.T) {
 		change func(*Input)
 		want   string
 	}{
-		"all is there":   {func(*Input) {}, "writes go on after about 0.1 s: Galera is told"},
-		"two can tell":   {func(in *Input) { each(in, "pxc-1", group(func(g *model.Group) { g.Met = false }), 0) }, "writes go on after about 0.1 s: Galera is told"},
-		"one can tell":   {func(in *Input) { each(in, "pxc-1", group(func(g *model.Group) { g.Met = false }), 0, 2) }, "only 1 of 3 voters could tell (not heard at its group port: px0, px2)"},
+		"all is there": {func(*Input) {}, "writes go on after about 0.1 s: Galera is told"},
+		"two can tell": {func(in *Input) { each(in, "pxc-1", group(func(g *model.Group) { g.Met = false }), 0) }, "writes go on after about 0.1 s: Galera is told"},
+		"one can tell": {func(in *Input) { each(in, "pxc-1", group(func(g *model.Group) { g.Met = false }), 0, 2) }, "only 1 of 3 voters could tell (not heard at its group port: px0, px2)"},
+		"the last of two": {func(in *Input) {
+			two(in)
+			each(in, "pxc-2", group(func(g *model.Group) { g.Lacks = "what is for three" }))
+		}, "writes go on after about 0.1 s: Galera is told"},
+		"the last of two, no rights": {func(in *Input) {
+			two(in)
+			each(in, "pxc-2", group(func(g *model.Group) { g.LacksLast = "the procedure" }))
+		}, "the account of px0 lacks, on pxc-2, the procedure"},
 		"no rights":      {func(in *Input) { each(in, "pxc-0", group(func(g *model.Group) { g.Lacks = "the procedures" })) }, "the account of px0 lacks, on pxc-0, the procedures"},
 		"off":            {func(in *Input) { in.Mode = ModeOff }, "--evict is off"},
 		"frozen":         {func(in *Input) { in.Record.Frozen = true }, "it is not told: frozen"},

@@ -36,7 +36,11 @@ func Forecast(in *Input, node string) string {
 			g := *n.Group
 			n.Group = &g
 			if n.Name != node {
-				g.Hangs, g.Late = g.Lacks == "", g.Lacks
+				lacks := g.Lacks
+				if in.Last && g.Size == 2 {
+					lacks = g.LacksLast
+				}
+				g.Hangs, g.Late = lacks == "", lacks
 				continue
 			}
 			if g.Speaks, n.Verdict = false, model.Down; g.Met {
