@@ -37,8 +37,15 @@ func TestWaitHangs(t *testing.T) {
 func TestLatency(t *testing.T) {
 	const before = 9 * time.Millisecond
 	for text, want := range map[string]time.Duration{
-		"0.000222759/0.001/0.0211/0.002/1200": 1 * time.Millisecond, "0/0/0/0/0": before, "": before, "1/2/3": before,
-		"a/b/c/d/5": before, "0/-1/0/0/3": before, "0/NaN/0/0/3": before, "0/1e300/0/0/3": before,
+		// Measured: a quiet node and a busy one a second after a view change; twelve writers without one.
+		"0.0010667/0.334214/1.00045/0.471099/3": 1066700, "0.000255607/0.0026295/1.00137/0.0355759/790": 1358682,
+		"0.000269723/0.00169464/0.0117923/0.00158349/535": 1694640,
+		// A member 80 ms away, and one of which all messages take as long.
+		"0.0801/0.084/0.12/0.004/500": 84 * time.Millisecond, "0.001/0.001/0.001/0/1": time.Millisecond,
+		// Half of the messages are slow: no few of them.
+		"0.01/0.1/0.19/0.09/100": 100 * time.Millisecond,
+		"0/0/0/0/0":              before, "": before, "1/2/3": before,
+		"a/b/c/d/5": before, "0/-1/0/0/3": before, "0/1/-1/0/3": before, "0/NaN/0/0/3": before, "0/1e300/0/0/3": before,
 	} {
 		if got := latency([]byte(text), before); got != want {
 			t.Errorf("%q: %v, want %v", text, got, want)

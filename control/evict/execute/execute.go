@@ -65,6 +65,11 @@ func Run(ctx context.Context, cfg Config, told func(Outcome)) error {
 		r.links = append(r.links, &link{survivor: s, open: cfg.Open})
 	}
 	defer r.close()
+	for _, l := range r.links {
+		if !cfg.Ended(l.survivor) {
+			l.calls.Go(func() { l.dial(ctx) }) // beside the first look, not after it
+		}
+	}
 	p := evict.Begin(cfg.Order)
 	for {
 		seen := r.look(ctx)
@@ -182,9 +187,11 @@ type link struct {
 	looks    *conn.Session
 	calls    sync.WaitGroup
 
-	mu    sync.Mutex // guards busy; who sets it owns tells
-	busy  bool
-	tells *conn.Session
+	mu   sync.Mutex // guards busy
+	busy bool
+
+	telling sync.Mutex // guards tells, for as long as a call takes
+	tells   *conn.Session
 }
 
 func (l *link) isBusy() bool {
@@ -250,12 +257,28 @@ func (l *link) call(ctx context.Context, text string, done func(said string, err
 	})
 }
 
-func (l *link) ask(ctx context.Context, text string) (said string, err error) {
+// dial makes the session over which the survivor is told, so that it is there when it is needed.
+func (l *link) dial(ctx context.Context) {
+	l.telling.Lock()
+	defer l.telling.Unlock()
+	_ = l.dialed(ctx) // whoever needs it tries again
+}
+
+// dialed makes that session unless there is one. telling is held.
+func (l *link) dialed(ctx context.Context) (err error) {
 	if l.tells == nil {
 		if l.tells, err = l.open(ctx, l.survivor.Node, setup+dirty); err != nil {
 			l.tells = nil
-			return "", fmt.Errorf("connect: %w", err)
 		}
+	}
+	return err
+}
+
+func (l *link) ask(ctx context.Context, text string) (said string, err error) {
+	l.telling.Lock()
+	defer l.telling.Unlock()
+	if err := l.dialed(ctx); err != nil {
+		return "", fmt.Errorf("connect: %w", err)
 	}
 	l.tells.Begin(tellWithin)
 	err = l.tells.Ask(text, func(_ int, row []conn.Value) error {
