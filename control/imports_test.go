@@ -64,7 +64,7 @@ control/notify: cluster/nudge control/api control/model control/published
 control/admin: cluster control/api control/decide control/evict control/haproxycfg control/journal control/mandate control/model control/published control/serving control/vote
 
 # The daemon and the commands.
-control: cluster/nudge configs control/admin control/api control/decide control/drain control/evict control/galera control/galera/conn control/haproxycfg control/journal control/mandate control/notify control/published control/steer control/vote
+control: cluster/nudge configs control/admin control/api control/decide control/drain control/evict control/galera control/galera/conn control/haproxycfg control/journal control/mandate control/model control/notify control/published control/steer control/vote
 cmd/haproxyd/supervisor: control/serving
 cmd/haproxyd: cluster cluster/gossip cluster/safefile cmd/haproxyd/supervisor configs control control/drain control/evict control/galera control/galera/conn control/galera/sessions control/haproxycfg control/kube control/lograte control/model control/notify control/steer runtimeapi
 cmd/haproxyctl: cluster/gossip configs control/api control/galera control/galera/conn control/galera/grants control/model runtimeapi

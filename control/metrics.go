@@ -4,6 +4,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"github.com/haproxy-peers/haproxy-peers/control/decide"
+	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/notify"
 	"github.com/haproxy-peers/haproxy-peers/control/published"
 	"github.com/haproxy-peers/haproxy-peers/control/steer"
@@ -29,6 +31,10 @@ func newMetrics(r prometheus.Registerer) metrics {
 	for _, result := range []string{"done", "vain"} {
 		evictions.WithLabelValues(result) // from the start, so that the first one is an increase
 	}
+	decisions := counters("decisions_total", "Decisions about the active node that this member has seen come about, by kind.", "kind")
+	for _, kind := range model.DecisionKinds() {
+		decisions.WithLabelValues(kind)
+	}
 	told := counters("event_deliveries_total", "Events at --on-event (command) and --webhook: told, failed (an attempt, it is made again) and given up.", "receiver", "result")
 	for _, receiver := range []string{"command", "webhook"} {
 		for _, result := range []string{notify.ResultTold, notify.ResultFailed, notify.ResultGivenUp} {
@@ -43,6 +49,7 @@ func newMetrics(r prometheus.Registerer) metrics {
 			Proposals:   counters("proposals_total", "Changes of the record that this member proposed, by kind and result.", "kind", "result"),
 			TwoWriterMS: counter("two_writer_milliseconds_total", "Time in which two or more nodes took commits through the proxies, from the nodes' wsrep_replicated and all proxies' sessions; the same figure on every member."),
 			Evictions:   evictions,
+			Decisions:   decisions,
 			BadViews:    counter("views_bad_total", "Views of other members that could not be understood."),
 			Cut:         counter("departures_cut_total", "Nodes that ended, or whose time was over, while sessions were in a transaction on them."),
 		},
@@ -71,6 +78,12 @@ var unlabelled = []struct {
 	{described("agreed", "1 while a majority of the voters is heard."), func(m published.Moment) float64 { return gauge(m.Agreement.Fresh && m.Unread == nil) }},
 	{described("frozen", "1 while automatic changes are frozen."), func(m published.Moment) float64 { return gauge(m.Record != nil && m.Record.Frozen) }},
 	{described("move", "1 while a planned move is under way, by the record that this member knows."), func(m published.Moment) float64 { return gauge(m.Record != nil && m.Record.Move != nil) }},
+	{described("failover_possible", "1 while another node would take over if the active died now, by the decision itself."), func(m published.Moment) float64 {
+		if m.Record == nil || !m.Agreement.Fresh {
+			return 0
+		}
+		return gauge(decide.IfDown(m.Input(), m.Record.Active).Moves)
+	}},
 	{described("alert", "1 while there is something that an operator must see."), func(m published.Moment) float64 { return gauge(m.Alert != "") }},
 	{described("record_lowest_version", "The version whose formats may be written: what every voter reads."), func(m published.Moment) float64 { return float64(m.Lowest()) }},
 	{described("steering", "1 while this daemon steers its HAProxy."), func(m published.Moment) float64 { return gauge(m.Look.Steering) }},

@@ -68,6 +68,7 @@ func newTestServer(t *testing.T, change ...func(*Config)) (*Server, *clustertest
 			Turns: counter(), BadViews: counter(), Cut: counter(), TwoWriterMS: counter(),
 			Proposals: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "a"}, []string{"kind", "result"}),
 			Evictions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "b"}, []string{"result"}),
+			Decisions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "c"}, []string{"kind"}),
 		},
 	})
 	cfg.Moment = func() published.Moment { return published.Moment{Situation: cfg.Vote.Situation(), Look: look()} }

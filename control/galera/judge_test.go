@@ -257,3 +257,12 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// A node that left its cluster, as one does that learned of its own eviction, never comes back by itself.
+func TestJudgeDisconnected(t *testing.T) {
+	r, err := Parse(with(recorded(t, "non-primary"), Row{"wsrep_cluster_status", "Disconnected"}))
+	dbtest.Must(t, err)
+	if o := Judge(r, recordedUUID); o.Kind != KindDown || o.Class != ClassNotPrimary || !strings.Contains(o.Reason, "as after an eviction: restart mysqld there") {
+		t.Errorf("%+v", o)
+	}
+}

@@ -35,6 +35,11 @@ const (
 	KindDeparture = "departure"
 )
 
+// DecisionKinds are all kinds of decisions.
+func DecisionKinds() []string {
+	return []string{KindAdopt, KindFailover, KindNative, KindOperator, KindPlanned, KindRollback, KindFollow, KindDeparture}
+}
+
 // Record is the content of the replicated record: everything that must survive
 // and that others must respect. Its epoch and revision are the register's.
 type Record struct {

@@ -1,7 +1,6 @@
 package notify
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -13,13 +12,6 @@ import (
 type At struct {
 	*model.Record
 	Recovery, Epoch, Revision uint64
-}
-
-// epochOf compares decisions, which a new recovery generation begins anew.
-type epochOf struct{ recovery, epoch uint64 }
-
-func (a epochOf) compare(b epochOf) int {
-	return cmp.Or(cmp.Compare(a.recovery, b.recovery), cmp.Compare(a.epoch, b.epoch))
 }
 
 // Committed are the events that lie between two records, oldest first. A record in between may have been missed: its decisions and
@@ -34,6 +26,8 @@ func Committed(before *At, after At, now time.Time) []Event {
 	slices.SortStableFunc(d.out, func(a, b Event) int { return a.Time.Compare(b.Time) })
 	return d.out
 }
+
+func epochOf(d *model.Decision) model.Epoch { return model.Epoch{Recovery: d.Recovery, N: d.Epoch} }
 
 // Recent is how old an event may be that is told again by the next leader.
 const Recent = time.Minute
@@ -98,8 +92,7 @@ func (d *differ) decisions() {
 	for i := len(d.after.History) - 1; i >= 0; i-- {
 		h := &d.after.History[i]
 		if d.before != nil {
-			last := d.before.Last()
-			if (epochOf{h.Recovery, h.Epoch}).compare(epochOf{last.Recovery, last.Epoch}) <= 0 {
+			if last := d.before.Last(); !epochOf(&last).Before(epochOf(h)) {
 				continue
 			}
 		} else if !d.recent(h.At) {
@@ -123,7 +116,7 @@ func (d *differ) move() {
 	if d.before == nil || d.before.Move == nil || d.after.Move != nil {
 		return
 	}
-	if was := d.before.Last(); was.Epoch == last.Epoch && was.Recovery == last.Recovery && kindOf(last.Kind) == KindMoveBegun {
+	if was := d.before.Last(); epochOf(&was) == epochOf(&last) && kindOf(last.Kind) == KindMoveBegun {
 		d.ended(&last)
 	}
 }

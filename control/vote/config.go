@@ -118,4 +118,6 @@ type Metrics struct {
 	Evictions *prometheus.CounterVec
 	// Proposals are by kind and result.
 	Proposals *prometheus.CounterVec
+	// Decisions are those that this member has seen come about, by kind.
+	Decisions *prometheus.CounterVec
 }

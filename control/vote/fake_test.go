@@ -26,6 +26,7 @@ func newTestLoop(t *testing.T, change ...func(*Config)) (*Loop, *clustertest.Clu
 			Turns: counter(), BadViews: counter(), Cut: counter(), TwoWriterMS: counter(),
 			Proposals: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "a"}, []string{"kind", "result"}),
 			Evictions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "b"}, []string{"result"}),
+			Decisions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "c"}, []string{"kind"}),
 		},
 	}
 	for _, c := range change {

@@ -300,10 +300,24 @@ func (v *Loop) followRecord(ag *cluster.Agreement, rec *model.Record, now time.T
 	v.cfg.Wake()
 	last := rec.Last()
 	if mandate.EpochOf(before) != mandate.EpochOf(ag.Record.Version) {
+		v.countDecisions(mandate.EpochOf(before), rec)
 		lograte.Always(v.cfg.Log).Info("active node", "active", rec.Active, "from", last.From, "version", ag.Record.Version.String(), "reason", last.Reason, "by", last.By, "ordered_by", last.OrderedBy)
 		v.cfg.Events.Add(now, fmt.Sprintf("epoch %d: the active is %s (%s)", ag.Record.Epoch, rec.Active, last.Reason))
 	}
 	v.followOrders(before, rec, now)
+}
+
+// countDecisions counts those that came about since an epoch, also such that were missed in between. What was decided before the first
+// record that this member knows it does not count.
+func (v *Loop) countDecisions(since model.Epoch, rec *model.Record) {
+	if since == (model.Epoch{}) {
+		return
+	}
+	for i := range rec.History {
+		if h := &rec.History[i]; since.Before(model.Epoch{Recovery: h.Recovery, N: h.Epoch}) {
+			v.cfg.Metrics.Decisions.WithLabelValues(h.Kind).Inc()
+		}
+	}
 }
 
 // forgetLocked takes back this leader's own word on what the HAProxies did.
