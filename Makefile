@@ -10,10 +10,10 @@ STATICCHECK   = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOLANGCI_LINT = $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK   = $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-# The long seeded simulations of the register run by themselves, without the race
+# The long seeded simulations of the register and of evictions run by themselves, without the race
 # detector: that makes them several times as long, and they have one goroutine.
 SIMULATION     = ^Test(Simulation|Mutations)
-SIMULATION_PKG = ./cluster/...
+SIMULATION_PKG = ./cluster/... ./control/evict/sim
 # One package at a time: some start a Galera of their own, others measure time.
 # Everything but the scenarios, which need root and the packages of install-deps.sh.
 UNIT = $$($(GO) list ./... | grep -v /e2e)
@@ -23,7 +23,7 @@ UNIT = $$($(GO) list ./... | grep -v /e2e)
 PERCONA_IMAGE ?= percona-haproxy:$(VERSION)
 SBOM_TOOL = github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0
 
-.PHONY: help build test mysql mariadb test-unit test-simulation soak mutants test-manifests test-e2e e2e e2e-clock e2e-k8s demo bench flood rejoin soak-evict lint fuzz docker docker-percona docker-test sbom clean go root deps
+.PHONY: help build test mysql mariadb test-unit test-simulation soak mutants test-manifests test-e2e e2e e2e-clock e2e-k8s demo bench flood rejoin soak-evict soak-evict-model lint fuzz docker docker-percona docker-test sbom clean go root deps
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,7 +37,7 @@ test-unit: go ## go vet, and the unit tests with the race detector
 	$(GO) vet ./...
 	CGO_ENABLED=1 $(GO) test -race -p 1 -timeout 15m -skip '$(SIMULATION)' $(UNIT)
 
-test-simulation: go ## the register's seeded simulation, 100,000 operations and more
+test-simulation: go ## the seeded simulations: of the register, 100,000 operations and more, and of evictions, 3,000 histories
 	@$(GO) test -list '$(SIMULATION)' $(SIMULATION_PKG) | grep -q '^Test' || { echo "make: no test is named $(SIMULATION)" >&2; exit 1; }
 	$(GO) test -count=1 -v -timeout 20m -run '$(SIMULATION)' $(SIMULATION_PKG)
 
@@ -63,6 +63,9 @@ mariadb: ## a MariaDB 11 with Galera for the tests of control/galera/grants, unp
 
 test-e2e: root deps build ## the core scenarios on a real Galera cluster and real HAProxies (root)
 	$(GO) test -count=1 -p 1 -v -timeout 30m ./e2e/...
+
+soak-evict-model: go ## the simulation of evictions, 100,000 histories (15 min on two processors); SOAK_FIRST=N begins at a seed
+	SOAK=1 $(GO) test -count=1 -v -timeout 0 -run '^TestSimulation$$' ./control/evict/sim
 
 e2e: root deps build ## every scenario (root)
 	e2e/install-deps.sh e2e

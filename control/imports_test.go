@@ -21,6 +21,7 @@ cluster/gossip/memnet:
 cluster/register/voters:
 control/clock:
 control/evict/gcomm:
+control/evict/sim:
 control/keep:
 control/lograte:
 control/plan:

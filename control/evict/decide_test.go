@@ -186,6 +186,7 @@ var refusals = []struct {
 	{"one view", "px1 does not reach pxc-0", func(in *Input) { each(in, "pxc-0", func(n *model.NodeView) { n.Verdict = model.Down }, 1) }},
 	{"one view", "pxc-2 is in another view (8 and not 7) for px1", func(in *Input) { each(in, "pxc-2", group(func(g *model.Group) { g.ConfID = 8 }), 1) }},
 	{"one view", "in another view", func(in *Input) { each(in, "pxc-2", group(func(g *model.Group) { g.UUID = "d" }), 1) }},
+	{"one view", "pxc-2 is in another view", func(in *Input) { each(in, "pxc-2", group(func(g *model.Group) { g.Total = 5 })) }}, // a weight that changes
 	{"one view", "a view is being made already (pxc-2 is in GATHER)", func(in *Input) { each(in, "pxc-2", group(func(g *model.Group) { g.State = "GATHER" }), 2) }},
 	{"one view", "it was not in a primary component", func(in *Input) {
 		for _, n := range in.Order {

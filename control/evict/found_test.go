@@ -82,9 +82,11 @@ func TestProgressOfFound(t *testing.T) {
 		{5 * ms, []Seen{empty}, nothing},
 		{500 * ms, []Seen{listed}, clearing(0)},
 		{505 * ms, []Seen{empty}, nothing},
-		{1505 * ms, []Seen{empty}, paid},
+		{1505 * ms, []Seen{empty}, clearing(0)},
+		{1510 * ms, []Seen{empty}, nothing},
+		{2510 * ms, []Seen{empty}, paid},
 	} {
-		if got := p.Next(s.age, s.seen); got.Tell != s.want.Tell || got.Paid != s.want.Paid || len(got.Clear) != len(s.want.Clear) || len(got.Prepare) > 0 {
+		if got := p.Next(s.age, s.seen, false); got.Tell != s.want.Tell || got.Paid != s.want.Paid || len(got.Clear) != len(s.want.Clear) || len(got.Prepare) > 0 {
 			t.Fatalf("at %v: %+v, want %+v", s.age, got, s.want)
 		}
 	}

@@ -53,14 +53,17 @@ type Progress struct {
 	order *model.Eviction
 	// prepared: the others were to shorten their timers.
 	prepared bool
-	// told is how many survivors were told, toldAt when the last one was.
-	told   int
+	// next is the survivor to be told next, told that somebody was, toldAt when the last one was.
+	next   int
+	told   bool
 	toldAt time.Duration
 	// changed: another view than the order's was seen.
 	changed bool
 	// clearedAt is when each list was last emptied, with once where that was ever so.
 	clearedAt []time.Duration
 	once      []bool
+	// again: all lists were emptied a second time.
+	again bool
 	// emptyAt is when every list was first seen to be empty after the last statement, if empty.
 	emptyAt time.Duration
 	empty   bool
@@ -77,12 +80,21 @@ func Begin(order *model.Eviction) *Progress {
 func (p *Progress) Changed() bool { return p.changed }
 
 // Next is what is to be done at an age, with what was seen of each survivor in this turn. What it says is taken to be done.
-func (p *Progress) Next(age time.Duration, seen []Seen) Action {
+//
+// lives: this member's own view shows that the victim lives after all. Then nobody is told any more: evicting a process that lives and
+// talks to the others stops the cluster.
+func (p *Progress) Next(age time.Duration, seen []Seen, lives bool) Action {
 	a := Action{Tell: -1}
 	for _, s := range seen {
 		if s.Answered && s.Primary && s.ConfID != p.order.ConfID {
 			p.changed = true
 		}
+	}
+	if lives {
+		p.prepared, p.next = true, len(seen)
+	}
+	for p.next < len(seen) && seen[p.next].Ended {
+		p.next++
 	}
 	if !p.prepared && !p.changed && age < void {
 		// One that has to say its JOIN again does so after its own period, by default a second, and refuses to be
@@ -98,14 +110,17 @@ func (p *Progress) Next(age time.Duration, seen []Seen) Action {
 		}
 	}
 	switch {
-	case p.told == 0 && age < prepareWithin && slices.ContainsFunc(seen, func(s Seen) bool { return s.Busy }):
+	case !p.told && age < prepareWithin && slices.ContainsFunc(seen, func(s Seen) bool { return s.Busy }):
 		return a
-	case !p.changed && age < void && p.told < len(seen) && (p.told == 0 || age-p.toldAt >= nextAfter):
-		a.Tell = p.told
-		p.told++
-		p.toldAt, p.empty = age, false
+	case !p.changed && age < void && p.next < len(seen) && (!p.told || age-p.toldAt >= nextAfter):
+		if p.empty = false; seen[p.next].Busy {
+			return a // one thing at a time: what is told later may overtake what was told before
+		}
+		a.Tell = p.next
+		p.next++
+		p.told, p.toldAt = true, age
 		return a
-	case !p.changed && age < void, !settled(seen):
+	case !p.changed && age < void && (p.told || !lives), !settled(seen):
 		p.empty = false
 		return a
 	}
@@ -122,7 +137,20 @@ func (p *Progress) Next(age time.Duration, seen []Seen) Action {
 	if !p.empty {
 		p.empty, p.emptyAt = true, age
 	}
-	a.Paid = age-p.emptyAt >= lookTwice
+	switch {
+	case age-p.emptyAt < lookTwice:
+	case !p.again:
+		// A statement of a member that was killed may have come meanwhile, and have shortened a period: lists do not show that.
+		p.again, p.empty = true, false
+		for i, s := range seen {
+			if !s.Ended {
+				a.Clear = append(a.Clear, i)
+				p.clearedAt[i] = age
+			}
+		}
+	default:
+		a.Paid = true
+	}
 	return a
 }
 

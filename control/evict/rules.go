@@ -144,13 +144,14 @@ func oneView(_ *Input, c *charge) string {
 	if len(c.survivors) == 0 {
 		return "no other node answers"
 	}
+	view := c.survivors[0] // a change of weight may have come to one of them only
 	for _, s := range c.survivors {
 		for _, v := range c.accusers {
 			n := v.View.Node(s.name)
 			switch g := n.Group; {
 			case n.Verdict != model.Healthy || g == nil:
 				return v.Member + " does not reach " + s.name
-			case g.UUID != s.UUID || g.ConfID != c.confID || g.Size != s.Size || g.Total != s.Total:
+			case g.UUID != s.UUID || g.ConfID != c.confID || g.Size != view.Size || g.Total != view.Total:
 				return fmt.Sprintf("%s is in another view (%d and not %d) for %s", s.name, g.ConfID, c.confID, v.Member)
 			case g.State != "":
 				return "a view is being made already (" + s.name + " is in " + g.State + ")"

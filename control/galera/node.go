@@ -49,8 +49,6 @@ type node struct {
 	// broke: the connection was closed or reset from there after the reading was complete.
 	broke    bool
 	askAgain time.Time // for the options
-	// optionsOf is the process whose options are known.
-	optionsOf string
 }
 
 // pace is when and how to probe next.
@@ -157,13 +155,14 @@ func (n *node) attempt(ctx context.Context, p pace) (Reading, time.Duration, err
 	return reading, rtt, nil
 }
 
-// askOptions reads the provider's options now and then, but those of a process that are known not while its list is not empty:
-// evs.join_retrans_period is an eviction's then, and nothing to be put back. What comes of it changes nothing about the reading.
+// askOptions reads the provider's options now and then. What comes of it changes nothing about the reading.
 func (n *node) askOptions(r *Reading) {
-	if n.session == nil || r.Evicted != "" && r.Gcomm == n.optionsOf || time.Now().Before(n.askAgain) {
+	if n.session == nil || time.Now().Before(n.askAgain) {
 		return
 	}
-	n.askAgain = time.Now().Add(optionsEvery)
+	listed := r.Evicted != ""
+	asked := time.Now()
+	n.askAgain = asked.Add(optionsEvery)
 	n.session.Silent = nil // these may be late, and say nothing of the node
 	o, known, err := n.session.options()
 	lacks, lacksLast := "", ""
@@ -182,8 +181,9 @@ func (n *node) askOptions(r *Reading) {
 		n.askAgain = time.Now().Add(lacksEvery)
 	}
 	if known {
-		n.optionsOf = r.Gcomm
-		n.publish(func(r *record) { r.Options, r.Lacks, r.LacksLast = o, lacks, lacksLast })
+		n.publish(func(r *record) {
+			r.Options, r.OptionsAt, r.OptionsListed, r.Lacks, r.LacksLast = o, asked, listed, lacks, lacksLast
+		})
 	}
 }
 

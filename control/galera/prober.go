@@ -45,6 +45,9 @@ type NodeStatus struct {
 
 	// Options are what the node's group layer was told; none are known where Weight is -1.
 	Options group.Options
+	// OptionsAt is when they were read, OptionsListed that the evict list was not empty then.
+	OptionsAt     time.Time
+	OptionsListed bool
 	// Lacks is what the account lacks there for an eviction, "" for nothing, and where nobody asked; LacksLast the same for one of
 	// which a single node is left.
 	Lacks, LacksLast string

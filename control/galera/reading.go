@@ -113,7 +113,9 @@ func (p *parser) set(name, value []byte) (err error) {
 	case "wsrep_evs_repl_latency":
 		p.r.Latency = latency(value, p.prev.Latency)
 	case "wsrep_evs_evict_list":
-		p.r.Evicted = reuse(p.prev.Evicted, value)
+		if p.r.Evicted = p.prev.Evicted; p.r.Evicted != string(value) {
+			p.r.Evicted = conn.PlainText(string(value[:min(len(value), longestList)]), longestList)
+		}
 	case "wsrep_cluster_state_uuid":
 		p.r.StateUUID = reuse(p.prev.StateUUID, value)
 	case "wsrep_reject_queries":
@@ -146,6 +148,9 @@ func (p *parser) reading() (Reading, error) {
 
 // longestValue is beyond every value that is kept: a UUID has 36 bytes.
 const longestValue = 128
+
+// longestList is beyond an evict list with all entries that can be ours: model.MaxEvictions UUIDs and their commas.
+const longestList = 512
 
 // reuse is a value as text, which goes into sentences and so to the other members.
 func reuse(prev string, value []byte) string {

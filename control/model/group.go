@@ -1,6 +1,8 @@
 package model
 
 import (
+	"time"
+
 	"github.com/haproxy-peers/haproxy-peers/control/keep"
 )
 
@@ -35,6 +37,9 @@ type Group struct {
 	CheckMS   int64  `json:"ch,omitempty"`
 	RetransMS int64  `json:"re,omitempty"`
 	Retrans   string `json:"rt,omitempty"`
+	// OptionsAt is when this member read them, OptionsListed that the list was not empty then: of its own view only.
+	OptionsAt     time.Time `json:"-"`
+	OptionsListed bool      `json:"-"`
 	// Lacks is what this member's account lacks there for an eviction, "" for nothing.
 	Lacks string `json:"x,omitempty"`
 	// LacksLast is the same for an eviction of which one node is left: of this member's own view only.

@@ -68,9 +68,6 @@ func (v *Loop) unpaid(sit *published.Situation) string {
 	if sit.Record != nil {
 		order = sit.Record.Evict
 	}
-	if !v.debt.order.Same(order) {
-		v.debt = debt{order: order, since: sit.At}
-	}
 	if order == nil || sit.At.Sub(v.debt.since) < debtAlert {
 		return ""
 	}
@@ -95,6 +92,9 @@ func (v *Loop) carryOut(ctx context.Context, s *joined, sit *published.Situation
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if !v.debt.order.Same(order) {
+		v.debt = debt{order: order, since: sit.At}
+	}
 	if x := &v.executing; x.order != nil && !x.order.Same(order) {
 		x.cancel()
 		*x = executing{}
@@ -104,7 +104,10 @@ func (v *Loop) carryOut(ctx context.Context, s *joined, sit *published.Situation
 	}
 	ectx, cancel := context.WithCancel(ctx)
 	v.executing = executing{order: order, cancel: cancel}
-	cfg := execute.Config{Order: order, Open: s.prober.Open, Ended: v.endedProcess, Log: lograte.Always(v.cfg.Log)}
+	cfg := execute.Config{
+		Order: order, Learned: v.debt.since, Lives: func() bool { return v.lives(order) },
+		Open: s.prober.Open, Ended: v.endedProcess, Log: lograte.Always(v.cfg.Log),
+	}
 	go func() {
 		err := execute.Run(ectx, cfg, func(out execute.Outcome) { v.executed(order, out) })
 		if err != nil {
@@ -162,6 +165,16 @@ func (v *Loop) tellStalls(probes []galera.NodeStatus) {
 		}
 		v.stalls[p.Node] = p.Stall
 	}
+}
+
+// lives tells whether this member's own view shows that an order's victim lives, or has a successor.
+func (v *Loop) lives(order *model.Eviction) bool {
+	v.mu.Lock()
+	own := v.own
+	v.mu.Unlock()
+	n := own.Node(order.Node)
+	g := n.Group
+	return n.Verdict == model.Healthy || g != nil && (g.UUID != order.UUID || g.Speaks)
 }
 
 // executed takes what came of telling the survivors.

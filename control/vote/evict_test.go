@@ -39,7 +39,7 @@ func seen() clustertest.Probes {
 	for _, name := range []string{"pxc-0", "pxc-1", "pxc-2"} {
 		s := galera.NodeStatus{
 			Node: name, State: galera.State{Verdict: galera.Healthy, Eligible: true, Class: galera.ClassSynced},
-			Reading: galera.Reading{ConfID: 7, Size: 3, Weight: 3, EvsState: operational}, Options: group.Options{Weight: 1, RetransText: "PT1S"},
+			Reading: galera.Reading{ConfID: 7, Size: 3, Weight: 3, EvsState: operational}, Options: group.Options{Weight: 1, RetransText: "PT1S"}, OptionsAt: now,
 			Sight: group.Sight{}.Read(name, port(3306)).Listens(port(4567)).Knocked(port(4567), group.Spoke, name),
 			Wait:  galera.Wait{}.Began(now).Looked(now.Add(30*time.Millisecond), "").Looked(now.Add(60*time.Millisecond), ""),
 		}

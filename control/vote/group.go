@@ -24,6 +24,7 @@ func groupOf(p *galera.NodeStatus) *model.Group {
 		Evicted: p.Evicted != "", AutoEvict: p.Options.AutoEvict,
 		SuspectMS: p.Options.Suspect.Milliseconds(), CheckMS: p.Options.Check.Milliseconds(),
 		RetransMS: p.Options.Retrans.Milliseconds(), Retrans: p.Options.RetransText,
+		OptionsAt: p.OptionsAt, OptionsListed: p.OptionsListed,
 		Lacks: p.Lacks, LacksLast: p.LacksLast, Met: s.Greeted, Speaks: s.Speaks(), Hangs: p.Wait.Hangs(), Late: p.Wait.Late,
 	}
 	if p.Evicted != "" {

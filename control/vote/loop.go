@@ -14,6 +14,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/cluster/nudge"
 	"github.com/haproxy-peers/haproxy-peers/configs"
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
+	"github.com/haproxy-peers/haproxy-peers/control/evict"
 	"github.com/haproxy-peers/haproxy-peers/control/haproxycfg"
 	"github.com/haproxy-peers/haproxy-peers/control/lograte"
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
@@ -45,6 +46,7 @@ type Loop struct {
 	alert       string
 	ending      ending
 	debt        debt
+	periods     evict.Periods
 	stalls      map[string]time.Duration // that were told, by node
 	foundAt     time.Time                // when this leader last ordered a left entry to be taken off
 	downs       downs
@@ -199,6 +201,7 @@ func (v *Loop) Turn(ctx context.Context, now time.Time) {
 	v.review(&ag, now)
 
 	view := v.buildView(s, &ag)
+	v.periods.Note(view, rec, now)
 	forgetNewer(view, rec)
 	v.mu.Lock()
 	v.own, v.turned = view, now

@@ -41,6 +41,10 @@ const (
 // Config is what one order is carried out with.
 type Config struct {
 	Order *model.Eviction
+	// Learned is when this member learned of it. Whoever takes over from a silent owner has known it for a while.
+	Learned time.Time
+	// Lives tells whether this member's own view shows that the order's victim lives after all.
+	Lives func() bool
 	// Open makes a session on a survivor's node, with what is to be run first.
 	Open func(ctx context.Context, node, setup string) (*conn.Session, error)
 	// Ended tells whether a survivor's process is known to be no more.
@@ -73,8 +77,8 @@ func Run(ctx context.Context, cfg Config, told func(Outcome)) error {
 	p := evict.Begin(cfg.Order)
 	for {
 		seen := r.look(ctx)
-		age := time.Since(began)
-		a := p.Next(age, seen)
+		age := time.Since(cfg.Learned)
+		a := p.Next(age, seen, cfg.Lives())
 		if p.Changed() && !cfg.Order.Found {
 			r.changed(age)
 		}
@@ -94,7 +98,7 @@ func Run(ctx context.Context, cfg Config, told func(Outcome)) error {
 			return nil
 		}
 		pause := fastTurn
-		if age > fastFor {
+		if time.Since(began) > fastFor {
 			pause = slowTurn
 		}
 		select {
@@ -187,8 +191,8 @@ type link struct {
 	looks    *conn.Session
 	calls    sync.WaitGroup
 
-	mu   sync.Mutex // guards busy
-	busy bool
+	mu    sync.Mutex // guards under
+	under int        // calls under way
 
 	telling sync.Mutex // guards tells, for as long as a call takes
 	tells   *conn.Session
@@ -197,7 +201,7 @@ type link struct {
 func (l *link) isBusy() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.busy
+	return l.under > 0
 }
 
 // look reads the survivor's state.
@@ -247,13 +251,13 @@ func (l *link) look(ctx context.Context) evict.Seen {
 func (l *link) call(ctx context.Context, text string, done func(said string, err error)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.busy = true
+	l.under++
 	l.calls.Go(func() {
 		said, err := l.ask(ctx, text)
 		done(said, err)
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.busy = false
+		l.under--
 	})
 }
 

@@ -1,7 +1,6 @@
 package gcomm
 
 import (
-	"container/heap"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -139,7 +138,7 @@ func (c *Cluster) After(d time.Duration, fn func()) { c.at(c.now+d, fn) }
 
 func (c *Cluster) at(t time.Duration, fn func()) {
 	c.count++
-	heap.Push(&c.events, event{at: t, n: c.count, do: fn})
+	c.events.push(event{at: t, n: c.count, do: fn})
 }
 
 // Step does the next event and returns false if none is left.
@@ -147,7 +146,7 @@ func (c *Cluster) Step() bool {
 	if len(c.events) == 0 {
 		return false
 	}
-	e, _ := heap.Pop(&c.events).(event) // nothing else is pushed
+	e := c.events.pop()
 	c.now = e.at
 	e.do()
 	return true
@@ -186,22 +185,45 @@ type event struct {
 	do func()
 }
 
+// events is a heap, the next event first. It is container/heap's without the boxes, which were a sixth of all time.
 type events []event
 
-func (e events) Len() int { return len(e) }
-func (e events) Less(i, j int) bool {
+func (e events) less(i, j int) bool {
 	return e[i].at < e[j].at || e[i].at == e[j].at && e[i].n < e[j].n
 }
-func (e events) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
-func (e *events) Push(x any) {
-	v, _ := x.(event)
-	*e = append(*e, v)
+
+func (e *events) push(x event) {
+	*e = append(*e, x)
+	h := *e
+	for i := len(h) - 1; i > 0; {
+		up := (i - 1) / 2
+		if !h.less(i, up) {
+			return
+		}
+		h[i], h[up] = h[up], h[i]
+		i = up
+	}
 }
 
-func (e *events) Pop() any {
-	old := *e
-	last := old[len(old)-1]
-	old[len(old)-1] = event{}
-	*e = old[:len(old)-1]
-	return last
+func (e *events) pop() event {
+	h := *e
+	last := len(h) - 1
+	next := h[0]
+	h[0], h[last] = h[last], event{}
+	h = h[:last]
+	*e = h
+	for i := 0; ; {
+		low := 2*i + 1
+		if low >= last {
+			return next
+		}
+		if low+1 < last && h.less(low+1, low) {
+			low++
+		}
+		if !h.less(low, i) {
+			return next
+		}
+		h[i], h[low] = h[low], h[i]
+		i = low
+	}
 }

@@ -63,6 +63,8 @@ type group struct {
 	open    []*write
 	donor   *proc
 
+	delivered int // write sets
+
 	busySince time.Duration // its applier is at one thing since then
 	busy      bool
 	queue     int
@@ -151,7 +153,7 @@ func (g *group) form(p *proc, m *componentInstall) {
 func (p *proc) transfer() {
 	g := &p.gcs
 	v := p.pc.view
-	g.donor = nil
+	g.release()
 	for _, q := range v.members {
 		if q != p && q.life == alive && q.gcs.local == StateSynced && !q.host.Arbitrator {
 			g.donor = q
@@ -167,9 +169,7 @@ func (p *proc) transfer() {
 	}
 	p.later(took, func() {
 		d := g.donor
-		if d != nil && d.gcs.local == StateDonor {
-			d.gcs.local = StateSynced
-		}
+		g.release()
 		switch {
 		case !p.pc.prim || g.local != StateJoiner:
 		case d == nil || d.life != alive || !d.pc.prim || p.hung || d.hung || p.pc.view.id != d.pc.view.id:
@@ -179,6 +179,14 @@ func (p *proc) transfer() {
 			g.local, g.behind, g.joined, g.opened = StateSynced, false, nil, true
 		}
 	})
+}
+
+// release ends a transfer, done or not: its donor goes on.
+func (g *group) release() {
+	if d := g.donor; d != nil && d.gcs.local == StateDonor {
+		d.gcs.local = StateSynced
+	}
+	g.donor = nil
 }
 
 // take takes a delivered write set: applied in a primary component, dropped outside.
@@ -192,6 +200,7 @@ func (g *group) take(p *proc, w *write, prim bool) {
 		}
 		return
 	}
+	g.delivered++
 	if g.local == StateJoiner {
 		g.joined.add(w.id)
 	} else {

@@ -44,6 +44,7 @@ func (p *proc) handleLeave(m *message, k *peer) {
 // die ends a process at once.
 func (p *proc) die() {
 	p.life = dead
+	p.gcs.release()
 	p.pc.prim = false
 	p.drop()
 }

@@ -20,7 +20,7 @@ func (c *Cluster) Observe(node int) Observation {
 	g := &p.gcs
 	o := Observation{
 		Group: Speaks, UUID: p.uuid, Status: g.status, ConfID: -1, Size: g.size, Weight: p.pc.clusterWeight(),
-		EVS: p.state.String(), LocalState: g.local, Queue: g.queue, Paused: p.pausedByFlow(),
+		EVS: p.state.String(), LocalState: g.local, Queue: g.queue, Paused: p.pausedByFlow(), Delivered: g.delivered,
 	}
 	if g.opened && !p.host.Arbitrator {
 		o.Answer = Speaks
@@ -121,4 +121,23 @@ func (c *Cluster) Member(node int, uuid string) bool {
 		return false
 	}
 	return slices.ContainsFunc(p.gcs.view.members, func(q *proc) bool { return q.uuid == uuid })
+}
+
+// Reaches tells whether what the process of a node sends gets to that of another at once, directly or through a third one,
+// and both run.
+func (c *Cluster) Reaches(from, to int) bool {
+	p, q := c.hosts[from].proc, c.hosts[to].proc
+	if p == nil || q == nil || p.life != alive || q.life != alive || p.hung || q.hung {
+		return false
+	}
+	if c.conn(p, q) != nil {
+		return !c.cut(p, q)
+	}
+	return !p.banned(q) && !p.listed(q) && c.relay(p, q) != nil
+}
+
+// Open tells whether the process of a node can send: it is in a view, and what is exchanged in a new one has been.
+func (c *Cluster) Open(node int) bool {
+	p := c.hosts[node].proc
+	return p != nil && p.life == alive && p.open()
 }

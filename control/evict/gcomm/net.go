@@ -95,16 +95,23 @@ func (p *proc) send(q *proc, m *message) {
 	if p.banned(q) || p.listed(q) {
 		return
 	}
+	if c.relay(p, q) != nil {
+		c.After(c.latency()+c.latency(), func() { q.receive(m) })
+	}
+}
+
+// relay is a process that has connections to both, nil without one.
+func (c *Cluster) relay(p, q *proc) *proc {
 	for _, h := range c.hosts {
 		r := h.proc
 		if r == nil || r == p || r == q || r.life != alive || r.hung || r.listed(p) || c.cut(p, r) || c.cut(r, q) {
 			continue
 		}
 		if c.conn(p, r) != nil && c.conn(r, q) != nil {
-			c.After(c.latency()+c.latency(), func() { q.receive(m) })
-			return
+			return r
 		}
 	}
+	return nil
 }
 
 // receive takes a message from the network; that of a stopped process waits in its sockets.

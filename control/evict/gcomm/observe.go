@@ -35,6 +35,8 @@ type Observation struct {
 	LocalState int
 	// Queue is wsrep_local_recv_queue, in write sets.
 	Queue int
+	// Delivered is how many write sets the group has delivered to this process (wsrep_received and wsrep_replicated).
+	Delivered int
 	// Paused is whether flow control stops the node's commits (wsrep_flow_control_active).
 	Paused bool
 	// Applier is for how long an applier has been at one write set or statement, 0 for an idle one.
