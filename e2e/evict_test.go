@@ -109,7 +109,8 @@ func TestEvict(t *testing.T) {
 			}
 			s.cleared(retrans, slices.DeleteFunc(slices.Clone(s.DB), func(n *lab.Node) bool { return n == victim })...)
 			s.must(c.back(s, victim))
-			s.must(victim.WaitSynced(s.within(60 * time.Second)))
+			// All of them: one that was stopped calls itself synced until it has heard that the others put it out.
+			s.must(s.WaitSynced(s.within(60 * time.Second)))
 			s.must(s.waitHealthy(victim.Name))
 			s.finish(expect{path: path})
 			s.cleared(retrans, s.DB...)
