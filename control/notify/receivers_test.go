@@ -106,7 +106,7 @@ func TestWebhook(t *testing.T) {
 	if err := w.Tell(t.Context(), sample()); err != nil {
 		t.Fatal(err)
 	}
-	if got.Method != "POST" || !strings.HasPrefix(got.Header.Get("Content-Type"), "application/cloudevents+json") || !json.Valid(body) {
+	if got.Method != http.MethodPost || !strings.HasPrefix(got.Header.Get("Content-Type"), "application/cloudevents+json") || !json.Valid(body) {
 		t.Errorf("%s %v %s", got.Method, got.Header, body)
 	}
 	for code, refused := range map[int]bool{400: true, 422: true, 404: false, 429: false, 500: false, 302: false} {
@@ -169,7 +169,7 @@ func TestQueue(t *testing.T) {
 			case <-r.Context().Done():
 			}
 		case "refuse":
-			w.WriteHeader(503)
+			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	}))
 	defer s.Close()

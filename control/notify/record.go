@@ -99,10 +99,11 @@ func (d *differ) decisions() {
 			continue
 		}
 		data := Data{Kind: kindOf(h.Kind), Node: h.Active, From: h.From, By: h.By, OrderedBy: h.OrderedBy, Recovery: h.Recovery, Epoch: h.Epoch}
-		switch data.Text = fmt.Sprintf("the active is %s, before %s: %s", h.Active, h.From, h.Reason); {
-		case h.From == "" || h.From == h.Active:
-			data.Text = fmt.Sprintf("the active is %s: %s", h.Active, h.Reason)
+		before := ""
+		if h.From != "" && h.From != h.Active {
+			before = ", before " + h.From
 		}
+		data.Text = fmt.Sprintf("the active is %s%s: %s", h.Active, before, h.Reason)
 		d.add(h.Epoch, h.Active, h.At, data)
 		if data.Kind == KindMoveBegun && (i > 0 || d.after.Move == nil) {
 			d.ended(h)

@@ -156,7 +156,7 @@ func (p *probe) conclude(session string, r reply, o gcomm.Observation) {
 // wait is control/galera's nextPace.
 func (p *probe) wait(last galera.Outcome) {
 	hangs := last.Class == galera.ClassTimeout
-	next, within := p.d.interval, time.Duration(deadline)
+	next, within := p.d.interval, deadline
 	if last.Kind == galera.KindDown && p.Verdict != galera.Down {
 		next, within = confirmPause, confirmWithin
 		if hangs {
