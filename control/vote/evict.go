@@ -167,14 +167,14 @@ func (v *Loop) tellStalls(probes []galera.NodeStatus) {
 	}
 }
 
-// lives tells whether this member's own view shows that an order's victim lives, or has a successor.
+// lives tells whether this member's own view shows that an order's victim lives. A successor on its node does not: the group waits for the
+// process that has ended all the same.
 func (v *Loop) lives(order *model.Eviction) bool {
 	v.mu.Lock()
 	own := v.own
 	v.mu.Unlock()
 	n := own.Node(order.Node)
-	g := n.Group
-	return n.Verdict == model.Healthy || g != nil && (g.UUID != order.UUID || g.Speaks)
+	return n.Group != nil && n.Group.UUID == order.UUID && (n.Verdict == model.Healthy || n.Group.Speaks)
 }
 
 // executed takes what came of telling the survivors.

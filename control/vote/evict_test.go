@@ -338,3 +338,24 @@ func TestStallsAreTold(t *testing.T) {
 		t.Errorf("the next one: told %d times", n)
 	}
 }
+
+// A victim that this member itself hears again lives; one that is silent, or has a successor, does not.
+func TestLives(t *testing.T) {
+	order := &model.Eviction{Node: "pxc-1", UUID: "u"}
+	for name, c := range map[string]struct {
+		node model.NodeView
+		want bool
+	}{
+		"gone":             {model.NodeView{Name: "pxc-1", Verdict: model.Down, Group: &model.Group{UUID: "u", End: model.EndGone}}, false},
+		"it answers":       {model.NodeView{Name: "pxc-1", Verdict: model.Healthy, Group: &model.Group{UUID: "u"}}, true},
+		"a port speaks":    {model.NodeView{Name: "pxc-1", Verdict: model.Down, Group: &model.Group{UUID: "u", Speaks: true}}, true},
+		"its successor":    {model.NodeView{Name: "pxc-1", Verdict: model.Healthy, Group: &model.Group{UUID: "v", Speaks: true}}, false},
+		"nothing is known": {model.NodeView{Name: "pxc-1"}, false},
+	} {
+		d, _ := newTestLoop(t)
+		d.own = &model.View{Nodes: []model.NodeView{c.node}}
+		if got := d.lives(order); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}

@@ -125,8 +125,7 @@ func (x *execution) next(age time.Duration, seen []evict.Seen) evict.Action {
 // lives is control/vote's.
 func (x *execution) lives() bool {
 	n := x.d.own.Node(x.order.Node)
-	g := n.Group
-	return n.Verdict == model.Healthy || g != nil && (g.UUID != x.order.UUID || g.Speaks)
+	return n.Group != nil && n.Group.UUID == x.order.UUID && (n.Verdict == model.Healthy || n.Group.Speaks)
 }
 
 // A procedure compares at its begin, and returns its outcome and what it sets then, nil for nothing.
