@@ -52,7 +52,7 @@ type Figures struct {
 	// Failed counts transactions that the application saw failing, Avoidable those of
 	// them that need not have failed.
 	Failed, Avoidable int
-	// How counts the avoidable ones by how far they were and what the application was told.
+	// How counts the avoidable ones by how far they were, how long they had been open, and what the application was told.
 	How map[string]int
 	// Gap is the longest time without a commit through one proxy.
 	Gap time.Duration
@@ -181,7 +181,7 @@ func (f *Figures) add(log *lab.Log, from, to time.Duration, moves []api.Decision
 		f.Failed++
 		if avoidable(c) {
 			f.Avoidable++
-			f.How[string(c.Failed)+": "+c.Err]++
+			f.How[fmt.Sprintf("%s after %v: %s", c.Failed, (c.Ack-c.Start).Round(time.Millisecond), c.Err)]++
 		}
 	}
 	for _, via := range log.Vias {
