@@ -78,6 +78,9 @@ type charge struct {
 	witnesses []string
 }
 
+// arbitrators is how many members of the view neither are accused nor answer: all have to be arbitrators (see allOthers).
+func (c *charge) arbitrators() int64 { return c.survivors[0].Size - 1 - int64(len(c.survivors)) }
+
 // lastOfTwo tells whether one node will be left of the view.
 func (c *charge) lastOfTwo() bool { return len(c.survivors) == 1 && c.survivors[0].Size == 2 }
 

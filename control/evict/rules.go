@@ -165,7 +165,7 @@ func oneView(_ *Input, c *charge) string {
 // one that hears fewer may be cut off from them.
 func allOthers(in *Input, c *charge) string {
 	view := c.survivors[0]
-	arbitrators, hear := view.Size-1-int64(len(c.survivors)), 0
+	arbitrators, hear := c.arbitrators(), 0
 	for _, v := range c.accusers {
 		if int64(len(v.View.Arbitrators)) == arbitrators {
 			hear++
@@ -211,7 +211,7 @@ func weight(_ *Input, c *charge) string {
 		sum += int64(s.Weight)
 	}
 	own, stay := int64(c.accusers[0].View.Node(c.node).Group.Weight), sum
-	if arbitrators := view.Size - 1 - int64(len(c.survivors)); arbitrators > 0 {
+	if c.arbitrators() > 0 {
 		// What is left of the total is theirs: a weight of 0 or more each.
 		if own < 0 {
 			return "the weight of " + c.node + " is not known, nor with it that of the arbitrators"

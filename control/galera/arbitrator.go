@@ -72,7 +72,7 @@ func (p *Prober) Arbitrators() []string {
 // held.
 func (p *Prober) suspectedSince() (last time.Time) {
 	for _, r := range p.records {
-		if !r.suspected.IsZero() && time.Since(r.suspected) < suspectFor && r.suspected.After(last) {
+		if r.isSuspected() && r.suspected.After(last) {
 			last = r.suspected
 		}
 	}

@@ -114,25 +114,16 @@ func TestUnasked(t *testing.T) {
 // A connection that is closed while the options are read, after the reading, was closed all the same.
 func TestLostWhileOptionsAreRead(t *testing.T) {
 	var once sync.Once
-	address := dbtest.Serve(t, func(f *dbtest.Fake) {
-		if f.LetIn(nil) != nil {
-			return
+	address := dbtest.Serve(t, dbtest.ServeQueries(nil, func(f *dbtest.Fake, text string) bool {
+		ends := false
+		if strings.Contains(text, "wsrep_provider") {
+			once.Do(func() { ends = true })
 		}
-		for {
-			text, err := f.Hear()
-			if err != nil || text[0] != dbtest.ComQuery {
-				return
-			}
-			ends := false
-			if strings.Contains(text, "wsrep_provider") {
-				once.Do(func() { ends = true })
-			}
-			if ends {
-				return
-			}
-			f.Synced(text[1:])
+		if !ends {
+			f.Synced(text)
 		}
-	})
+		return !ends
+	}))
 	p := startProber(t, Config{Account: conn.Account{User: "u", PasswordFile: dbtest.PasswordFile(t, "")}, Interval: 500 * time.Millisecond}, address)
 	await(t, p, dbtest.Soon, "suspected", func(s NodeStatus) bool { return s.Sight.UUID != "" && s.Sight.Suspect() })
 	await(t, p, dbtest.Soon, "well again", func(s NodeStatus) bool { return healthy(s) && !s.Sight.Suspect() })

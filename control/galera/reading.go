@@ -113,9 +113,7 @@ func (p *parser) set(name, value []byte) (err error) {
 	case "wsrep_evs_repl_latency":
 		p.r.Latency = latency(value, p.prev.Latency)
 	case "wsrep_evs_evict_list":
-		if p.r.Evicted = p.prev.Evicted; p.r.Evicted != string(value) {
-			p.r.Evicted = conn.PlainText(string(value[:min(len(value), longestList)]), longestList)
-		}
+		p.r.Evicted = reuseUpTo(p.prev.Evicted, value, longestList)
 	case "wsrep_cluster_state_uuid":
 		p.r.StateUUID = reuse(p.prev.StateUUID, value)
 	case "wsrep_reject_queries":
@@ -153,11 +151,13 @@ const longestValue = 128
 const longestList = 512
 
 // reuse is a value as text, which goes into sentences and so to the other members.
-func reuse(prev string, value []byte) string {
+func reuse(prev string, value []byte) string { return reuseUpTo(prev, value, longestValue) }
+
+func reuseUpTo(prev string, value []byte, longest int) string {
 	if prev == string(value) {
 		return prev
 	}
-	return conn.PlainText(string(value[:min(len(value), longestValue)]), longestValue)
+	return conn.PlainText(string(value[:min(len(value), longest)]), longest)
 }
 
 // underWay is how many messages of a node may wait for one view change: twice evs.send_window (4 by default).

@@ -43,12 +43,17 @@ func (p *Prober) suspect(r *record, before group.Sight, now time.Time) {
 	}
 }
 
+// isSuspected tells whether the process looks as if it had ended, and has not done so for long.
+func (r *record) isSuspected() bool {
+	return !r.suspected.IsZero() && time.Since(r.suspected) < suspectFor
+}
+
 // asks tells whether causal reads are to be asked of a node: while another one is suspected.
 func (p *Prober) asks(r *record) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, o := range p.records {
-		if o != r && !o.suspected.IsZero() && time.Since(o.suspected) < suspectFor {
+		if o != r && o.isSuspected() {
 			return !r.Sight.Suspect()
 		}
 	}

@@ -189,16 +189,23 @@ func (f *Fake) LetIn(cfg *tls.Config) error {
 
 // ServeSynced is a node that is synced, as long as the client asks.
 func ServeSynced(cfg *tls.Config) func(*Fake) {
+	return ServeQueries(cfg, func(f *Fake, text string) bool {
+		f.Synced(text)
+		return true
+	})
+}
+
+// ServeQueries lets a client in and gives each of its queries to answer, until that says that the connection ends.
+func ServeQueries(cfg *tls.Config, answer func(f *Fake, text string) (goesOn bool)) func(*Fake) {
 	return func(f *Fake) {
 		if f.LetIn(cfg) != nil {
 			return
 		}
 		for {
 			text, err := f.Hear()
-			if err != nil || text[0] != ComQuery {
+			if err != nil || text[0] != ComQuery || !answer(f, text[1:]) {
 				return
 			}
-			f.Synced(text[1:])
 		}
 	}
 }

@@ -36,18 +36,10 @@ func newGroup() *group {
 }
 
 func (g *group) serve(node string) func(*dbtest.Fake) {
-	return func(f *dbtest.Fake) {
-		if f.LetIn(nil) != nil {
-			return
-		}
-		for {
-			text, err := f.Hear()
-			if err != nil || text[0] != dbtest.ComQuery {
-				return
-			}
-			g.answer(f, node, text[1:])
-		}
-	}
+	return dbtest.ServeQueries(nil, func(f *dbtest.Fake, text string) bool {
+		g.answer(f, node, text)
+		return true
+	})
 }
 
 func (g *group) answer(f *dbtest.Fake, node, text string) {

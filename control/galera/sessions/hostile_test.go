@@ -40,29 +40,21 @@ var hostileRoles = map[string]dbtest.Role{
 
 // serveCrowd is a server that lists so many sessions, each with all that can be said of one.
 func serveCrowd(sessions int) func(*dbtest.Fake) {
-	return func(f *dbtest.Fake) {
-		if f.LetIn(nil) != nil {
-			return
+	return dbtest.ServeQueries(nil, func(f *dbtest.Fake, text string) bool {
+		switch {
+		case text == columnsQuery:
+			f.Table(dbtest.End, 2, dbtest.Row("PROCESSLIST", "QUERY_ID"), dbtest.Row("PROCESSLIST", "TIME_MS"), dbtest.Row("INNODB_SESSION_TEMP_TABLESPACES", "ID"))
+		case text == consumersQuery:
+			f.Table(dbtest.End, 1, dbtest.Row("4"))
+		case text == "SELECT @@global.performance_schema", text == mdlInstrumentQuery:
+			f.Table(dbtest.End, 1, dbtest.Row("1"))
+		case strings.Contains(text, "PROCESSLIST WHERE ID<>"):
+			listCrowd(f, sessions)
+		default:
+			f.Prepared(text)
 		}
-		for {
-			text, err := f.Hear()
-			if err != nil || text[0] != dbtest.ComQuery {
-				return
-			}
-			switch text = text[1:]; {
-			case text == columnsQuery:
-				f.Table(dbtest.End, 2, dbtest.Row("PROCESSLIST", "QUERY_ID"), dbtest.Row("PROCESSLIST", "TIME_MS"), dbtest.Row("INNODB_SESSION_TEMP_TABLESPACES", "ID"))
-			case text == consumersQuery:
-				f.Table(dbtest.End, 1, dbtest.Row("4"))
-			case text == "SELECT @@global.performance_schema", text == mdlInstrumentQuery:
-				f.Table(dbtest.End, 1, dbtest.Row("1"))
-			case strings.Contains(text, "PROCESSLIST WHERE ID<>"):
-				listCrowd(f, sessions)
-			default:
-				f.Prepared(text)
-			}
-		}
-	}
+		return true
+	})
 }
 
 func listCrowd(f *dbtest.Fake, sessions int) {
