@@ -23,7 +23,7 @@ UNIT = $$($(GO) list ./... | grep -v /e2e)
 PERCONA_IMAGE ?= percona-haproxy:$(VERSION)
 SBOM_TOOL = github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0
 
-.PHONY: help build test mysql mariadb test-unit test-simulation soak mutants test-manifests test-e2e e2e e2e-clock e2e-k8s demo bench flood rejoin soak-evict soak-evict-model lint fuzz docker docker-percona docker-test sbom clean go root deps
+.PHONY: help build test mysql mariadb test-unit test-simulation soak mutants test-manifests test-e2e e2e e2e-clock e2e-web e2e-k8s demo bench flood rejoin soak-evict soak-evict-model lint fuzz docker docker-percona docker-test sbom clean go root deps
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,9 +51,10 @@ mutants: go ## break each rule of the register's DESIGN.md in turn: the test nam
 	@MUTANTS='$(MUTANTS)' $(GO) test -count=1 -v -timeout 0 -run '^TestMutants' ./cluster/register
 
 # A module of its own, for what Kubernetes' types and kustomize bring with them.
-test-manifests: go ## the Kubernetes manifests, alerts and dashboard, and the tests of what makes the clusters
+test-manifests: go ## the Kubernetes manifests, alerts and dashboard, the API's description, and the tests of what makes the clusters
 	@[ "$$(id -u)" != 0 ] || e2e/install-deps.sh manifests
 	cd e2e/k8s && $(GO) test -count=1 -timeout 20m ./...
+	cd e2e/web && $(GO) test -count=1 -run '^TestDescription$$' ./...
 
 mysql: ## a MySQL server for the tests of control/galera, unpacked into the user's cache, not installed
 	e2e/mysql-server.sh
@@ -70,6 +71,11 @@ soak-evict-model: go ## the simulation of evictions, 100,000 histories (15 min o
 e2e: root deps build ## every scenario (root)
 	e2e/install-deps.sh e2e
 	E2E_FULL=1 $(GO) test -count=1 -p 1 -v -timeout 90m -run . ./e2e/...
+
+# A module of its own, for what a browser brings with it. E2E_WEB_OUT is a folder for the pictures.
+e2e-web: root deps build ## the page in a real browser, through a failover, a move and a loss of majority, and the API's answers (root)
+	e2e/install-deps.sh e2e
+	cd e2e/web && $(GO) test -count=1 -v -timeout 15m ./...
 
 e2e-clock: root deps build ## the machine's clock set by an hour both ways under load, and restored (root; nothing else should run meanwhile)
 	E2E_CLOCK=1 $(GO) test -count=1 -p 1 -v -timeout 20m -run '^TestClockSteps$$' ./e2e
@@ -101,12 +107,12 @@ soak-evict: root deps build ## databases killed, hung and cut off, and live ones
 	$(GO) run ./e2e/evict $(SOAK_EVICT)
 
 lint: go ## gofmt, go vet, staticcheck, golangci-lint, govulncheck
-	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l $$($(GO) list -f '{{.Dir}}' ./...) e2e/k8s) && \
+	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l $$($(GO) list -f '{{.Dir}}' ./...) e2e/k8s e2e/web) && \
 	  [ -z "$$files" ] || { echo "gofmt -w is wanted by:"; echo "$$files"; exit 1; }
 	$(GO) vet ./...
 	$(STATICCHECK) ./...
 	$(GOLANGCI_LINT) run ./...
-	cd e2e/k8s && $(GO) vet ./... && $(STATICCHECK) ./... && $(GOLANGCI_LINT) run ./...
+	for module in e2e/k8s e2e/web; do (cd $$module && $(GO) vet ./... && $(STATICCHECK) ./... && $(GOLANGCI_LINT) run ./...) || exit 1; done
 	@echo '$(GOVULNCHECK) ./...'; \
 	  out=$$($(GOVULNCHECK) ./... 2>&1); rc=$$?; echo "$$out"; \
 	  if [ $$rc = 1 ] && echo "$$out" | grep -qE 'fetching vulnerabilities: .*(dial tcp|no such host|connection refused|timeout|proxyconnect)'; then \

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -25,6 +26,9 @@ const (
 	NoMajorityFence  = "fence"  // after Config.FenceAfter it serves nobody
 )
 
+// UIOff is a Config.UIBind: no page.
+const UIOff = "off"
+
 // Config is what a daemon needs to know. Every duration has a default; zero
 // means "the default".
 type Config struct {
@@ -43,6 +47,8 @@ type Config struct {
 	AdminSocket string
 	// HTTPBind is ADDR:PORT of /beacon, /healthz, /readyz, /metrics and /active.
 	HTTPBind string
+	// UIBind is ADDR:PORT of the page for people, UIOff for none.
+	UIBind string
 	// Observe: watch and report, never write.
 	Observe bool
 	// Witness: a voter without a HAProxy.
@@ -96,6 +102,7 @@ func (c Config) withDefaults() Config {
 	c.Evict = cmp.Or(c.Evict, evict.ModeGone)
 	c.OnBlind = cmp.Or(c.OnBlind, steer.BlindFence)
 	c.OnNoMajority = cmp.Or(c.OnNoMajority, NoMajorityNative)
+	c.UIBind = cmp.Or(c.UIBind, UIOff)
 	c.Readers = cmp.Or(c.Readers, steer.ReadersAll)
 	c.Policy.Follow = c.OnBlind == steer.BlindFollow
 	if c.OnNoMajority == NoMajorityFence {
@@ -122,6 +129,9 @@ func (c *Config) Validate() error {
 	}
 	if c.HTTPBind == "" {
 		errs = append(errs, errors.New("http-bind: empty"))
+	}
+	if _, _, err := net.SplitHostPort(c.UIBind); err != nil && c.UIBind != "" && c.UIBind != UIOff {
+		errs = append(errs, fmt.Errorf("ui-bind %q: give ADDR:PORT, or off", c.UIBind))
 	}
 	if err := c.ProbeSSL.Validate(); err != nil {
 		errs = append(errs, err)

@@ -18,6 +18,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/journal"
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/notify"
+	"github.com/haproxy-peers/haproxy-peers/control/page"
 	"github.com/haproxy-peers/haproxy-peers/control/published"
 	"github.com/haproxy-peers/haproxy-peers/control/steer"
 	"github.com/haproxy-peers/haproxy-peers/control/vote"
@@ -135,6 +136,11 @@ func New(cfg Config, deps Deps) (*Daemon, error) {
 	return d, nil
 }
 
+// page is what people look at.
+func (d *Daemon) page() *page.Page {
+	return page.New(page.Config{Bind: d.cfg.UIBind, Overview: d.admin.Overview, API: d.admin.Reading(), Now: d.deps.Now, Log: d.cfg.Logger})
+}
+
 // moment is what questions are answered from.
 func (d *Daemon) moment() published.Moment {
 	m := published.Moment{Situation: d.vote.Situation(), Look: &published.Look{}}
@@ -166,6 +172,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.admin.Run(gctx) })
+	if d.cfg.UIBind != UIOff {
+		g.Go(func() error { return d.page().Run(gctx) })
+	}
 	g.Go(func() error { return d.start(gctx, g) })
 	return g.Wait()
 }

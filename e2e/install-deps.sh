@@ -41,7 +41,8 @@ if [ "${1:-}" = manifests ]; then
   needs+=(promtool                   prometheus)     # tests the alerts
 fi
 if [ "${1:-}" = e2e ]; then
-  needs+=(garbd                      galera-arbitrator-4)
+  needs+=(garbd                      galera-arbitrator-4
+          chromium                   chromium)       # the page
 fi
 if [ "${1:-}" = k8s ]; then
   needs+=(

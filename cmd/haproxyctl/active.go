@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/haproxy-peers/haproxy-peers/control/api"
+	"github.com/haproxy-peers/haproxy-peers/control/words"
 )
 
 func (a *app) activeCommand() *cobra.Command {
@@ -61,7 +62,7 @@ func (a *app) activeTable(w io.Writer, act api.Active) {
 	} else {
 		a.field(w, "Active", a.paint(styleBold, act.Active))
 		a.field(w, "Epoch", epoch(act.Recovery, act.Epoch))
-		a.field(w, "Since", a.when(act.Since)+by(act.By)+colon(act.OrderedBy))
+		a.field(w, "Since", a.when(act.Since)+by(act.By)+words.Colon(act.OrderedBy))
 	}
 	agreed := yesNo(act.Agreed)
 	a.field(w, "Agreed", a.paint(agreed.style, agreed.text))
@@ -118,13 +119,13 @@ func epoch(recovery, epoch uint64) string {
 	return fmt.Sprintf("%d of recovery %d", epoch, recovery)
 }
 
-func by(who string) string { return after(" by ", who) }
+func by(who string) string { return words.After(" by ", who) }
 
 // ordersTable shows the orders that changed no active.
 func (a *app) ordersTable(w io.Writer, orders []api.Order) {
 	g := newGrid("ORDER", "OF", "AT", "BY", "REASON")
 	for _, o := range orders {
-		g.add(plainCell(o.Kind), plainCell(o.What), plainCell(o.At.UTC().Format(time.RFC3339)), plainCell(o.By+colon(o.OrderedBy)), plainCell(o.Reason))
+		g.add(plainCell(o.Kind), plainCell(o.What), plainCell(o.At.UTC().Format(time.RFC3339)), plainCell(o.By+words.Colon(o.OrderedBy)), plainCell(o.Reason))
 	}
 	a.below(w, g)
 }
@@ -136,7 +137,7 @@ func (a *app) historyTable(w io.Writer, h api.History) {
 		g := newGrid("EPOCH", "ACTIVE", "BEFORE", "KIND", "AT", "BY", "REASON")
 		for _, d := range h.Decisions {
 			g.add(plainCell(epoch(d.Recovery, d.Epoch)), cell{d.Active, styleBold}, plainCell(d.From),
-				plainCell(d.Kind), plainCell(d.At.UTC().Format(time.RFC3339)), plainCell(d.By+colon(d.OrderedBy)), plainCell(d.Reason))
+				plainCell(d.Kind), plainCell(d.At.UTC().Format(time.RFC3339)), plainCell(d.By+words.Colon(d.OrderedBy)), plainCell(d.Reason))
 		}
 		a.write(w, g)
 	}

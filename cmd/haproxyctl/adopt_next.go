@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/haproxy-peers/haproxy-peers/configs"
+	"github.com/haproxy-peers/haproxy-peers/control/words"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
 )
 
@@ -67,7 +68,7 @@ func (o adoptOptions) staysOn(ctx context.Context, what *configs.Adoption, paths
 		for _, s := range stats {
 			if s.Backend == backend && s.CurrentSessions > 0 {
 				onMain = onMain || s.Server == what.Main
-				busy = append(busy, fmt.Sprintf("%s (%s)", s.Server, count(s.CurrentSessions, "session")))
+				busy = append(busy, fmt.Sprintf("%s (%s)", s.Server, words.Count(s.CurrentSessions, "session")))
 			}
 		}
 		if len(busy) == 0 || onMain {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/haproxy-peers/haproxy-peers/control/api"
 	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
+	"github.com/haproxy-peers/haproxy-peers/control/words"
 )
 
 // checkWithin bounds the question to the daemon. HAProxy forks a check per server
@@ -190,5 +191,5 @@ func (c checked) sentence(address string) string {
 	if !c.Usable {
 		word = "not usable"
 	}
-	return fmt.Sprintf("%s is %s: %s%s", name, word, c.Reason, after("; probed from here, because ", c.Daemon))
+	return fmt.Sprintf("%s is %s: %s%s", name, word, c.Reason, words.After("; probed from here, because ", c.Daemon))
 }

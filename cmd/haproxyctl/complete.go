@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/haproxy-peers/haproxy-peers/control/api"
+	"github.com/haproxy-peers/haproxy-peers/control/words"
 )
 
 // completeWithin bounds a completion: a shell that hangs on Tab is worse than
@@ -31,8 +32,8 @@ func complete[T any](args []string, list func(context.Context) ([]T, error), nam
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-// words completes a flag that takes one of these.
-func words(cmd *cobra.Command, flag string, values ...string) {
+// oneOf completes a flag that takes one of these.
+func oneOf(cmd *cobra.Command, flag string, values ...string) {
 	must(cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
 }
 
@@ -50,7 +51,7 @@ func (a *app) nodeNames(fits func(api.Node) bool) cobra.CompletionFunc {
 			if !fits(n) {
 				return ""
 			}
-			return cobra.CompletionWithDesc(n.Name, nodeState(n)+", "+votes(n))
+			return cobra.CompletionWithDesc(n.Name, words.NodeState(n)+", "+words.Votes(n))
 		})
 	}
 }

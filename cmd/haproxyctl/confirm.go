@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/haproxy-peers/haproxy-peers/control/api"
+	"github.com/haproxy-peers/haproxy-peers/control/words"
 )
 
 // forceWarning is what --force risks whatever the daemon finds.
@@ -71,14 +72,14 @@ func (a *app) before(w io.Writer, r api.SetResponse) {
 		a.field(w, "Sessions", text)
 	}
 	if r.Drain != "" {
-		a.field(w, "Drain", drainText(r)+after(": ", r.DrainWhy))
+		a.field(w, "Drain", drainText(r)+words.After(": ", r.DrainWhy))
 	}
 }
 
 // drainText is the way that is taken, with its bound.
 func drainText(r api.SetResponse) string {
 	if r.TimeoutMS > 0 {
-		return r.Drain + ", at most " + seconds(r.TimeoutMS)
+		return r.Drain + ", at most " + words.Seconds(r.TimeoutMS)
 	}
 	return r.Drain
 }
@@ -90,7 +91,7 @@ func question(r api.SetResponse, o setOptions) string {
 	}
 	var parts []string
 	if open := r.Open; open != nil {
-		text := count(open.Sessions, "session")
+		text := words.Count(open.Sessions, "session")
 		if open.InTransaction >= 0 {
 			text += fmt.Sprintf(", %d in a transaction", open.InTransaction)
 		}

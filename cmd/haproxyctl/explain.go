@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/haproxy-peers/haproxy-peers/control/api"
+	"github.com/haproxy-peers/haproxy-peers/control/words"
 )
 
 func (a *app) explainCommand() *cobra.Command {
@@ -31,11 +32,11 @@ func (a *app) explanation(w io.Writer, e api.Explanation) {
 	}
 	a.fields(w, "Why", e.Why)
 	a.fields(w, "Votes", e.Votes)
-	var all []stall
+	var all []words.Stall
 	for _, i := range e.IfDown {
-		all = append(all, stall{i.Node, i.Stall})
+		all = append(all, words.Stall{Node: i.Node, Says: i.Stall})
 	}
-	a.fields(w, "Stall", stallLines(all))
+	a.fields(w, "Stall", words.StallLines(all))
 	g := newGrid("IF THIS DIED NOW", "THE ACTIVE WOULD BE", "BECAUSE")
 	for _, i := range e.IfDown {
 		name, then := cell{i.Node, either(i.Node == e.Active, styleBold, styleNone)}, plainCell(i.Active)

@@ -70,8 +70,8 @@ No password is printed: a new account is locked until you give it one.`,
 	f.StringVar(&o.address, "address", "", "read the kind of server from the greeting at `HOST:PORT`")
 	f.StringVar(&o.server, "server", "", "the `KIND` of server: mariadb, or mysql, which is Percona XtraDB Cluster's")
 	cmd.MarkFlagsMutuallyExclusive("address", "server")
-	words(cmd, "for", partNames(grants.Parts())...)
-	words(cmd, "server", string(grants.KindMariaDB), string(grants.KindMySQL))
+	oneOf(cmd, "for", partNames(grants.Parts())...)
+	oneOf(cmd, "server", string(grants.KindMariaDB), string(grants.KindMySQL))
 	return cmd
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/haproxy-peers/haproxy-peers/configs"
+	"github.com/haproxy-peers/haproxy-peers/control/words"
 )
 
 func (a *app) lintCommand() *cobra.Command {
@@ -92,7 +93,7 @@ func (a *app) findings(w io.Writer, findings []configs.Finding) {
 	var parts []string
 	for _, s := range []configs.Severity{configs.SeverityError, configs.SeverityWarning} {
 		if counts[s] > 0 {
-			parts = append(parts, count(counts[s], string(s)))
+			parts = append(parts, words.Count(counts[s], string(s)))
 		}
 	}
 	if len(parts) == 0 {

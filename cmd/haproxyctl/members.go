@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/haproxy-peers/haproxy-peers/control/api"
+	"github.com/haproxy-peers/haproxy-peers/control/words"
 )
 
 func (a *app) membersCommand() *cobra.Command {
@@ -67,31 +67,11 @@ it becomes a voter again.`,
 	})
 }
 
-// role is what a member does in the agreement and beside it.
-func role(m api.Member) string {
-	var parts []string
-	switch {
-	case m.Leader:
-		parts = append(parts, "leader")
-	case m.Voter:
-		parts = append(parts, "voter")
-	default:
-		parts = append(parts, "follower")
-	}
-	if m.Witness {
-		parts = append(parts, "witness")
-	}
-	if m.Observe {
-		parts = append(parts, "only observes")
-	}
-	return strings.Join(parts, ", ")
-}
-
 func (a *app) membersTable(w io.Writer, members []api.Member) {
 	g := newGrid("MEMBER", "STATE", "ROLE", "ADDRESS", "VERSION", "DISK", "ITS HAPROXY")
 	for _, m := range members {
 		state := cell{m.State, either(m.State == "alive", styleGood, styleBad)}
-		g.add(memberCell(m), state, plainCell(role(m)), plainCell(m.Address), plainCell(m.Version), plainCell(m.Disk), plainCell(proxySentence(m)))
+		g.add(memberCell(m), state, plainCell(words.Role(m)), plainCell(m.Address), plainCell(m.Version), plainCell(m.Disk), plainCell(words.Proxy(m)))
 	}
 	a.write(w, g)
 }
@@ -101,35 +81,4 @@ func memberCell(m api.Member) cell {
 		return cell{m.Name + " (here)", styleBold}
 	}
 	return plainCell(m.Name)
-}
-
-// proxySentence says in a few words what a member's HAProxy does.
-func proxySentence(m api.Member) string {
-	p := m.Proxy
-	switch {
-	case m.Witness:
-		return ""
-	case p == nil:
-		return "nothing heard of it"
-	case !p.Reachable:
-		return "does not answer" + colon(p.Problem)
-	case p.Fenced != "":
-		return "FENCED, serves nobody: " + p.Fenced
-	}
-	text := "goes to " + p.Effective
-	if p.Effective == "" {
-		text = "goes nowhere in particular"
-	}
-	switch {
-	case p.LocalOnly != "":
-		text += ", LOCAL ONLY: forced to " + p.LocalOnly + " on this proxy alone"
-	case p.Steering:
-		text += ", steered"
-	default:
-		text += ", by itself"
-	}
-	if p.Held {
-		text += ", new connections wait"
-	}
-	return text + colon(p.Problem)
 }

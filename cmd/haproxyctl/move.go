@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/control/api"
+	"github.com/haproxy-peers/haproxy-peers/control/words"
 )
 
 const (
@@ -77,7 +78,7 @@ func (m *mover) watch(ctx, until context.Context, lead string) bool {
 	defer cancel()
 	defer context.AfterFunc(ctx, cancel)()
 	for !moveOver(*m.resp.Move) {
-		m.bar.say(lead + moveLine(*m.resp.Move))
+		m.bar.say(lead + words.MoveLine(*m.resp.Move))
 		if !sleep(both, pollEvery) {
 			return false
 		}
@@ -194,7 +195,5 @@ func (m *mover) notOver(until context.Context, rolling bool) error {
 	if m.lost != nil {
 		state = oneLine(m.lost.Error())
 	}
-	return &exitError{exitTimeout, fmt.Errorf("timed out after %s: %s is not over%s; it goes on by itself, look with `haproxyctl status`", waited, what, colon(state))}
+	return &exitError{exitTimeout, fmt.Errorf("timed out after %s: %s is not over%s; it goes on by itself, look with `haproxyctl status`", waited, what, words.Colon(state))}
 }
-
-func colon(text string) string { return after(": ", text) }

@@ -4,70 +4,15 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
-	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/control/api"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
+	"github.com/haproxy-peers/haproxy-peers/control/words"
 )
-
-// moveLine is how far a move is, in one line that fits into 100 columns; what matters
-// most comes first.
-func moveLine(m api.Move) string {
-	var b strings.Builder
-	b.WriteString(seconds(m.ElapsedMS))
-	if m.TimeoutMS > 0 {
-		fmt.Fprintf(&b, " of %s", seconds(m.TimeoutMS))
-	}
-	fmt.Fprintf(&b, ": %d/%s left", m.Left, count(m.Moved, "session"))
-	if m.InTransaction > 0 {
-		fmt.Fprintf(&b, ", %d in a transaction (longest %s)", m.InTransaction, seconds(m.LongestMS))
-	}
-	if m.State == api.MoveClosing {
-		b.WriteString(", closing them")
-	}
-	if m.HeldMS > 0 {
-		fmt.Fprintf(&b, ", held %s", seconds(m.HeldMS))
-	}
-	if n := len(m.Proxies); n > 0 {
-		done := 0
-		for _, p := range m.Proxies {
-			if p.Done {
-				done++
-			}
-		}
-		fmt.Fprintf(&b, ", %d/%d proxies done", done, n)
-	}
-	return b.String()
-}
-
-// seconds writes the milliseconds of a move as people read them.
-func seconds(ms int64) string {
-	switch d := time.Duration(ms) * time.Millisecond; {
-	case d < time.Second:
-		return fmt.Sprintf("%dms", ms)
-	case d%time.Second == 0 || d >= 2*time.Minute:
-		return d.Round(time.Second).String()
-	default:
-		return fmt.Sprintf("%.1fs", d.Seconds())
-	}
-}
-
-// moveKind is what was asked for, in the words of the flags.
-func moveKind(m api.Move) string {
-	text := "--drain " + m.Drain
-	if m.Hold {
-		text += " --hold"
-	}
-	if m.Keep {
-		text += " --keep"
-	}
-	return text
-}
 
 // moveField is a move that is under way, among the agreement's other fields.
 func moveField(m api.Move) string {
-	return fmt.Sprintf("from %s to %s, %s (%s)", m.From, m.To, moveLine(m), moveKind(m))
+	return fmt.Sprintf("from %s to %s, %s (%s)", m.From, m.To, words.MoveLine(m), words.MoveKind(m))
 }
 
 // moveReport is what became of the sessions, once a move is over.
@@ -75,22 +20,22 @@ func (a *app) moveReport(w io.Writer, r api.SetResponse, o setOptions) {
 	m := *r.Move
 	fmt.Fprintln(w)
 	if o.auto() && r.Drain != "" {
-		a.field(w, "Drain", drainText(r)+after(": ", r.DrainWhy))
+		a.field(w, "Drain", drainText(r)+words.After(": ", r.DrainWhy))
 	} else {
-		a.field(w, "Asked for", moveKind(m))
+		a.field(w, "Asked for", words.MoveKind(m))
 	}
 	a.field(w, "Sessions", sessionsSentence(m))
 	if m.Moved > 0 && (m.Drain != model.DrainImmediate || m.Hold) {
-		a.field(w, "Longest", "the last one was waited for "+seconds(m.LongestWaitMS))
+		a.field(w, "Longest", "the last one was waited for "+words.Seconds(m.LongestWaitMS))
 	}
 	if m.Hold {
-		a.field(w, "Held", "new connections waited "+seconds(m.HeldMS))
+		a.field(w, "Held", "new connections waited "+words.Seconds(m.HeldMS))
 	}
 	if r.Drain != "" {
 		a.field(w, "Both", bothSentence(m))
 	}
 	if m.Unmatched > 0 {
-		a.field(w, "Not found", a.paint(styleWarn, fmt.Sprintf("%s could not be found in the process list of %s", count(m.Unmatched, "session"), m.From)))
+		a.field(w, "Not found", a.paint(styleWarn, fmt.Sprintf("%s could not be found in the process list of %s", words.Count(m.Unmatched, "session"), m.From)))
 	}
 	a.some(w, "Ended", m.Reason)
 	a.moveProxies(w, m)
@@ -101,7 +46,7 @@ func bothSentence(m api.Move) string {
 	if m.BothMS == 0 {
 		return fmt.Sprintf("%s and %s were never open to writers at once", m.From, m.To)
 	}
-	return fmt.Sprintf("%s and %s were both open to writers for at most %s", m.From, m.To, seconds(m.BothMS))
+	return fmt.Sprintf("%s and %s were both open to writers for at most %s", m.From, m.To, words.Seconds(m.BothMS))
 }
 
 func sessionsSentence(m api.Move) string {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/haproxy-peers/haproxy-peers/configs"
 	"github.com/haproxy-peers/haproxy-peers/control/api"
+	"github.com/haproxy-peers/haproxy-peers/control/words"
 )
 
 // peerListed is what `config peer-list` prints.
@@ -235,5 +236,5 @@ func (r *peerListRun) print(text string) error {
 
 // note names the nodes that stay without being listed.
 func (r *peerListRun) note() string {
-	return after("; not listed, and kept: ", strings.Join(r.result.Absent, ", "))
+	return words.After("; not listed, and kept: ", strings.Join(r.result.Absent, ", "))
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/control/api"
+	"github.com/haproxy-peers/haproxy-peers/control/words"
 )
 
 func yesNo(ok bool) cell {
@@ -29,7 +30,7 @@ func (a *app) proxiesTable(w io.Writer, members []api.Member) {
 		if m.Witness {
 			continue
 		}
-		if n := proxyNotes(m); len(n) > 0 {
+		if n := words.ProxyNotes(m); len(n) > 0 {
 			notes = append(notes, m.Name+": "+strings.Join(n, "; "))
 		}
 		p := m.Proxy
@@ -43,7 +44,7 @@ func (a *app) proxiesTable(w io.Writer, members []api.Member) {
 			epoch.text = "-"
 		}
 		g.add(memberCell(m), whereCell(*p), yesNo(p.Converged && len(p.Astray) == 0), epoch, yesNo(p.Steering), layoutCell(*p),
-			plainCell(roughly(time.Duration(p.UptimeS)*time.Second)), proxySessions(*p))
+			plainCell(words.Roughly(time.Duration(p.UptimeS)*time.Second)), proxySessions(*p))
 	}
 	a.write(w, g)
 	for _, n := range notes {
@@ -94,33 +95,4 @@ func proxySessions(p api.Proxy) cell {
 		parts = []string{fmt.Sprintf("%d elsewhere", p.Elsewhere)}
 	}
 	return cell{orNone(strings.Join(parts, ", ")), either(p.Elsewhere > 0, styleWarn, styleNone)}
-}
-
-// proxyNotes are sentences on what is not as it should be.
-func proxyNotes(m api.Member) []string {
-	var notes []string
-	if m.State != "alive" {
-		notes = append(notes, "its daemon is "+m.State)
-	}
-	p := m.Proxy
-	if p == nil {
-		return append(notes, "nothing heard of its HAProxy")
-	}
-	if !p.Reachable {
-		return append(notes, "its HAProxy does not answer"+colon(p.Problem))
-	}
-	if p.Fenced != "" {
-		notes = append(notes, "fenced, it serves nobody: "+p.Fenced)
-	}
-	if p.LocalOnly != "" {
-		notes = append(notes, fmt.Sprintf("an operator forced %s on this proxy alone; two nodes may take writes until a majority returns", p.LocalOnly))
-	}
-	if p.Problem != "" {
-		notes = append(notes, p.Problem)
-	}
-	for _, x := range p.Astray {
-		notes = append(notes, fmt.Sprintf("%s to %s of backend %s since %s, although its tables lead elsewhere: see `haproxyctl config lint`",
-			count(int(x.Connections), "connection"), x.Server, x.Backend, x.Since.Local().Format(time.TimeOnly)))
-	}
-	return notes
 }

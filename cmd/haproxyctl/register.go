@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/haproxy-peers/haproxy-peers/control/api"
+	"github.com/haproxy-peers/haproxy-peers/control/words"
 )
 
 func (a *app) registerCommand() *cobra.Command {
@@ -107,7 +108,7 @@ func (a *app) agreed(r api.Register) string {
 	if !r.Agreed {
 		text, s = "no", styleBad
 	}
-	return a.paint(s, text+colon(r.Reason))
+	return a.paint(s, text+words.Colon(r.Reason))
 }
 
 func leader(r api.Register) string {
@@ -118,7 +119,7 @@ func heard(v api.Voter) string {
 	if v.HeardMS < 0 {
 		return "never"
 	}
-	return roughly(time.Duration(v.HeardMS)*time.Millisecond) + " ago"
+	return words.Roughly(time.Duration(v.HeardMS)*time.Millisecond) + " ago"
 }
 
 // registerLine is the register in one line, for status.

@@ -170,7 +170,7 @@ func (o *renderOptions) ready(cmd *cobra.Command) {
 		"print": {printPatch, printSecret, printPolicy}, "gossip-encrypt": {"accept", "send", "require"},
 	} {
 		if cmd.Flags().Lookup(flag) != nil {
-			words(cmd, flag, values...)
+			oneOf(cmd, flag, values...)
 		}
 	}
 	for _, flag := range []string{"out", "master-socket", "haproxy", "check-command", "peers-cert", "peers-ca"} {

@@ -46,7 +46,7 @@ proxy had converged. An error is one line on stderr that says what to do.`,
 	flags.StringVar(&a.socket, "admin-socket", a.defaultSocket(),
 		"the unix `PATH` on which haproxyd takes orders; the environment variable HAPROXYD_ADMIN_SOCKET sets another default")
 	flags.VarP(&a.format, "output", "o", "print as a table for people, or as json (one line) or yaml for scripts")
-	words(root, "output", formatNames...)
+	oneOf(root, "output", formatNames...)
 	must(root.MarkPersistentFlagFilename("admin-socket"))
 
 	root.AddGroup(

@@ -12,6 +12,7 @@ import (
 
 	"github.com/haproxy-peers/haproxy-peers/control/api"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
+	"github.com/haproxy-peers/haproxy-peers/control/words"
 )
 
 // pollEvery is how often `active set` looks whether the proxies have followed:
@@ -241,14 +242,14 @@ func (a *app) setTable(w io.Writer, r api.SetResponse, o setOptions, when string
 		return
 	}
 	if o.auto() && !o.req.LocalOnly && r.Changed && r.Drain != "" {
-		a.field(w, "Drain", drainText(r)+after(": ", r.DrainWhy))
+		a.field(w, "Drain", drainText(r)+words.After(": ", r.DrainWhy))
 	}
 	switch {
 	case r.Move == nil:
 	case r.Drain == model.DrainImmediate && !r.Move.Hold:
 		fmt.Fprintf(w, "Not every proxy has said what became of its sessions: look with `haproxyctl status`.\n")
 	default:
-		fmt.Fprintf(w, "The move goes on by itself (%s): look with `haproxyctl status`.\n", moveLine(*r.Move))
+		fmt.Fprintf(w, "The move goes on by itself (%s): look with `haproxyctl status`.\n", words.MoveLine(*r.Move))
 	}
 }
 

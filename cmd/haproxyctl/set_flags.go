@@ -80,7 +80,7 @@ look with "haproxyctl status".`,
 		"wait for the end; --wait=false returns once the move is agreed")
 	f.BoolVarP(&o.yes, "yes", "y", false,
 		"do not ask on a terminal; elsewhere, and with -o json or yaml, nothing is ever asked")
-	words(cmd, "drain", drains...)
+	oneOf(cmd, "drain", drains...)
 	cmd.RunE = runE(func(ctx context.Context, args []string) error {
 		o.req.Node, o.req.Reason, o.maxHoldGiven = args[0], a.reason, f.Changed("max-hold")
 		o.timeoutGiven = f.Changed("timeout")

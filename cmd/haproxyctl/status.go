@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/haproxy-peers/haproxy-peers/control/api"
+	"github.com/haproxy-peers/haproxy-peers/control/words"
 )
 
 func (a *app) statusCommand() *cobra.Command {
@@ -89,7 +90,7 @@ func (a *app) statusTable(w io.Writer, s api.Status) {
 		a.proxiesTable(w, s.Members)
 		fmt.Fprintln(w)
 	}
-	a.fields(w, "Stall", stalls(s.Nodes))
+	a.fields(w, "Stall", words.Stalls(s.Nodes))
 	a.field(w, "Register", a.registerLine(s.Register))
 }
 

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/haproxy-peers/haproxy-peers/control/words"
 )
 
 // style is a colour by meaning; it is only seen on a terminal.
@@ -199,37 +201,5 @@ func (a *app) when(t time.Time) string {
 	if t.IsZero() {
 		return "never"
 	}
-	return fmt.Sprintf("%s (%s ago)", t.UTC().Format(time.RFC3339), roughly(a.now().Sub(t)))
-}
-
-// roughly writes a duration with one unit, as people say it.
-func roughly(d time.Duration) string {
-	switch d = max(d, 0); {
-	case d < time.Second:
-		return fmt.Sprintf("%dms", d.Milliseconds())
-	case d < 2*time.Minute:
-		return fmt.Sprintf("%ds", int(d.Seconds()))
-	case d < 2*time.Hour:
-		return fmt.Sprintf("%dm", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh", int(d.Hours()))
-	default:
-		return fmt.Sprintf("%dd", int(d.Hours()/24))
-	}
-}
-
-// after is the text behind what leads to it, "" without one.
-func after(lead, text string) string {
-	if text == "" {
-		return ""
-	}
-	return lead + text
-}
-
-// count writes "1 problem", "2 problems".
-func count(n int, one string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %ss", n, one)
+	return fmt.Sprintf("%s (%s ago)", t.UTC().Format(time.RFC3339), words.Roughly(a.now().Sub(t)))
 }

@@ -57,11 +57,3 @@ func TestProgressSays(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
-
-func TestSeconds(t *testing.T) {
-	for ms, want := range map[int64]string{0: "0ms", 999: "999ms", 1240: "1.2s", 10_000: "10s", 61_500: "61.5s", 3_600_000: "1h0m0s"} {
-		if got := seconds(ms); got != want {
-			t.Errorf("%d: got %s, want %s", ms, got, want)
-		}
-	}
-}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/control/api"
+	"github.com/haproxy-peers/haproxy-peers/control/words"
 )
 
 // watchEvery is how often --watch looks.
@@ -130,8 +131,8 @@ func changes(old, now api.Status) []string {
 	}
 	for _, n := range now.Nodes {
 		i := slices.IndexFunc(old.Nodes, func(o api.Node) bool { return o.Name == n.Name })
-		if i < 0 || nodeState(old.Nodes[i]) != nodeState(n) || votes(old.Nodes[i]) != votes(n) {
-			say("node %s: %s, %s%s", n.Name, nodeState(n), votes(n), dash(nodeNote(n)))
+		if i < 0 || words.NodeState(old.Nodes[i]) != words.NodeState(n) || words.Votes(old.Nodes[i]) != words.Votes(n) {
+			say("node %s: %s, %s%s", n.Name, words.NodeState(n), words.Votes(n), dash(nodeNote(n)))
 		}
 	}
 	for _, m := range now.Members {
@@ -176,11 +177,11 @@ func moveSentence(m *api.Move) string {
 	if m == nil {
 		return ""
 	}
-	return fmt.Sprintf("a move from %s to %s is %s (%s)", m.From, m.To, m.State, moveKind(*m))
+	return fmt.Sprintf("a move from %s to %s is %s (%s)", m.From, m.To, m.State, words.MoveKind(*m))
 }
 
 func memberSentence(m api.Member) string {
-	return fmt.Sprintf("member %s: %s, %s%s", m.Name, m.State, role(m), dash(proxySentence(m)))
+	return fmt.Sprintf("member %s: %s, %s%s", m.Name, m.State, words.Role(m), dash(words.Proxy(m)))
 }
 
-func dash(text string) string { return after(" - ", text) }
+func dash(text string) string { return words.After(" - ", text) }

@@ -193,14 +193,3 @@ func TestClip(t *testing.T) {
 		}
 	}
 }
-
-func TestRoughly(t *testing.T) {
-	for d, want := range map[time.Duration]string{
-		-time.Second: "0ms", 40 * time.Millisecond: "40ms", 3 * time.Second: "3s", 119 * time.Second: "119s",
-		3 * time.Minute: "3m", 5 * time.Hour: "5h", 47 * time.Hour: "47h", 72 * time.Hour: "3d",
-	} {
-		if got := roughly(d); got != want {
-			t.Errorf("%s: got %s, want %s", d, got, want)
-		}
-	}
-}

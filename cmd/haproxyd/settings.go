@@ -56,6 +56,7 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.StringSliceVar(&s.InitialVoters, "initial-voters", nil, "`NAME,...` of the voters of a first start, the same for all members (default: the names in the peers section), or dns:HOST: whoever has an address there, looked up until a record is known; for a haproxy.cfg whose peers section does not name them all")
 	f.IntVar(&s.Cluster.BootstrapExpect, "bootstrap-expect", 0, "never start the first record by itself with fewer than `N` initial voters, nor before all of them mean the same ones; more than half of all members (0: off)")
 	f.StringVar(&s.HTTPBind, "http-bind", "0.0.0.0:9102", "`ADDR:PORT` of /beacon, /healthz, /readyz, /metrics and /active")
+	f.StringVar(&s.UIBind, "ui-bind", "127.0.0.1:9105", "`ADDR:PORT` of a page for people, which shows everything and changes nothing, to whoever reaches it; off: none")
 	f.StringVar(&s.ProbeUser, "probe-user", "", "database `USER` of the probe (default: none; HAProxy's own checks are the votes then)")
 	f.StringVar(&s.ProbePasswordFile, "probe-password-file", "", "`FILE` with the probe user's password; read again when access is denied")
 	s.ProbeSSL.Mode = conn.SSLPreferred

@@ -23,21 +23,44 @@ import (
 // within milliseconds, an election takes less than two seconds.
 const proposeWithin = 5 * time.Second
 
+// Reading serves the half of the admin API that changes nothing.
+func (s *Server) Reading() http.Handler {
+	mux := http.NewServeMux()
+	s.reading(mux)
+	mux.HandleFunc("/", s.unknown)
+	return mux
+}
+
+func (s *Server) reading(mux *http.ServeMux) {
+	for path, f := range s.questions() {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, f()) })
+	}
+	mux.HandleFunc("GET "+api.PathCheck, s.handleCheck)
+	mux.HandleFunc("GET "+api.PathOpenAPI, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/yaml")
+		_, _ = w.Write(api.OpenAPI) // the client is gone: nobody to tell
+	})
+}
+
+// questions are those that need nothing but a path.
+func (s *Server) questions() map[string]func() any {
+	return map[string]func() any{
+		api.PathStatus:   func() any { return s.Status() },
+		api.PathActive:   func() any { return s.asked().judged() },
+		api.PathHistory:  func() any { return s.asked().history(s.cfg.Events.NewestFirst()) },
+		api.PathNodes:    func() any { return s.asked().nodes() },
+		api.PathMembers:  func() any { return s.asked().members() },
+		api.PathRegister: func() any { return s.asked().register() },
+		api.PathMove:     func() any { return s.asked().move() },
+		api.PathExplain:  func() any { return s.asked().explain() },
+		api.PathOverview: func() any { return s.Overview() },
+	}
+}
+
 // Private serves the admin API, for who may open its socket.
 func (s *Server) Private() http.Handler {
 	mux := http.NewServeMux()
-	get := func(path string, f func() any) {
-		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, f()) })
-	}
-	get(api.PathStatus, func() any { return s.Status() })
-	get(api.PathActive, func() any { return s.asked().judged() })
-	get(api.PathHistory, func() any { return s.asked().history(s.cfg.Events.NewestFirst()) })
-	get(api.PathNodes, func() any { return s.asked().nodes() })
-	get(api.PathMembers, func() any { return s.asked().members() })
-	get(api.PathRegister, func() any { return s.asked().register() })
-	mux.HandleFunc("GET "+api.PathCheck, s.handleCheck)
-	get(api.PathMove, func() any { return s.asked().move() })
-	get(api.PathExplain, func() any { return s.asked().explain() })
+	s.reading(mux)
 	mux.HandleFunc("POST "+api.PathActive, handle(s.setActive))
 	mux.HandleFunc("POST "+api.PathMoveCancel, handle(s.cancelMove))
 	mux.HandleFunc("POST "+api.PathExclude, handle(func(ctx context.Context, r api.NodeRequest) (any, error) {
@@ -57,10 +80,12 @@ func (s *Server) Private() http.Handler {
 	mux.HandleFunc("POST "+api.PathRegisterLower, handle(s.lowerVersion))
 	mux.HandleFunc("POST "+api.PathRegisterRaise, handle(s.raiseVersion))
 	mux.HandleFunc("POST "+api.PathMembersRemove, handle(s.removeMember))
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, &api.Error{Code: api.CodeNotFound, Message: fmt.Sprintf("this daemon has no %s %s: its version is %s", r.Method, r.URL.Path, s.cfg.Version)})
-	})
+	mux.HandleFunc("/", s.unknown)
 	return mux
+}
+
+func (s *Server) unknown(w http.ResponseWriter, r *http.Request) {
+	writeError(w, &api.Error{Code: api.CodeNotFound, Message: fmt.Sprintf("this daemon has no %s %s: its version is %s", r.Method, r.URL.Path, s.cfg.Version)})
 }
 
 // handle decodes the request strictly and writes the answer or the error.

@@ -67,6 +67,12 @@ func New(cfg Config) *Server { return &Server{cfg: cfg} }
 // Status is everything, as it is told to who asks for it.
 func (s *Server) Status() api.Status { return s.asked().status() }
 
+// Overview is all answers of this moment.
+func (s *Server) Overview() api.Overview {
+	a := s.asked()
+	return api.Overview{Status: a.status(), Explanation: a.explain(), History: a.history(s.cfg.Events.NewestFirst()), Move: a.move()}
+}
+
 // Listen opens the admin socket and the public port.
 func (s *Server) Listen(ctx context.Context) error {
 	public, err := serving.Listen(ctx, s.cfg.HTTPBind)

@@ -125,6 +125,7 @@ func (a *answer) nodes() []api.Node {
 		}
 		stall, says := evict.Stall(a.EvictInput(in), name)
 		n.StallMS, n.Stall = stall.Milliseconds(), says
+		n.Lag = decide.Lag(in, name)
 		if rec != nil {
 			n.Active, n.Excluded = rec.Active == name, rec.IsExcluded(name)
 		}

@@ -29,6 +29,15 @@ type Status struct {
 	Turn string `json:"turn"`
 }
 
+// Overview is all answers of one moment.
+type Overview struct {
+	Status      Status      `json:"status"`
+	Explanation Explanation `json:"explanation"`
+	History     History     `json:"history"`
+	// Move is the last move, pending or over.
+	Move Move `json:"move"`
+}
+
 // The states of Status and Active: what they mean for the clients.
 const (
 	// StateOK: the clients are served as agreed, and nothing is broken.

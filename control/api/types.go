@@ -24,6 +24,8 @@ const (
 	PathMove            = "/v1/move"             // GET Move: the last move, pending or over; of those at once the ones asked for here
 	PathMoveCancel      = "/v1/move/cancel"      // POST CancelRequest -> Move: roll a pending move back
 	PathExplain         = "/v1/explain"          // GET Explanation
+	PathOverview        = "/v1/overview"         // GET Overview
+	PathOpenAPI         = "/v1/openapi.yaml"     // GET: what is described of this API, OpenAPI
 )
 
 // Active is the agreement and how far it is carried out. Its first ten keys are
@@ -190,6 +192,9 @@ type Node struct {
 	Unknown  int    `json:"unknown"` // voters that say neither, or are not heard
 	Eligible bool   `json:"eligible"`
 	Sessions int    `json:"sessions"`
+	// Lag is by how many write sets it is behind the node that has applied most, as the voter sees it that sees the least
+	// of it; 0 also where nobody could read both.
+	Lag int64 `json:"lag"`
 	// Going says why the node is about to end, "" if nobody says that it is.
 	Going string `json:"going,omitempty"`
 	// StallMS is about how long, in ms, no commit would go through on any node if this one died now, and Stall a sentence on

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -21,7 +22,9 @@ const (
 	// bulkTable takes large transactions.
 	bulkTable = "lab.bulk"
 	bulkRows  = 1_000_000 // with a key each
-	bulkMiB   = 300
+	bulkMiB   = 500
+	// diskMiB holds a node's data, its ring buffer and little more.
+	diskMiB = 256
 )
 
 // aliveShapes are those whose accused lives and talks to the other nodes: nobody may evict it.
@@ -74,6 +77,7 @@ func aliveShapes() []shape {
 			play: func(ctx context.Context, r *round) error {
 				return r.behindWall(ctx, func(ctx context.Context, r *round) error { return r.bulk(ctx, r.survivor(), manyRows) })
 			}},
+		walled("wall-disk", "the disk of a survivor is full", fullDisk),
 		walled("wall-donor", "one survivor is the other's donor", donor),
 	}
 	// Without writers nothing but what is meant fills the queues.
@@ -320,6 +324,38 @@ func donor(ctx context.Context, r *round) error {
 		err = e
 	}
 	return err
+}
+
+// fullDisk fills the disk of a survivor around the moment of the wall. How the survivor bears that is its own affair.
+func fullDisk(ctx context.Context, r *round) error {
+	poor := r.survivor()
+	r.lives = slices.DeleteFunc(r.lives, func(l life) bool { return l.node == poor })
+	if err := poor.Stop(); err != nil {
+		return err
+	}
+	disk, err := poor.SmallDisk(ctx, diskMiB)
+	if err != nil {
+		return err
+	}
+	if err := poor.Start(ctx); err != nil {
+		return errors.Join(err, disk.Undo(ctx))
+	}
+	if err := r.stage.calm(ctx); err != nil {
+		return errors.Join(err, disk.Undo(ctx))
+	}
+	first := r.random.IntN(2) == 0
+	if first {
+		err = r.wall(ctx)
+		lab.Sleep(ctx, r.between(0, 500*time.Millisecond))
+	}
+	err = errors.Join(err, poor.FillDisk())
+	lab.Sleep(ctx, r.between(0, 2*time.Second))
+	if !first {
+		err = errors.Join(err, r.wall(ctx))
+	}
+	lab.Sleep(ctx, r.between(4*time.Second, 8*time.Second))
+	r.note = fmt.Sprintf("(%s has ended: %t) ", poor.Name, !poor.Running())
+	return errors.Join(err, disk.Undo(ctx), poor.Start(ctx))
 }
 
 // shutdown ends the victim in order, and lets it come back.

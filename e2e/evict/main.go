@@ -31,6 +31,7 @@ func status() int {
 	only := flag.String("only", "", "the shapes to play, `NAME,...`; a name's beginning and a * is all of those (default: all)")
 	seed := flag.Uint64("seed", 0, "`N` repeats the random choices of a run (default: another one each time)")
 	flag.DurationVar(&s.long, "for", 0, "begin no round after this `TIME` (default: no bound)")
+	flag.IntVar(&s.nodes, "nodes", 3, "`N` databases, three or more")
 	flag.StringVar(&s.logs, "logs", "", "`FOLDER` for all processes' logs of rounds that went wrong")
 	list := flag.Bool("list", false, "print the shapes and do nothing")
 	flag.Parse()
@@ -63,6 +64,7 @@ type soak struct {
 	rounds int
 	long   time.Duration
 	logs   string
+	nodes  int
 	random *rand.Rand
 
 	stage  *stage
@@ -87,7 +89,7 @@ func (s *soak) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	l, err := lab.New(ctx, lab.Config{Haproxyd: haproxyd, Haproxyctl: haproxyctl, GaleraDefaults: true})
+	l, err := lab.New(ctx, lab.Config{Haproxyd: haproxyd, Haproxyctl: haproxyctl, Nodes: s.nodes, GaleraDefaults: true})
 	if err != nil {
 		return err
 	}

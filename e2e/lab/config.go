@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 )
@@ -40,6 +41,10 @@ type Config struct {
 
 	// MaxConnections is the nodes' max_connections. Default 400.
 	MaxConnections int
+
+	// Server is the folder of another MariaDB than the installed one, as e2e/mariadb-server.sh unpacks it: it holds mariadbd
+	// and libgalera_smm.so, and the databases' user may read it. Default: $LAB_SERVER, else the installed one.
+	Server string
 
 	// HAProxy is the haproxy binary. Default: $LAB_HAPROXY, else "haproxy" from the path.
 	HAProxy string
@@ -76,6 +81,7 @@ func (c Config) withDefaults() Config {
 	if c.MaxConnections == 0 {
 		c.MaxConnections = defaultMaxConnections
 	}
+	c.Server = firstOf(c.Server, os.Getenv("LAB_SERVER"))
 	c.HAProxy = firstOf(c.HAProxy, os.Getenv("LAB_HAPROXY"), "haproxy")
 	c.Haproxyd = firstOf(c.Haproxyd, os.Getenv("LAB_HAPROXYD"), "haproxyd")
 	c.Haproxyctl = firstOf(c.Haproxyctl, os.Getenv("LAB_HAPROXYCTL"), "haproxyctl")
@@ -83,6 +89,22 @@ func (c Config) withDefaults() Config {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
+}
+
+// mariadbd is the databases' program.
+func (c Config) mariadbd() string {
+	if c.Server == "" {
+		return "mariadbd"
+	}
+	return filepath.Join(c.Server, "mariadbd")
+}
+
+// provider is the databases' Galera.
+func (c Config) provider() string {
+	if c.Server == "" {
+		return "/usr/lib/galera/libgalera_smm.so"
+	}
+	return filepath.Join(c.Server, "libgalera_smm.so")
 }
 
 // Validate names every field that cannot be used, in one error (errors.Join). Zero values are valid.
@@ -120,9 +142,9 @@ func Requirements(c Config) error {
 	}
 	need := []string{"ip", "iptables", c.HAProxy}
 	if !c.NetworkOnly {
-		need = append(need, "mariadbd", "mariadb-install-db", "rsync", "lsof", "mariadb-backup", "socat", "tc")
-		if _, err := os.Stat(galeraProvider); err != nil {
-			missing = append(missing, galeraProvider)
+		need = append(need, c.mariadbd(), "mariadb-install-db", "rsync", "lsof", "mariadb-backup", "socat", "tc")
+		if _, err := os.Stat(c.provider()); err != nil {
+			missing = append(missing, c.provider())
 		}
 	}
 	for _, name := range need {

@@ -123,7 +123,7 @@ func (n *Node) arguments(dataDir string) []string {
 		members = append(members, other.IP)
 	}
 	return []string{
-		"mariadbd", "--defaults-file=" + n.lab.options(),
+		n.lab.cfg.mariadbd(), "--defaults-file=" + n.lab.options(),
 		"--datadir=" + dataDir, "--socket=" + n.Socket, "--tmpdir=" + n.runDir(), "--pid-file=" + n.Socket + ".pid",
 		"--bind-address=0.0.0.0", fmt.Sprintf("--port=%d", MySQLPort), "--skip-name-resolve",
 		// The node's name ends the version: clients see in the greeting where a connection has landed.
@@ -134,7 +134,7 @@ func (n *Node) arguments(dataDir string) []string {
 		"--innodb-flush-log-at-trx-commit=2", "--innodb-log-file-size=8M",
 		"--key-buffer-size=1M", "--aria-pagecache-buffer-size=1M", "--performance-schema=OFF",
 		"--binlog-format=ROW", "--default-storage-engine=InnoDB", "--innodb-autoinc-lock-mode=2",
-		"--wsrep-on=ON", "--wsrep-provider=" + galeraProvider, "--wsrep-cluster-name=" + ClusterName,
+		"--wsrep-on=ON", "--wsrep-provider=" + n.lab.cfg.provider(), "--wsrep-cluster-name=" + ClusterName,
 		"--wsrep-cluster-address=gcomm://" + strings.Join(members, ","),
 		"--wsrep-node-name=" + n.Name, "--wsrep-node-address=" + n.IP,
 		// What mariabackup logs in with on the donor, through its socket.
@@ -181,7 +181,7 @@ func (l *Lab) makeTemplate(ctx context.Context) error {
 
 // readVersion learns the databases' version from the binary ("mariadbd  Ver 10.11.19-MariaDB for debian-linux-gnu ...").
 func (l *Lab) readVersion(ctx context.Context) error {
-	result, err := l.DB[0].Run(ctx, "mariadbd", "--no-defaults", "--version")
+	result, err := l.DB[0].Run(ctx, l.cfg.mariadbd(), "--no-defaults", "--version")
 	if err != nil {
 		return err
 	}

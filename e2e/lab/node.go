@@ -20,9 +20,8 @@ const (
 	// MySQLPort is the port of the nodes, and the load's default port at the proxies.
 	MySQLPort = 3306
 
-	galeraProvider = "/usr/lib/galera/libgalera_smm.so"
-	pollInterval   = 20 * time.Millisecond
-	queryTimeout   = 5 * time.Second
+	pollInterval = 20 * time.Millisecond
+	queryTimeout = 5 * time.Second
 )
 
 // Node is one database node. The host's methods (Dial, Run, ...) are the node's too.

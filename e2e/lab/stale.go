@@ -111,7 +111,7 @@ func remove(id, dir string) error {
 		errs = append(errs, ip("netns", "del", name))
 	}
 	if strings.HasPrefix(filepath.Base(dir), folderPrefix) {
-		errs = append(errs, os.RemoveAll(dir))
+		errs = append(errs, unmountBelow(dir), os.RemoveAll(dir))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("remove lab %s: %w", id, err)
@@ -169,6 +169,7 @@ for turn in 1 2 3; do
 	sleep 0.1
 done
 for ns in /run/netns/"$1"*; do [ -e "$ns" ] && ip netns del "${ns##*/}"; done
+for disk in "$2"/*; do mountpoint -q "$disk" && umount -l "$disk"; done
 rm -rf -- "$2" "$3"`
 
 // reaper is the waiting shell. Its session is its own, so an interrupt typed at the terminal does not reach it.
