@@ -17,6 +17,8 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/galera"
 	"github.com/haproxy-peers/haproxy-peers/control/galera/conn"
 	"github.com/haproxy-peers/haproxy-peers/control/notify"
+	"github.com/haproxy-peers/haproxy-peers/control/scrape"
+	"github.com/haproxy-peers/haproxy-peers/control/serving"
 	"github.com/haproxy-peers/haproxy-peers/control/steer"
 )
 
@@ -47,6 +49,11 @@ type Config struct {
 	AdminSocket string
 	// HTTPBind is ADDR:PORT of /beacon, /healthz, /readyz, /metrics and /active.
 	HTTPBind string
+	// AdminBind is ADDR:PORT of the admin API for who has a certificate, "" for none, and AdminCerts its files.
+	AdminBind  string
+	AdminCerts serving.Certificates
+	// Scrape is a listener of the metrics' own.
+	Scrape scrape.Config
 	// UIBind is ADDR:PORT of the page for people, UIOff for none.
 	UIBind string
 	// Observe: watch and report, never write.
@@ -130,8 +137,17 @@ func (c *Config) Validate() error {
 	if c.HTTPBind == "" {
 		errs = append(errs, errors.New("http-bind: empty"))
 	}
+	if none := (serving.Certificates{}); c.AdminBind == "" && c.AdminCerts != none {
+		errs = append(errs, errors.New("admin-tls-cert, admin-tls-key and admin-tls-client-ca are for admin-bind, which is not given"))
+	}
+	if a := c.AdminCerts; c.AdminBind != "" && (a.Cert == "" || a.Key == "" || a.ClientCA == "") {
+		errs = append(errs, errors.New("admin-bind takes orders from who has a certificate: give admin-tls-cert, admin-tls-key and admin-tls-client-ca"))
+	}
 	if _, _, err := net.SplitHostPort(c.UIBind); err != nil && c.UIBind != "" && c.UIBind != UIOff {
 		errs = append(errs, fmt.Errorf("ui-bind %q: give ADDR:PORT, or off", c.UIBind))
+	}
+	if err := c.Scrape.Validate(); err != nil {
+		errs = append(errs, err)
 	}
 	if err := c.ProbeSSL.Validate(); err != nil {
 		errs = append(errs, err)

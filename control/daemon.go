@@ -20,6 +20,7 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/notify"
 	"github.com/haproxy-peers/haproxy-peers/control/page"
 	"github.com/haproxy-peers/haproxy-peers/control/published"
+	"github.com/haproxy-peers/haproxy-peers/control/scrape"
 	"github.com/haproxy-peers/haproxy-peers/control/steer"
 	"github.com/haproxy-peers/haproxy-peers/control/vote"
 )
@@ -123,7 +124,7 @@ func New(cfg Config, deps Deps) (*Daemon, error) {
 	}
 	d.vote = vote.New(votes)
 	d.admin = admin.New(admin.Config{
-		Name: cfg.Name, Version: cfg.Version, DataDir: cfg.DataDir, Socket: cfg.AdminSocket, HTTPBind: cfg.HTTPBind,
+		Name: cfg.Name, Version: cfg.Version, DataDir: cfg.DataDir, Socket: cfg.AdminSocket, HTTPBind: cfg.HTTPBind, AdminBind: cfg.AdminBind, AdminCerts: cfg.AdminCerts,
 		Observe: cfg.Observe, Witness: cfg.Witness, InitialVoters: cfg.InitialVoters, Warnings: cfg.Warnings, Gatherer: cfg.Gatherer,
 		Moment: d.moment, Beacon: d.beacon, Turning: d.turning, Vote: d.vote, Wake: wake, Files: d.files, InTransaction: d.looks.InTransaction,
 		Now: deps.Now, Events: d.events, Log: cfg.Logger,
@@ -170,10 +171,21 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if err := d.admin.Listen(ctx); err != nil {
 		return err
 	}
+	var metrics *scrape.Server
+	if c := d.cfg.Scrape; c.Bind != "" {
+		c.Gatherer, c.Log = d.cfg.Gatherer, d.cfg.Logger
+		metrics = scrape.New(c)
+		if err := metrics.Listen(ctx); err != nil {
+			return err
+		}
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.admin.Run(gctx) })
 	if d.cfg.UIBind != UIOff {
 		g.Go(func() error { return d.page().Run(gctx) })
+	}
+	if metrics != nil {
+		g.Go(func() error { return metrics.Run(gctx) })
 	}
 	g.Go(func() error { return d.start(gctx, g) })
 	return g.Wait()

@@ -26,6 +26,7 @@ control/keep:
 control/lograte:
 control/plan:
 control/serving:
+control/serving/certtest:
 control/step:
 control/walltest:
 control/writers:
@@ -64,10 +65,11 @@ control/steer: cluster configs control/clock control/drain control/haproxycfg co
 control/notify: cluster/nudge control/api control/model control/published
 control/words: control/api
 control/page: control/api control/serving control/words
+control/scrape: control/serving
 control/admin: cluster control/api control/decide control/evict control/haproxycfg control/journal control/mandate control/model control/published control/serving control/vote
 
 # The daemon and the commands.
-control: cluster/nudge configs control/admin control/api control/decide control/drain control/evict control/galera control/galera/conn control/haproxycfg control/journal control/mandate control/model control/notify control/page control/published control/steer control/vote
+control: cluster/nudge configs control/admin control/api control/decide control/drain control/evict control/galera control/galera/conn control/haproxycfg control/journal control/mandate control/model control/notify control/page control/published control/scrape control/serving control/steer control/vote
 cmd/haproxyd/supervisor: control/serving
 cmd/haproxyd: cluster cluster/gossip cluster/safefile cmd/haproxyd/supervisor configs control control/drain control/evict control/galera control/galera/conn control/galera/sessions control/haproxycfg control/kube control/lograte control/model control/notify control/steer runtimeapi
 cmd/haproxyctl: cluster/gossip configs control/api control/galera control/galera/conn control/galera/grants control/model control/words runtimeapi

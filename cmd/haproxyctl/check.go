@@ -137,7 +137,7 @@ func (a *app) runCheck(ctx context.Context, args []string) (code int, done bool)
 		return 0, false
 	}
 	a.format = formatTable
-	a.socket = a.defaultSocket()
+	a.way.socket = a.defaultSocket()
 	if err := a.check(ctx, a.checkDefaults(), address); err != nil {
 		return a.failed(err, "haproxyctl check"), true
 	}
@@ -173,7 +173,7 @@ func (a *app) check(ctx context.Context, o checkOptions, address string) error {
 func (a *app) askCheck(ctx context.Context, address string) (api.Check, error) {
 	ctx, cancel := context.WithTimeout(ctx, checkWithin)
 	defer cancel()
-	c, err := a.client().Check(ctx, address)
+	c, err := a.local().Check(ctx, address)
 	if err != nil {
 		return api.Check{}, err
 	}

@@ -82,7 +82,7 @@ type app struct {
 	// again is closed at the second interrupt; the first ends the context.
 	again <-chan struct{}
 
-	socket string // --admin-socket
+	way    way    // to the daemon
 	format format // -o
 	plugin bool   // --check: every error is UNKNOWN, on stdout
 	reason string // --reason

@@ -223,7 +223,7 @@ func (r *peerListRun) active(ctx context.Context, in configs.RenderInput) (activ
 func (a *app) localActive(ctx context.Context, o renderOptions) (api.Active, error) {
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
-	act, err := a.client().Active(ctx)
+	act, err := a.local().Active(ctx)
 	if err == nil {
 		return act, nil
 	}

@@ -13,7 +13,7 @@ import (
 // probe looks at a node from here, as the daemon would.
 func (a *app) probe(ctx context.Context, o checkOptions, address string) checked {
 	cfg := galera.OnceConfig{Address: address}
-	hint, hintErr := api.ReadCheckHint(a.socket)
+	hint, hintErr := api.ReadCheckHint(a.way.socket)
 	if hintErr == nil {
 		cfg.Account = conn.Account{User: hint.User, PasswordFile: hint.PasswordFile}
 		cfg.ExpectUUID = hint.StateUUID

@@ -8,8 +8,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-
-	"github.com/haproxy-peers/haproxy-peers/control/api"
 )
 
 // defaultSocket is where haproxyd listens unless told otherwise.
@@ -19,9 +17,10 @@ func (a *app) rootCommand() *cobra.Command {
 	root := a.group(&cobra.Command{
 		Use:   "haproxyctl",
 		Short: "See and steer which database node takes the writes",
-		Long: `haproxyctl talks to the haproxyd on this machine. All haproxyds together agree
-on one active node, the database node that every HAProxy sends its writes to.
-Any of them can be asked, and any of them can be told.
+		Long: `haproxyctl talks to the haproxyd on this machine, or to one elsewhere (--endpoint,
+--context). All haproxyds together agree on one active node, the database node that
+every HAProxy sends its writes to. Any of them can be asked, and any of them can be
+told.
 
 Exit status: 0 done; 1 refused or failed; 2 wrong usage; 3 timed out before every
 proxy had converged. An error is one line on stderr that says what to do.`,
@@ -43,11 +42,15 @@ proxy had converged. An error is one line on stderr that says what to do.`,
 
 	a.format = formatTable
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.socket, "admin-socket", a.defaultSocket(),
-		"the unix `PATH` on which haproxyd takes orders; the environment variable HAPROXYD_ADMIN_SOCKET sets another default")
+	a.addWay(flags)
 	flags.VarP(&a.format, "output", "o", "print as a table for people, or as json (one line) or yaml for scripts")
 	oneOf(root, "output", formatNames...)
-	must(root.MarkPersistentFlagFilename("admin-socket"))
+	for _, name := range []string{"admin-socket", "tls-cert", "tls-key", "tls-ca"} {
+		must(root.MarkPersistentFlagFilename(name))
+	}
+	must(root.RegisterFlagCompletionFunc("context", func(cmd *cobra.Command, _ []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return a.contextNames(cmd, nil, typed)
+	}))
 
 	root.AddGroup(
 		&cobra.Group{ID: groupSee, Title: "See:"},
@@ -62,7 +65,7 @@ proxy had converged. An error is one line on stderr that says what to do.`,
 	}
 	add(groupSee, a.statusCommand(), a.nodesCommand(), a.membersCommand(), a.explainCommand())
 	add(groupSteer, a.activeCommand(), a.excludeCommand(), a.includeCommand(), a.freezeCommand(), a.unfreezeCommand())
-	add(groupSetup, a.configCommand(), a.registerCommand(), a.gossipKeyCommand(), a.galeraCommand(), a.checkCommand(), a.versionCommand())
+	add(groupSetup, a.configCommand(), a.registerCommand(), a.gossipKeyCommand(), a.galeraCommand(), a.contextCommand(), a.checkCommand(), a.versionCommand())
 	takeNone(root)
 	root.SetHelpCommandGroupID(groupSetup)
 	root.SetCompletionCommandGroupID(groupSetup)
@@ -141,5 +144,3 @@ func takeNone(cmd *cobra.Command) {
 		takeNone(c)
 	}
 }
-
-func (a *app) client() *api.Client { return api.New(a.socket).Because(a.reason) }

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"crypto/tls"
 	"encoding/hex"
 	"flag"
 	"fmt"
 	"io"
+	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -17,6 +20,9 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/haproxy-peers/haproxy-peers/control/serving"
+	"github.com/haproxy-peers/haproxy-peers/control/serving/certtest"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden parts of testdata/script/*.txtar")
@@ -49,6 +55,19 @@ func TestMain(m *testing.M) {
 	})
 }
 
+// remote listens for who has a certificate of the CA's.
+func remote(t *testing.T, dir string) (l net.Listener, err error) {
+	t.Helper()
+	ca := certtest.NewCA(t, dir, "ca")
+	server := ca.Server("server", "127.0.0.1")
+	ca.Client("ana", "ana", "haproxyd-operator")
+	config, err := serving.Certificates{Cert: server.Cert, Key: server.Key, ClientCA: ca.File}.TLS(slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	return tls.Listen("tcp", "127.0.0.1:0", config)
+}
+
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
@@ -68,6 +87,19 @@ func TestScripts(t *testing.T) {
 			go srv.Serve(l)
 			env.Defer(func() { close(d.done); srv.Close() })
 			env.Setenv("HAPROXYD_ADMIN_SOCKET", socket)
+			certs := filepath.Join(env.WorkDir, "certs")
+			if err := os.Mkdir(certs, 0o700); err != nil {
+				return err
+			}
+			elsewhere, err := remote(t, certs)
+			if err != nil {
+				return err
+			}
+			tlsServer := &http.Server{Handler: d, ErrorLog: log.New(io.Discard, "", 0)}
+			go tlsServer.Serve(elsewhere)
+			env.Defer(func() { tlsServer.Close() })
+			env.Setenv("ENDPOINT", "https://"+elsewhere.Addr().String())
+			env.Setenv("HAPROXYCTL_CONFIG", filepath.Join(env.WorkDir, "config.yaml"))
 			greets, err := greeter()
 			if err != nil {
 				return err

@@ -120,7 +120,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 
 func writeError(w http.ResponseWriter, e *api.Error) {
 	status := map[string]int{
-		api.CodeBadRequest: http.StatusBadRequest, api.CodeRefused: http.StatusConflict,
+		api.CodeBadRequest: http.StatusBadRequest, api.CodeRefused: http.StatusConflict, api.CodeForbidden: http.StatusForbidden,
 		api.CodeNoMajority:  http.StatusServiceUnavailable,
 		api.CodeUnavailable: http.StatusServiceUnavailable, api.CodeNotFound: http.StatusNotFound,
 		api.CodeUnknown: http.StatusGatewayTimeout,

@@ -25,7 +25,9 @@ type giver struct{ by, reason string }
 // that the order in its body has. A reason that cannot be shown is an error.
 func withOrder(r *http.Request, body any) (context.Context, error) {
 	g := giver{by: r.RemoteAddr}
-	if _, _, err := net.SplitHostPort(g.by); err == nil || g.by == "@" {
+	if remote, ok := r.Context().Value(remoteKey{}).(string); ok {
+		g.by = remote
+	} else if _, _, err := net.SplitHostPort(g.by); err == nil || g.by == "@" {
 		g.by = ""
 	}
 	if o, ok := body.(interface{ Why() string }); ok {

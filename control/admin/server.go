@@ -27,6 +27,9 @@ type Config struct {
 	// Socket is the path of the admin API's unix socket, HTTPBind ADDR:PORT of what
 	// strangers may ask.
 	Socket, HTTPBind string
+	// AdminBind is ADDR:PORT of the admin API for who has a certificate, "" for none, and AdminCerts its files.
+	AdminBind  string
+	AdminCerts serving.Certificates
 	// Observe: this daemon never writes. Witness: it has no HAProxy.
 	Observe, Witness bool
 	// InitialVoters are those of the command line, none where haproxy.cfg names them.
@@ -58,6 +61,8 @@ type Config struct {
 type Server struct {
 	cfg    Config
 	public []net.Listener
+	remote []net.Listener
+	bounds serving.Options // of remote
 	socket net.Listener
 }
 
@@ -73,20 +78,28 @@ func (s *Server) Overview() api.Overview {
 	return api.Overview{Status: a.status(), Explanation: a.explain(), History: a.history(s.cfg.Events.NewestFirst()), Move: a.move()}
 }
 
-// Listen opens the admin socket and the public port.
-func (s *Server) Listen(ctx context.Context) error {
-	public, err := serving.Listen(ctx, s.cfg.HTTPBind)
-	if err != nil {
+// Listen opens the admin socket and the ports. Where one cannot be had none is kept.
+func (s *Server) Listen(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			for _, l := range append(s.public, s.remote...) {
+				_ = l.Close()
+			}
+		}
+	}()
+	if s.public, err = serving.Listen(ctx, s.cfg.HTTPBind); err != nil {
 		return fmt.Errorf("http-bind %s: %w", s.cfg.HTTPBind, err)
 	}
-	if s.socket, err = listenAdmin(s.cfg.Socket); err != nil {
-		for _, l := range public {
-			_ = l.Close()
+	if s.cfg.AdminBind != "" {
+		if s.bounds, err = s.remoteBounds(); err != nil {
+			return fmt.Errorf("admin-tls: %w", err)
 		}
-		return err
+		if s.remote, err = serving.Listen(ctx, s.cfg.AdminBind); err != nil {
+			return fmt.Errorf("admin-bind %s: %w", s.cfg.AdminBind, err)
+		}
 	}
-	s.public = public
-	return nil
+	s.socket, err = listenAdmin(s.cfg.Socket)
+	return err
 }
 
 // Run answers where Listen has listened until ctx is done.
@@ -95,6 +108,10 @@ func (s *Server) Run(ctx context.Context) error {
 	public := s.Public()
 	for _, l := range s.public {
 		g.Go(func() error { return serve(ctx, l, public, serving.Options{Log: s.cfg.Log}) })
+	}
+	remote := s.Remote()
+	for _, l := range s.remote {
+		g.Go(func() error { return serve(ctx, l, remote, s.bounds) })
 	}
 	g.Go(func() error { return serve(ctx, s.socket, s.Private(), adminBounds(s.cfg.Log)) })
 	return g.Wait()

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -35,29 +36,38 @@ var (
 	ErrNoAnswer = errors.New("haproxyd did not answer")
 )
 
-// Client speaks the admin API over its unix socket. Every call uses a fresh
-// connection: calls are rare, and a kept one would outlive a restarted daemon.
-// It is safe for concurrent use.
+// Client speaks the admin API over its unix socket, or to daemons elsewhere. Every call
+// uses a fresh connection: calls are rare, and a kept one would outlive a restarted
+// daemon. It is safe for concurrent use.
 type Client struct {
-	socket string
-	reason string // of the orders; see Because
-	http   *http.Client
+	ways   []*way
+	reason string        // of the orders; see Because
+	last   *atomic.Int64 // the way that was one
+	err    error
+}
+
+// way is one way to a daemon.
+type way struct {
+	name, base string // the socket's path or the endpoint; what comes before a request's path
+	remote     bool
+	http       *http.Client
 }
 
 // New returns a client for the daemon behind the unix socket at path socket. It
 // opens nothing yet.
 func New(socket string) *Client {
 	dialer := &net.Dialer{}
-	return &Client{
-		socket: socket,
-		http: &http.Client{Transport: &http.Transport{
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return dialer.DialContext(ctx, "unix", socket)
-			},
-			DisableKeepAlives: true,
-		}},
-	}
+	// The host is never resolved: the transport dials the socket whatever it is.
+	return &Client{last: &atomic.Int64{}, ways: []*way{{name: socket, base: "http://haproxyd", http: &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "unix", socket)
+		},
+		DisableKeepAlives: true,
+	}}}}}
 }
+
+// Failing returns a client of which every call fails with err, for who finds out late that there is none.
+func Failing(err error) *Client { return &Client{err: err} }
 
 // Because returns a client whose orders have that reason; Freeze and Unfreeze are
 // given theirs.
@@ -188,41 +198,68 @@ func post[T any](ctx context.Context, c *Client, path string, req any) (T, error
 	return out, err
 }
 
-// do makes one exchange and decodes the answer into out, or returns the
+// do makes one exchange by the way that was one last, else by the next, and decodes the answer into out, or returns the
 // [*Error] in the body.
 func (c *Client) do(ctx context.Context, method, path string, body []byte, out any) error {
-	start := time.Now()
+	if c.err != nil {
+		return c.err
+	}
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, DefaultTimeout)
 		defer cancel()
 	}
-	// The host is never resolved: the transport dials the socket whatever it is.
-	req, err := http.NewRequestWithContext(ctx, method, "http://haproxyd"+path, bytes.NewReader(body))
+	var failed []error
+	first := c.last.Load()
+	for i := range c.ways {
+		at := (int(first) + i) % len(c.ways)
+		err := c.ways[at].within(ctx, i+1 < len(c.ways), method, path, body, out)
+		if err == nil || ctx.Err() != nil || !next(method, err) {
+			c.last.Store(int64(at))
+			return err
+		}
+		failed = append(failed, err)
+	}
+	return together(failed)
+}
+
+// within is do, for a question in so little time that there is some left for another way.
+func (w *way) within(ctx context.Context, more bool, method, path string, body []byte, out any) error {
+	if more && method == http.MethodGet {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, answerWithin)
+		defer cancel()
+	}
+	return w.do(ctx, method, path, body, out)
+}
+
+func (w *way) do(ctx context.Context, method, path string, body []byte, out any) error {
+	start := time.Now()
+	req, err := http.NewRequestWithContext(ctx, method, w.base+path, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("make the request to haproxyd: %w", err)
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	resp, err := c.http.Do(req)
+	resp, err := w.http.Do(req)
 	if err != nil {
-		return c.explain(ctx, err, time.Since(start))
+		return w.explain(ctx, err, time.Since(start))
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	if err != nil {
-		return c.explain(ctx, err, time.Since(start))
+		return w.explain(ctx, err, time.Since(start))
 	}
 	if resp.StatusCode/100 == 2 {
 		if err := json.Unmarshal(data, out); err != nil {
-			return wayf(ErrNoAnswer, err, "the answer on %s is not haproxyd's (%v): is this the admin socket of haproxyd, and of this version?", c.socket, err)
+			return wayf(ErrNoAnswer, err, "the answer on %s is not haproxyd's (%v): is this the admin socket of haproxyd, and of this version?", w.name, err)
 		}
 		return nil
 	}
 	var refusal Error
 	if err := json.Unmarshal(data, &refusal); err != nil || refusal.Message == "" {
-		return wayf(ErrNoAnswer, ErrNoAnswer, "the answer on %s is not haproxyd's (HTTP status %s for %s): is this the admin socket of haproxyd, and of this version?", c.socket, resp.Status, path)
+		return wayf(ErrNoAnswer, ErrNoAnswer, "the answer on %s is not haproxyd's (HTTP status %s for %s): is this the admin socket of haproxyd, and of this version?", w.name, resp.Status, path)
 	}
 	return &refusal
 }
@@ -244,7 +281,10 @@ func wayf(kind, cause error, format string, args ...any) error {
 
 // explain turns a failure of the exchange into a sentence that says which socket
 // it was and what to do about it.
-func (c *Client) explain(ctx context.Context, err error, took time.Duration) error {
+func (w *way) explain(ctx context.Context, err error, took time.Duration) error {
+	if w.remote {
+		return w.explainRemote(ctx, err, took)
+	}
 	var op *net.OpError
 	dialing := errors.As(err, &op) && op.Op == "dial"
 	kind := ErrNoAnswer
@@ -257,26 +297,26 @@ func (c *Client) explain(ctx context.Context, err error, took time.Duration) err
 	var timeout interface{ Timeout() bool }
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
-		return wrap("interrupted before haproxyd answered on %s", c.socket)
+		return wrap("interrupted before haproxyd answered on %s", w.name)
 	case ctx.Err() != nil || errors.As(err, &timeout) && timeout.Timeout():
 		return wrap("haproxyd did not answer on %s within %s: it hangs or is overloaded; see its log and /healthz",
-			c.socket, told(took))
+			w.name, told(took))
 	case errors.Is(err, fs.ErrNotExist):
-		return wrap("there is no socket %s: is haproxyd running? Start it, or name its socket with --admin-socket", c.socket)
+		return wrap("there is no socket %s: is haproxyd running? Start it, or name its socket with --admin-socket", w.name)
 	case errors.Is(err, fs.ErrPermission):
-		return wrap("no permission to open %s: use sudo, or join the group that owns it", c.socket)
+		return wrap("no permission to open %s: use sudo, or join the group that owns it", w.name)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		if st, serr := os.Stat(c.socket); serr == nil && st.Mode()&fs.ModeSocket == 0 {
-			return wrap("%s is not a socket: name haproxyd's with --admin-socket", c.socket)
+		if st, serr := os.Stat(w.name); serr == nil && st.Mode()&fs.ModeSocket == 0 {
+			return wrap("%s is not a socket: name haproxyd's with --admin-socket", w.name)
 		}
-		return wrap("nobody listens on %s: haproxyd has stopped; start it", c.socket)
+		return wrap("nobody listens on %s: haproxyd has stopped; start it", w.name)
 	case errors.Is(err, syscall.EAGAIN):
 		// A unix socket answers so when its queue of waiting connections is full.
-		return wrap("haproxyd accepts no more connections on %s: it hangs or is overloaded; see its log and /healthz", c.socket)
+		return wrap("haproxyd accepts no more connections on %s: it hangs or is overloaded; see its log and /healthz", w.name)
 	case dialing:
-		return wrap("cannot open %s (%v): name haproxyd's socket with --admin-socket", c.socket, op.Err)
+		return wrap("cannot open %s (%v): name haproxyd's socket with --admin-socket", w.name, op.Err)
 	default:
-		return wrap("haproxyd's answer on %s broke off (%v): it stopped meanwhile; look at its log, then try again", c.socket, unwrapURL(err))
+		return wrap("haproxyd's answer on %s broke off (%v): it stopped meanwhile; look at its log, then try again", w.name, unwrapURL(err))
 	}
 }
 

@@ -369,6 +369,7 @@ type RecoverRequest struct {
 const (
 	CodeBadRequest  = "bad_request"  // 400
 	CodeRefused     = "refused"      // 409: checked and said no
+	CodeForbidden   = "forbidden"    // 403: the certificate may not do that
 	CodeNoMajority  = "no_majority"  // 503
 	CodeUnavailable = "unavailable"  // 503: no record, no HAProxy
 	CodeNotFound    = "not_found"    // 404

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
@@ -26,6 +27,8 @@ type Options struct {
 	MaxBody int64
 	// ReadWithin is the time in which a request must have come whole. Default 2 s.
 	ReadWithin time.Duration
+	// TLS is how connections are encrypted; nil: not at all. What a handshake costs is bounded as Pace does.
+	TLS *tls.Config
 	// Log gets what goes wrong while serving. Default: nobody.
 	Log *slog.Logger
 }
@@ -79,12 +82,17 @@ func New(h http.Handler, o Options) *Server {
 // Serve answers what comes on l until Close or Shutdown, which end it with nil. It comes
 // through a lobby where the listener can have one.
 func (s *Server) Serve(l net.Listener) error {
-	if b, err := newLobby(l, &s.options); err == nil {
-		l = b
+	if s.options.TLS != nil { // nothing can be read before the handshake
+		l = tls.NewListener(&door{Listener: Pace(l, handshakes), crowd: &s.crowd}, s.options.TLS)
 	} else {
-		s.options.Log.Debug("connections do not wait in a lobby", "error", err)
+		if b, err := newLobby(l, &s.options); err == nil {
+			l = b
+		} else {
+			s.options.Log.Debug("connections do not wait in a lobby", "error", err)
+		}
+		l = &door{Listener: l, crowd: &s.crowd}
 	}
-	if err := s.http.Serve(&door{Listener: l, crowd: &s.crowd}); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
@@ -100,6 +108,9 @@ func (s *Server) Close() error { return s.http.Close() }
 type guestKey struct{}
 
 func (s *Server) connContext(ctx context.Context, c net.Conn) context.Context {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
 	g := c.(*guest) //nolint:forcetypeassert // the door makes no others
 	return context.WithValue(ctx, guestKey{}, g)
 }

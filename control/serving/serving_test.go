@@ -294,8 +294,8 @@ func testThrottle(t *testing.T) {
 	for i := range 10_000 {
 		h.ServeHTTP(discard{http.Header{}}, &http.Request{RemoteAddr: fmt.Sprintf("10.1.%d.%d:1", i/250, i%250)})
 	}
-	if len(h.each) > maxSources {
-		t.Errorf("%d addresses are remembered", len(h.each))
+	if len(h.gate.each) > maxSources {
+		t.Errorf("%d addresses are remembered", len(h.gate.each))
 	}
 	time.Sleep(time.Minute)
 	if n := flood("10.0.0.3:1", 1); n == 0 {

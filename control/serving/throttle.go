@@ -21,16 +21,14 @@ const maxSources = 64
 // once. One address that asks too often takes nothing from the others where All is
 // more than Each.
 func Throttle(h http.Handler, r Rate) http.Handler {
-	return &throttle{rate: r, next: h, all: bucket{level: r.All, at: time.Now()}, each: map[string]*bucket{}}
+	return &throttle{gate: newGate(r), next: h}
 }
 
 type throttle struct {
-	rate Rate
+	gate gate
 	next http.Handler
 
-	mu   sync.Mutex // guards what follows
-	all  bucket
-	each map[string]*bucket
+	mu   sync.Mutex // guards busy
 	busy int
 }
 
@@ -67,14 +65,9 @@ func (t *throttle) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (t *throttle) enter(host string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := time.Now()
-	t.all.fill(now, t.rate.All)
-	own := t.source(host, now)
-	if own == nil || t.busy >= mostBusy || t.all.level < 1 || own.level < 1 {
+	if t.busy >= mostBusy || !t.gate.pass(host, time.Now()) {
 		return false
 	}
-	t.all.level--
-	own.level--
 	t.busy++
 	return true
 }
@@ -85,23 +78,50 @@ func (t *throttle) leave() {
 	t.busy--
 }
 
+// gate lets so many through.
+type gate struct {
+	rate Rate
+
+	mu   sync.Mutex // guards what follows
+	all  bucket
+	each map[string]*bucket
+}
+
+func newGate(r Rate) gate {
+	return gate{rate: r, all: bucket{level: r.All, at: time.Now()}, each: map[string]*bucket{}}
+}
+
+// pass takes one from what is left, if there is one for this host.
+func (g *gate) pass(host string, now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.all.fill(now, g.rate.All)
+	own := g.source(host, now)
+	if own == nil || g.all.level < 1 || own.level < 1 {
+		return false
+	}
+	g.all.level--
+	own.level--
+	return true
+}
+
 // source returns the address's own bucket, nil where too many ask at a time.
-func (t *throttle) source(host string, now time.Time) *bucket {
-	if b := t.each[host]; b != nil {
-		b.fill(now, t.rate.Each)
+func (g *gate) source(host string, now time.Time) *bucket {
+	if b := g.each[host]; b != nil {
+		b.fill(now, g.rate.Each)
 		return b
 	}
-	if len(t.each) >= maxSources {
-		for other, o := range t.each {
-			if o.fill(now, t.rate.Each); o.level >= t.rate.Each {
-				delete(t.each, other) // it is as if it had never asked
+	if len(g.each) >= maxSources {
+		for other, o := range g.each {
+			if o.fill(now, g.rate.Each); o.level >= g.rate.Each {
+				delete(g.each, other) // it is as if it had never asked
 			}
 		}
-		if len(t.each) >= maxSources {
+		if len(g.each) >= maxSources {
 			return nil
 		}
 	}
-	b := &bucket{level: t.rate.Each, at: now}
-	t.each[host] = b
+	b := &bucket{level: g.rate.Each, at: now}
+	g.each[host] = b
 	return b
 }

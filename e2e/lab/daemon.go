@@ -156,6 +156,9 @@ func (d *Daemon) Pause() error { return d.Process().Pause() }
 // Cont lets a paused daemon go on.
 func (d *Daemon) Cont() error { return d.Process().Cont() }
 
+// Haproxyctl is the admin command's binary.
+func (l *Lab) Haproxyctl() string { return l.cfg.Haproxyctl }
+
 // Ctl runs haproxyctl with the daemon's admin socket on the proxy's host. The error says only that it could not be
 // run; its exit status is in the result.
 func (d *Daemon) Ctl(ctx context.Context, args ...string) (Result, error) {
