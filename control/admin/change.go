@@ -17,18 +17,21 @@ import (
 	"github.com/haproxy-peers/haproxy-peers/control/mandate"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/published"
+	"github.com/haproxy-peers/haproxy-peers/control/serving"
 )
 
 // proposeWithin bounds an operator's command: a majority that is there answers
 // within milliseconds, an election takes less than two seconds.
 const proposeWithin = 5 * time.Second
 
-// Reading serves the half of the admin API that changes nothing.
+// Reading serves the half of the admin API that changes nothing, to whoever comes.
 func (s *Server) Reading() http.Handler {
 	mux := http.NewServeMux()
 	s.reading(mux)
 	mux.HandleFunc("/", s.unknown)
-	return mux
+	return serving.ThrottleElse(mux, dear, func(w http.ResponseWriter, _ *http.Request) {
+		writeError(w, &api.Error{Code: api.CodeUnavailable, Message: "asked too often: try again in a second"})
+	})
 }
 
 func (s *Server) reading(mux *http.ServeMux) {

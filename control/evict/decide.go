@@ -78,6 +78,14 @@ type charge struct {
 	witnesses []string
 }
 
+// notAlone says that others have ended, too, "" if none has.
+func (c *charge) notAlone() string {
+	if len(c.others) == 0 {
+		return ""
+	}
+	return strings.Join(c.others, ", ") + " seems to have ended, too: one alone changes nothing"
+}
+
 // arbitrators is how many members of the view neither are accused nor answer: all have to be arbitrators (see allOthers).
 func (c *charge) arbitrators() int64 { return c.survivors[0].Size - 1 - int64(len(c.survivors)) }
 

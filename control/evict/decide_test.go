@@ -361,6 +361,9 @@ func TestForecast(t *testing.T) {
 		"off":            {func(in *Input) { in.Mode = ModeOff }, "--evict is off"},
 		"frozen":         {func(in *Input) { in.Record.Frozen = true }, "it is not told: frozen"},
 		"nothing is set": {func(in *Input) { in.Record.Frozen = true }, "no node commits for about 6.5 s, until Galera has made a view without it (evs.suspect_timeout 5s, evs.inactive_check_period 500ms, evs.join_retrans_period 1s: the defaults)"},
+		"another has ended": {func(in *Input) {
+			each(in, "pxc-0", func(n *model.NodeView) { n.Verdict, n.Group.End, n.Group.Speaks = model.Down, model.EndGone, false })
+		}, "it is not told: pxc-0 seems to have ended, too"},
 		"no probe": {func(in *Input) {
 			for _, n := range in.Order {
 				each(in, n, func(n *model.NodeView) { n.Group = nil })

@@ -62,7 +62,11 @@ func Forecast(in *Input, node string) string {
 	case in.Mode != ModeOff && met < in.Majority():
 		return fmt.Sprintf("only %d of %d voters could tell (not heard at its group port: %s)", met, len(in.Voters), strings.Join(deaf, ", "))
 	default:
-		_, why, _ := strings.Cut(is.Why, " is not evicted: ")
+		who, why, _ := strings.Cut(is.Why, " is not evicted: ")
+		// Of two that have ended either may be the one that is judged.
+		if other, _, found := strings.Cut(who, " ("); found && other != node {
+			return (&charge{others: []string{other}}).notAlone()
+		}
 		return why
 	}
 }

@@ -3,7 +3,6 @@ package evict
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
@@ -52,10 +51,7 @@ var rules = []rule{
 		return ""
 	}},
 	{"one at a time", func(_ *Input, c *charge) string {
-		if len(c.others) > 0 {
-			return strings.Join(c.others, ", ") + " seems to have ended, too: one alone changes nothing"
-		}
-		return ""
+		return c.notAlone()
 	}},
 	{"nobody reaches it", reached},
 	{"majority", func(in *Input, c *charge) string {

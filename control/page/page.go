@@ -25,7 +25,7 @@ var assets embed.FS
 type Config struct {
 	// Bind is ADDR:PORT.
 	Bind string
-	// Overview is what is shown, API answers below /v1/.
+	// Overview is what is shown, API answers below /v1/, at a rate of its own.
 	Overview func() api.Overview
 	API      http.Handler
 	Now      func() time.Time
@@ -96,7 +96,7 @@ func (p *Page) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", serving.Throttle(http.HandlerFunc(p.whole), dear))
 	mux.HandleFunc("GET /live", p.live)
-	mux.Handle("GET /v1/", serving.Throttle(p.cfg.API, dear))
+	mux.Handle("GET /v1/", p.cfg.API)
 	files, err := fs.Sub(assets, "assets")
 	if err != nil {
 		panic(err) // the folder is embedded

@@ -21,12 +21,20 @@ const maxSources = 64
 // once. One address that asks too often takes nothing from the others where All is
 // more than Each.
 func Throttle(h http.Handler, r Rate) http.Handler {
-	return &throttle{gate: newGate(r), next: h}
+	return ThrottleElse(h, r, func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "asked too often", http.StatusServiceUnavailable)
+	})
+}
+
+// ThrottleElse is Throttle with an answer of one's own for what is too often.
+func ThrottleElse(h http.Handler, r Rate, refuse http.HandlerFunc) http.Handler {
+	return &throttle{gate: newGate(r), next: h, refuse: refuse}
 }
 
 type throttle struct {
-	gate gate
-	next http.Handler
+	gate   gate
+	next   http.Handler
+	refuse http.HandlerFunc
 
 	mu   sync.Mutex // guards busy
 	busy int
@@ -55,7 +63,7 @@ func (t *throttle) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if !t.enter(host) {
 		w.Header().Set("Retry-After", "1")
-		http.Error(w, "asked too often", http.StatusServiceUnavailable)
+		t.refuse(w, r)
 		return
 	}
 	defer t.leave()

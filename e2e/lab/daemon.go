@@ -204,8 +204,18 @@ func BuildCommit(ctx context.Context, commit, dir string) (haproxyd string, err 
 // BuildWith is Build with build tags, such as StepsTag.
 func BuildWith(ctx context.Context, dir string, tags ...string) (haproxyd, haproxyctl string, err error) {
 	const module = "github.com/haproxy-peers/haproxy-peers/"
+	dir, err = filepath.Abs(dir)
+	if err != nil {
+		return "", "", err
+	}
+	// A test may be in a module of its own, which knows this one and not what it is made of.
+	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", strings.TrimSuffix(module, "/")).Output()
+	if err != nil {
+		return "", "", fmt.Errorf("find the daemon's sources: %w", err)
+	}
 	cmd := exec.CommandContext(ctx, "go", "build", "-tags", strings.Join(tags, ","),
 		"-o", dir+string(filepath.Separator), module+"cmd/haproxyd", module+"cmd/haproxyctl")
+	cmd.Dir = strings.TrimSpace(string(root))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", "", fmt.Errorf("build the daemon: %w: %s", err, out)
 	}
