@@ -130,7 +130,7 @@ func New(cfg Config, deps Deps) (*Daemon, error) {
 		Now: deps.Now, Events: d.events, Log: cfg.Logger,
 	})
 	if cfg.Registerer != nil {
-		if err := cfg.Registerer.Register(figures{d.moment}); err != nil {
+		if err := registerLate(cfg.Registerer, cfg.Version, d.moment, func() time.Duration { return d.vote.TwoWriters() }); err != nil {
 			return nil, fmt.Errorf("metrics: %w", err)
 		}
 	}

@@ -1,9 +1,14 @@
 package control
 
 import (
+	"errors"
+	"runtime"
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"github.com/haproxy-peers/haproxy-peers/control/api"
 	"github.com/haproxy-peers/haproxy-peers/control/decide"
 	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/notify"
@@ -41,15 +46,24 @@ func newMetrics(r prometheus.Registerer) metrics {
 			told.WithLabelValues(receiver, result)
 		}
 	}
+	moves := f.NewHistogramVec(prometheus.HistogramOpts{Namespace: "haproxyd", Name: "move_duration_seconds",
+		Help: "Moves that have ended, as this member saw them, by result: done, rolled_back, overtaken (another decision came before the end).", Buckets: []float64{0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300}}, []string{"result"})
+	for _, result := range []string{api.MoveDone, api.MoveRolledBack, api.MoveOvertaken} {
+		moves.WithLabelValues(result)
+	}
+	left := counters("left_sessions_total", "Sessions of this HAProxy to a node that a move or a failover has left, by what became of them: drained (closed between transactions), finished (by their clients), killed (the time was over), killed_in_transaction.", "outcome")
+	for _, outcome := range steer.Outcomes() {
+		left.WithLabelValues(outcome)
+	}
 	turns := counters("turns_total", "Turns of the daemon's loops.", "loop")
 	return metrics{
 		told: told,
 		vote: vote.Metrics{
 			Turns:       turns.WithLabelValues("vote"),
 			Proposals:   counters("proposals_total", "Changes of the record that this member proposed, by kind and result.", "kind", "result"),
-			TwoWriterMS: counter("two_writer_milliseconds_total", "Time in which two or more nodes took commits through the proxies, from the nodes' wsrep_replicated and all proxies' sessions; the same figure on every member."),
 			Evictions:   evictions,
 			Decisions:   decisions,
+			MoveSeconds: moves,
 			BadViews:    counter("views_bad_total", "Views of other members that could not be understood."),
 			Cut:         counter("departures_cut_total", "Nodes that ended, or whose time was over, while sessions were in a transaction on them."),
 		},
@@ -57,11 +71,32 @@ func newMetrics(r prometheus.Registerer) metrics {
 			Turns:         turns.WithLabelValues("proxy"),
 			Actions:       counters("actions_total", "Runtime API commands that put this HAProxy right.", "op"),
 			RuntimeErrors: counter("runtime_errors_total", "Runtime API exchanges that failed."),
+			Sessions:      left,
 			Restarts:      counter("haproxy_restarts_total", "Restarts and reloads of this HAProxy that were noticed."),
 			LookSeconds: f.NewHistogram(prometheus.HistogramOpts{Namespace: "haproxyd", Name: "look_seconds",
 				Help: "Duration of one look at this HAProxy.", Buckets: prometheus.ExponentialBuckets(0.0001, 4, 8)}),
 		},
 	}
+}
+
+// registerLate registers what is read when it is asked for, and the build's name. What has a new name has the old one for
+// one release more.
+func registerLate(r prometheus.Registerer, version string, moment func() published.Moment, twoWriters func() time.Duration) error {
+	const says = "ime in which two or more nodes took commits through the proxies, from the nodes' wsrep_replicated and all proxies' sessions; the same figure on every member."
+	counter := func(name, help string, f func() float64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "haproxyd", Name: name, Help: help}, f)
+	}
+	var errs []error
+	for _, c := range []prometheus.Collector{
+		figures{moment},
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "haproxyd", Name: "build_info", Help: "1; the labels say what runs.",
+			ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()}}, func() float64 { return 1 }),
+		counter("two_writer_seconds_total", "T"+says, func() float64 { return twoWriters().Seconds() }),
+		counter("two_writer_milliseconds_total", "DEPRECATED, use haproxyd_two_writer_seconds_total. T"+says, func() float64 { return float64(twoWriters().Milliseconds()) }),
+	} {
+		errs = append(errs, r.Register(c))
+	}
+	return errors.Join(errs...)
 }
 
 // figures are the gauges of one scrape: all of one moment, as the answers to questions.

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	twoWriterMetric = "haproxyd_two_writer_milliseconds_total"
+	twoWriterMetric = "haproxyd_two_writer_seconds_total"
 	// twoWriterError bounds how far the daemons' figure may be from the clients' log.
 	twoWriterError = 100 * time.Millisecond
 	// settles is how long after a moment the daemons' figure of it is final (writers.DefaultDelay), and a reading more.
@@ -19,7 +19,7 @@ const (
 // twoWriterTime is what one daemon has counted.
 func (s *scenario) twoWriterTime(p *lab.Proxy) time.Duration {
 	s.t.Helper()
-	return time.Duration(s.metric(p, twoWriterMetric) * float64(time.Millisecond))
+	return time.Duration(s.metric(p, twoWriterMetric) * float64(time.Second))
 }
 
 // sameTwoWriters ends the load and compares, on these proxies, what was counted since the start with the clients' log.

@@ -65,10 +65,11 @@ func newTestServer(t *testing.T, change ...func(*Config)) (*Server, *clustertest
 		Name: "px0", Files: cfg.Files, Inspectors: inspectors, Look: look,
 		Wake: func() {}, UUID: func(string) {}, Now: cfg.Now, Events: cfg.Events, Log: cfg.Log,
 		Metrics: vote.Metrics{
-			Turns: counter(), BadViews: counter(), Cut: counter(), TwoWriterMS: counter(),
-			Proposals: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "a"}, []string{"kind", "result"}),
-			Evictions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "b"}, []string{"result"}),
-			Decisions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "c"}, []string{"kind"}),
+			Turns: counter(), BadViews: counter(), Cut: counter(),
+			Proposals:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "a"}, []string{"kind", "result"}),
+			Evictions:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "b"}, []string{"result"}),
+			MoveSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "d"}, []string{"result"}),
+			Decisions:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "c"}, []string{"kind"}),
 		},
 	})
 	cfg.Moment = func() published.Moment { return published.Moment{Situation: cfg.Vote.Situation(), Look: look()} }

@@ -357,10 +357,11 @@ func TestForecast(t *testing.T) {
 			two(in)
 			each(in, "pxc-2", group(func(g *model.Group) { g.LacksLast = "the procedure" }))
 		}, "the account of px0 lacks, on pxc-2, the procedure"},
-		"no rights":      {func(in *Input) { each(in, "pxc-0", group(func(g *model.Group) { g.Lacks = "the procedures" })) }, "the account of px0 lacks, on pxc-0, the procedures"},
-		"off":            {func(in *Input) { in.Mode = ModeOff }, "--evict is off"},
-		"frozen":         {func(in *Input) { in.Record.Frozen = true }, "it is not told: frozen"},
-		"nothing is set": {func(in *Input) { in.Record.Frozen = true }, "no node commits for about 6.5 s, until Galera has made a view without it (evs.suspect_timeout 5s, evs.inactive_check_period 500ms, evs.join_retrans_period 1s: the defaults)"},
+		"no rights":            {func(in *Input) { each(in, "pxc-0", group(func(g *model.Group) { g.Lacks = "the procedures" })) }, "the account of px0 lacks, on pxc-0, the procedures"},
+		"off":                  {func(in *Input) { in.Mode = ModeOff }, "--evict is off"},
+		"frozen":               {func(in *Input) { in.Record.Frozen = true }, "it is not told: frozen"},
+		"nothing is set":       {func(in *Input) { in.Record.Frozen = true }, "no node commits for about 6.5 s, until Galera has made a view without it (evs.suspect_timeout 5s, evs.inactive_check_period 500ms, evs.join_retrans_period 1s: the defaults)"},
+		"nobody else is heard": {func(in *Input) { in.Voices = in.Voices[:1] }, "only 1 of 3 voters could tell (the others are not heard)"},
 		"another has ended": {func(in *Input) {
 			each(in, "pxc-0", func(n *model.NodeView) { n.Verdict, n.Group.End, n.Group.Speaks = model.Down, model.EndGone, false })
 		}, "it is not told: pxc-0 seems to have ended, too"},

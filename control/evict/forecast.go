@@ -60,7 +60,11 @@ func Forecast(in *Input, node string) string {
 	case is.Order != nil:
 		return ""
 	case in.Mode != ModeOff && met < in.Majority():
-		return fmt.Sprintf("only %d of %d voters could tell (not heard at its group port: %s)", met, len(in.Voters), strings.Join(deaf, ", "))
+		why := "the others are not heard"
+		if len(deaf) > 0 {
+			why = "not heard at its group port: " + strings.Join(deaf, ", ")
+		}
+		return fmt.Sprintf("only %d of %d voters could tell (%s)", met, len(in.Voters), why)
 	default:
 		who, why, _ := strings.Cut(is.Why, " is not evicted: ")
 		// Of two that have ended either may be the one that is judged.

@@ -204,20 +204,26 @@ func seeNode(n api.Node, ifDown []api.WhatIf) node {
 			v.IfDown = mark{"good", w.Active + " takes the writes"}
 		case n.Active:
 			v.IfDown = mark{"bad", "nobody takes the writes: " + w.Reason}
+		case w.Active == "":
+			v.IfDown = mark{"", w.Reason}
 		default:
-			v.IfDown = mark{"", "the writes stay on " + cmp.Or(w.Active, "nobody")}
+			v.IfDown = mark{"", "the writes stay on " + w.Active}
 		}
 	}
 	return v
 }
 
 func seeProxy(m api.Member) proxy {
-	v := proxy{Name: m.Name, Notes: words.ProxyNotes(m), Goes: mark{"bad", "?"}, Steered: mark{"bad", "?"}, HAProxy: "does not answer"}
+	v := proxy{Name: m.Name, Notes: words.ProxyNotes(m), Goes: mark{"bad", "?"}, Steered: mark{"bad", "?"}, HAProxy: "?"}
 	if m.Self {
 		v.Here = "here"
 	}
 	p := m.Proxy
-	if p == nil || !p.Reachable {
+	switch {
+	case p == nil:
+		return v
+	case !p.Reachable:
+		v.HAProxy = "does not answer"
 		return v
 	}
 	v.HAProxy = p.Version + ", up " + words.Roughly(time.Duration(p.UptimeS)*time.Second)

@@ -87,6 +87,8 @@ type Metrics struct {
 	Turns, RuntimeErrors, Restarts prometheus.Counter
 	// Actions are by operation.
 	Actions *prometheus.CounterVec
+	// Sessions are those that moves and failovers have left behind, by what became of them (Outcomes).
+	Sessions *prometheus.CounterVec
 	// LookSeconds is how long one look takes.
 	LookSeconds prometheus.Histogram
 }

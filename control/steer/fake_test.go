@@ -33,6 +33,7 @@ func newProxy(t *testing.T, config string) *Proxy {
 		Metrics: Metrics{
 			Turns: counter(), RuntimeErrors: counter(), Restarts: counter(),
 			Actions:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "a"}, []string{"op"}),
+			Sessions:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "b"}, []string{"outcome"}),
 			LookSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "a"}),
 		},
 	})

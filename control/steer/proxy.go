@@ -51,6 +51,7 @@ type Proxy struct {
 	hold      hold
 	undo      *undo
 	progress  drain.Progress
+	outcomes  outcomes // of the loop
 	rewritten cluster.Version
 
 	mu     sync.Mutex // guards what follows

@@ -109,6 +109,9 @@ func (p *Proxy) settle(ctx context.Context, t *turn) time.Duration {
 	}
 	p.progress.Note(t.now, &seen, func() (context.CancelFunc, error) { return p.startDrainer(ctx, want) })
 	l.Move = p.progress.Report()
+	for outcome, n := range p.outcomes.add(l.Move) {
+		p.cfg.Metrics.Sessions.WithLabelValues(outcome).Add(float64(n))
+	}
 	p.judge(t)
 	l.CanHold, l.CanWait = canHold(t.layout) && p.files.HoldReverts(l.Version), canWait(t.layout)
 	p.store(t)

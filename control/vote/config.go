@@ -112,12 +112,12 @@ type Metrics struct {
 	// Turns of the loop; BadViews could not be understood; Cut is about nodes that ended
 	// while sessions were in a transaction on them.
 	Turns, BadViews, Cut prometheus.Counter
-	// TwoWriterMS is in milliseconds.
-	TwoWriterMS prometheus.Counter
 	// Evictions are by result: ordered, done, vain.
 	Evictions *prometheus.CounterVec
 	// Proposals are by kind and result.
 	Proposals *prometheus.CounterVec
+	// MoveSeconds is how long moves took, by how they ended (api.MoveDone and so on).
+	MoveSeconds *prometheus.HistogramVec
 	// Decisions are those that this member has seen come about, by kind.
 	Decisions *prometheus.CounterVec
 }

@@ -23,10 +23,11 @@ func newTestLoop(t *testing.T, change ...func(*Config)) (*Loop, *clustertest.Clu
 		Name: "px0", Files: files, Inspectors: &drain.Inspectors{Nodes: files.Targets}, Wake: func() {}, UUID: func(string) {},
 		Now: time.Now, Events: journal.New(200), Log: log,
 		Metrics: Metrics{
-			Turns: counter(), BadViews: counter(), Cut: counter(), TwoWriterMS: counter(),
-			Proposals: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "a"}, []string{"kind", "result"}),
-			Evictions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "b"}, []string{"result"}),
-			Decisions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "c"}, []string{"kind"}),
+			Turns: counter(), BadViews: counter(), Cut: counter(),
+			Proposals:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "a"}, []string{"kind", "result"}),
+			Evictions:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "b"}, []string{"result"}),
+			MoveSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "d"}, []string{"result"}),
+			Decisions:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "c"}, []string{"kind"}),
 		},
 	}
 	for _, c := range change {

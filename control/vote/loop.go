@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -217,7 +218,7 @@ func (v *Loop) Turn(ctx context.Context, now time.Time) {
 	v.mu.Lock()
 	in.Untroubled = v.calm.note(sit.Epoch(), decide.Untroubled(in), now)
 	if rec != nil {
-		v.moves.note(in)
+		v.noteMoveLocked(in)
 	}
 	v.mu.Unlock()
 	if rec != nil {
@@ -303,21 +304,23 @@ func (v *Loop) followRecord(ag *cluster.Agreement, rec *model.Record, now time.T
 	v.cfg.Wake()
 	last := rec.Last()
 	if mandate.EpochOf(before) != mandate.EpochOf(ag.Record.Version) {
-		v.countDecisions(mandate.EpochOf(before), rec)
-		lograte.Always(v.cfg.Log).Info("active node", "active", rec.Active, "from", last.From, "version", ag.Record.Version.String(), "reason", last.Reason, "by", last.By, "ordered_by", last.OrderedBy)
+		v.tellDecisions(mandate.EpochOf(before), rec)
 		v.cfg.Events.Add(now, fmt.Sprintf("epoch %d: the active is %s (%s)", ag.Record.Epoch, rec.Active, last.Reason))
 	}
 	v.followOrders(before, rec, now)
 }
 
-// countDecisions counts those that came about since an epoch, also such that were missed in between. What was decided before the first
-// record that this member knows it does not count.
-func (v *Loop) countDecisions(since model.Epoch, rec *model.Record) {
-	if since == (model.Epoch{}) {
-		return
-	}
-	for i := range rec.History {
-		if h := &rec.History[i]; since.Before(model.Epoch{Recovery: h.Recovery, N: h.Epoch}) {
+// tellDecisions logs and counts those that came about since an epoch, also such that were missed in between. Of the first
+// record that this member knows it logs the last one, and counts none.
+func (v *Loop) tellDecisions(since model.Epoch, rec *model.Record) {
+	log := lograte.Always(v.cfg.Log)
+	for i := range slices.Backward(rec.History) {
+		h, first := &rec.History[i], since == (model.Epoch{})
+		if first && i > 0 || !since.Before(model.Epoch{Recovery: h.Recovery, N: h.Epoch}) {
+			continue
+		}
+		log.Info("active node", "active", h.Active, "from", h.From, "kind", h.Kind, "recovery", h.Recovery, "epoch", h.Epoch, "reason", h.Reason, "by", h.By, "ordered_by", h.OrderedBy)
+		if !first {
 			v.cfg.Metrics.Decisions.WithLabelValues(h.Kind).Inc()
 		}
 	}

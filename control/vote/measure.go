@@ -56,7 +56,6 @@ func (v *Loop) measure(ctx context.Context, s *joined) {
 			v.sampleSessions(m, s, now, heard)
 		}
 		if two := m.Advance(now); two > 0 {
-			v.cfg.Metrics.TwoWriterMS.Add(float64(two) / float64(time.Millisecond))
 			v.two.Add(int64(two))
 		}
 		return clock.OnGrid(time.Now(), measureEvery)

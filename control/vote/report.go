@@ -15,12 +15,25 @@ type moveLog struct {
 	last api.Move
 }
 
-// note takes what the record and the proxies say, unless it knows of a later moment.
-func (l *moveLog) note(in *decide.Input) {
+// note takes what the record and the proxies say, unless it knows of a later moment. It tells whether a move that was
+// pending has ended.
+func (l *moveLog) note(in *decide.Input) (ended bool) {
 	if in.Now.Before(l.at) {
-		return
+		return false
 	}
+	before := l.last
 	l.at, l.last = in.Now, published.Moved(l.last, in)
+	return pending(&before) && !pending(&l.last)
+}
+
+func pending(m *api.Move) bool { return m.State == api.MovePending || m.State == api.MoveClosing }
+
+// noteMoveLocked keeps the report of the last move up to date, and counts a move that has ended.
+func (v *Loop) noteMoveLocked(in *decide.Input) {
+	if v.moves.note(in) {
+		m := &v.moves.last
+		v.cfg.Metrics.MoveSeconds.WithLabelValues(m.State).Observe((time.Duration(m.ElapsedMS) * time.Millisecond).Seconds())
+	}
 }
 
 // AtOnce begins the report of a move that was asked for here and waits for nobody: the record

@@ -78,7 +78,7 @@ func (v *Loop) Renew() *published.Situation {
 	f.Record, f.Unread = v.record(&f.Agreement)
 	sit := v.gather(s, &f, now)
 	v.mu.Lock()
-	v.moves.note(sit.Input())
+	v.noteMoveLocked(sit.Input())
 	sit.Move = v.moves.last
 	v.mu.Unlock()
 	v.situate(sit)

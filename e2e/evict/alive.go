@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -329,6 +330,7 @@ func donor(ctx context.Context, r *round) error {
 // fullDisk fills the disk of a survivor around the moment of the wall. How the survivor bears that is its own affair.
 func fullDisk(ctx context.Context, r *round) error {
 	poor := r.survivor()
+	r.dies = poor
 	r.lives = slices.DeleteFunc(r.lives, func(l life) bool { return l.node == poor })
 	if err := poor.Stop(); err != nil {
 		return err
@@ -355,6 +357,11 @@ func fullDisk(ctx context.Context, r *round) error {
 	}
 	lab.Sleep(ctx, r.between(4*time.Second, 8*time.Second))
 	r.note = fmt.Sprintf("(%s has ended: %t) ", poor.Name, !poor.Running())
+	for _, l := range r.logs.lines(saysTold) {
+		if poor.Running() && strings.Contains(l.text, " victim="+poor.Name+" ") {
+			r.broke("%s lives with a full disk and was evicted: %s", poor.Name, l.text)
+		}
+	}
 	return errors.Join(err, disk.Undo(ctx), poor.Start(ctx))
 }
 

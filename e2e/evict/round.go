@@ -50,6 +50,7 @@ type round struct {
 
 	victim    *lab.Node
 	wasActive bool
+	dies      *lab.Node // another one, whose process may end by what is done to it: that it is evicted then is right
 	lives     []life
 	load      *lab.Load
 	logs      *reader
@@ -172,13 +173,17 @@ func (r *round) judge(ctx context.Context) error {
 			r.order = at.Sub(r.endAt)
 		}
 	}
-	told := ""
+	told, rightly := "", false
 	for _, l := range r.logs.lines(saysTold) {
+		if r.dies != nil && strings.Contains(l.text, " victim="+r.dies.Name+" ") {
+			rightly = true
+			continue
+		}
 		told += l.text + " "
 	}
 	r.whys = r.logs.whys()
-	r.evicted = told != "" || slices.ContainsFunc(r.lives, life.evicts)
-	if r.evicted {
+	r.evicted = told != "" || !rightly && slices.ContainsFunc(r.lives, life.evicts)
+	if r.evicted || rightly {
 		r.stage.done++
 		pctx, cancel := context.WithTimeout(ctx, 8*time.Second)
 		defer cancel()

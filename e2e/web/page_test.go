@@ -112,7 +112,7 @@ func TestPage(t *testing.T) {
 	move, err := s.PX[0].Daemon.StartCtl("active", "set", first.Name, "--drain", "transactions", "--hold", "--max-hold", "5s", "--timeout", "30s")
 	s.must(err)
 	s.waits(5*time.Second, ".move", "under way", "in a transaction", "wait")
-	s.waits(time.Second, "#h-move", "Move from " + next.Name + " to " + first.Name)
+	s.waits(time.Second, "#h-move", "Move from "+next.Name+" to "+first.Name)
 	s.picture("move")
 	busy.Close()
 	if status, err := move.ExitStatus(s.ctx); err != nil || status != 0 {
