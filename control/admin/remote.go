@@ -64,10 +64,10 @@ func known(cert *x509.Certificate) (name, role string, err error) {
 		return "", "", fmt.Errorf("the certificate's common name (CN) is %q: it must name who gives an order, in at most %d characters that can be shown", printable(name), longestName)
 	}
 	for _, o := range cert.Subject.Organization {
-		switch {
-		case o == RoleOperator:
+		switch o {
+		case RoleOperator:
 			return name, RoleOperator, nil
-		case o == RoleViewer:
+		case RoleViewer:
 			role = RoleViewer
 		}
 	}

@@ -29,6 +29,7 @@ func After(lead, text string) string {
 	return lead + text
 }
 
+// Colon is After with a colon.
 func Colon(text string) string { return After(": ", text) }
 
 // Count writes "1 problem", "2 problems".
