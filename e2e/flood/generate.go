@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/flate"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -21,6 +22,8 @@ import (
 const (
 	gossipPort = "7946"
 	httpPort   = "9102"
+	adminPort  = "9104"
+	pagePort   = "9105"
 )
 
 // play is what a process does inside a host of the lab: it attacks for so long, or
@@ -41,6 +44,10 @@ func play(ctx context.Context, role, to string, long time.Duration) error {
 		return unfinished(ctx, to)
 	case "metrics":
 		return metrics(ctx, to)
+	case "pages":
+		return pages(ctx, to)
+	case "handshakes":
+		return handshakes(ctx, to)
 	case "ask":
 		return ask(ctx, to)
 	case "greeting", "result":
@@ -196,6 +203,42 @@ func unfinished(ctx context.Context, to string) error {
 	}
 	made, refused, most := holding(ctx, net.JoinHostPort(to, httpPort), 5000, func(i int) []byte { return []byte(half[i%len(half)]) })
 	fmt.Printf("%d connections at once, %.0f/s made, %d refused\n", most, float64(made)/time.Since(began).Seconds(), refused)
+	return nil
+}
+
+// pages looks at the page, with far more browsers than are kept fresh, and asks for the whole of it in between.
+func pages(ctx context.Context, to string) error {
+	began := time.Now()
+	asks := []string{"/live", "/", "/v1/overview", "/live"}
+	made, refused, most := holding(ctx, net.JoinHostPort(to, pagePort), 2000, func(i int) []byte {
+		return []byte("GET " + asks[i%len(asks)] + " HTTP/1.1\r\nHost: " + to + "\r\n\r\n")
+	})
+	fmt.Printf("%d connections at once, %.0f/s made, %d refused\n", most, float64(made)/time.Since(began).Seconds(), refused)
+	return nil
+}
+
+// handshakes begins TLS where a certificate is wanted, without one, as often as this machine does.
+func handshakes(ctx context.Context, to string) error {
+	began := time.Now()
+	var made, answered atomic.Int64
+	var wg sync.WaitGroup
+	for range 64 {
+		wg.Go(func() {
+			d := tls.Dialer{NetDialer: &net.Dialer{Timeout: time.Second}, Config: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // a stranger does not mind
+			for ctx.Err() == nil {
+				made.Add(1)
+				c, err := d.DialContext(ctx, "tcp", net.JoinHostPort(to, adminPort))
+				if err != nil {
+					continue
+				}
+				answered.Add(1)
+				_ = c.Close()
+			}
+		})
+	}
+	wg.Wait()
+	took := time.Since(began).Seconds()
+	fmt.Printf("%.0f/s begun, %.0f/s answered\n", float64(made.Load())/took, float64(answered.Load())/took)
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -82,6 +83,8 @@ var (
 		{name: "5,000 unfinished HTTP requests", role: "unfinished"},
 		{name: "5,000 of them from its own host", role: "unfinished", here: true},
 		{name: "1,000 /metrics a second", role: "metrics"},
+		{name: "2,000 that look at the page", role: "pages"},
+		{name: "TLS handshakes without a certificate", role: "handshakes"},
 		{name: "a HAProxy that trickles", stub: trickling, blind: true},
 		{name: "a HAProxy that answers without end", stub: endless, blind: true},
 		{name: "a database that trickles", stub: database("greeting"), avoid: "db2"},
@@ -128,6 +131,10 @@ func run(ctx context.Context, long time.Duration, only string) (err error) {
 	if err != nil {
 		return err
 	}
+	certs, err := certificates(ctx, dir)
+	if err != nil {
+		return err
+	}
 	var open []string
 	if help, err := l.Client.Run(ctx, haproxyd, "--help"); err == nil && strings.Contains(help.Stdout, "--gossip-insecure") {
 		open = []string{"--gossip-insecure"}
@@ -135,7 +142,7 @@ func run(ctx context.Context, long time.Duration, only string) (err error) {
 	for _, part := range []struct {
 		args    []string
 		attacks []attack
-	}{{[]string{"--gossip-key-file", key}, keyed}, {open, insecure}} {
+	}{{append([]string{"--gossip-key-file", key, "--ui-bind", "0.0.0.0:" + pagePort}, certs...), keyed}, {open, insecure}} {
 		f.Stack = nil
 		for i := range part.attacks {
 			if !strings.Contains(part.attacks[i].name, only) {
@@ -158,6 +165,17 @@ func keyFile(dir string) (string, error) {
 	_, _ = rand.Read(key[:]) // never fails: crypto/rand
 	path := filepath.Join(dir, "gossip-key")
 	return path, os.WriteFile(path, []byte(base64.StdEncoding.EncodeToString(key[:])+"\n"), 0o600)
+}
+
+// certificates are the flags of an admin API for who has a certificate. Nobody has one.
+func certificates(ctx context.Context, dir string) ([]string, error) {
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "cert.key")
+	out, err := exec.CommandContext(ctx, "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
+		"-subj", "/CN=flood", "-keyout", key, "-out", cert).CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("make a certificate (Debian: openssl): %w: %s", err, out)
+	}
+	return []string{"--admin-bind", "0.0.0.0:" + adminPort, "--admin-tls-cert", cert, "--admin-tls-key", key, "--admin-tls-client-ca", cert}, nil
 }
 
 // one runs one attack, on daemons that steer.
