@@ -168,3 +168,51 @@ func TestEvents(t *testing.T) {
 	}
 	s.must(s.WaitSteering(s.within(20*time.Second), len(s.PX)))
 }
+
+// What a proxy does that cannot reach the active is told: that it serves nobody and then again, and where policy lets it
+// go elsewhere, that two databases take commits.
+func TestEventsOfABlindProxy(t *testing.T) {
+	full(t)
+	for _, c := range []struct {
+		policy string
+		during []string // kind and subject
+		after  []string
+	}{
+		{"fence", []string{notify.KindFenced, "px0"}, []string{notify.KindUnfenced, "px0"}},
+		{"serve", []string{notify.KindTwoWriters, ""}, nil},
+	} {
+		t.Run(c.policy, func(t *testing.T) {
+			k := newHook(t, theLab(t).Client)
+			s := begin(t, stack.Options{CheckInterval: time.Second, DaemonArgs: []string{"--on-blind", c.policy, "--webhook", k.url}})
+			told := func(what []string) {
+				t.Helper()
+				s.must(until(s.within(30*time.Second), what[0]+" to be told", func() (bool, string) {
+					all := k.events()
+					return slices.ContainsFunc(all, func(e notify.Event) bool { return e.Data.Kind == what[0] && e.Subject == what[1] && e.Data.Text != "" }), fmt.Sprintf("%+v", all)
+				}))
+			}
+			s.start(lab.LoadConfig{ReconnectEvery: 5})
+			fault, err := s.Refuse(s.ctx, s.PX[0].Host, s.DB[1].Host, lab.MySQLPort)
+			s.must(err)
+			told(c.during)
+			s.must(fault.Undo(s.ctx))
+			if c.after != nil {
+				told(c.after)
+			}
+			if k.count(notify.KindFailover) > 0 {
+				t.Error("a failover was told, and there was none")
+			}
+			s.load.Stop()
+		})
+	}
+}
+
+// count is how many events of a kind came.
+func (k *hook) count(kind string) (n int) {
+	for _, e := range k.events() {
+		if e.Data.Kind == kind {
+			n++
+		}
+	}
+	return n
+}

@@ -5,14 +5,17 @@
 #
 #   usage: mariadb-server.sh [DEST] [SUITE]
 #
-# DEST is ${XDG_CACHE_HOME:-$HOME/.cache}/haproxyd/mariadb if it is not given, which
-# is where the tests look (or MARIADB_SERVER names the wrapper). SUITE is Debian's sid.
+# DEST is ${XDG_CACHE_HOME:-$HOME/.cache}/haproxyd/mariadb if it is not given, for root
+# /var/cache/haproxyd/mariadb, which other users may read, as the databases' one has to:
+# that is where the tests look (or MARIADB_SERVER names the wrapper). SUITE is Debian's sid.
 # The packages come through apt from the mirror that this machine is configured with,
 # into a private apt directory, as those of mysql-server.sh do: nothing is installed,
 # no source list is touched. What is there already is kept.
 set -u
 
-dest=${1:-${XDG_CACHE_HOME:-$HOME/.cache}/haproxyd/mariadb}
+cache=${XDG_CACHE_HOME:-$HOME/.cache}
+[ "$(id -u)" != 0 ] || cache=/var/cache
+dest=${1:-$cache/haproxyd/mariadb}
 suite=${2:-sid}
 mkdir -p "$dest" || exit 1
 dest=$(cd "$dest" && pwd)

@@ -2,8 +2,10 @@ package galera
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -127,4 +129,41 @@ func TestLostWhileOptionsAreRead(t *testing.T) {
 	p := startProber(t, Config{Account: conn.Account{User: "u", PasswordFile: dbtest.PasswordFile(t, "")}, Interval: 500 * time.Millisecond}, address)
 	await(t, p, dbtest.Soon, "suspected", func(s NodeStatus) bool { return s.Sight.UUID != "" && s.Sight.Suspect() })
 	await(t, p, dbtest.Soon, "well again", func(s NodeStatus) bool { return healthy(s) && !s.Sight.Suspect() })
+}
+
+// What a process was told is asked of the process itself: another one at the same address is asked at once.
+func TestOptionsAreTheProcesssOwn(t *testing.T) {
+	var weight atomic.Int64
+	var restarted atomic.Bool
+	weight.Store(3)
+	address := dbtest.Serve(t, dbtest.ServeQueries(nil, func(f *dbtest.Fake, text string) bool {
+		process := dbtest.Process
+		if restarted.Load() {
+			process = "3bfc01dd-ecea-11f1-b985-e75f3bc6f0db"
+		}
+		switch {
+		case strings.Contains(text, "wsrep_provider"):
+			f.Table(dbtest.More, 2, dbtest.Row("wsrep_provider_pc_weight", fmt.Sprint(weight.Load())), dbtest.Row("wsrep_provider_evs_suspect_timeout", "PT5S"),
+				dbtest.Row("wsrep_provider_evs_inactive_check_period", "PT0.5S"), dbtest.Row("wsrep_provider_evs_join_retrans_period", "PT1S"))
+			f.Table(dbtest.End, 1, dbtest.Row(""))
+		default:
+			f.SyncedAs(text, process)
+		}
+		return true
+	}))
+	p := startProber(t, Config{Account: conn.Account{User: "u", PasswordFile: dbtest.PasswordFile(t, "")}, Interval: 20 * time.Millisecond}, address)
+	await(t, p, dbtest.Soon, "its weight", func(s NodeStatus) bool { return s.Sight.UUID == dbtest.Process && s.Options.Weight == 3 })
+	weight.Store(5)
+	time.Sleep(200 * time.Millisecond)
+	if s := p.Status()[0]; s.Options.Weight != 3 {
+		t.Fatalf("it is asked all the time: %+v", s.Options)
+	}
+	before := time.Now()
+	restarted.Store(true)
+	await(t, p, dbtest.Soon, "the weight of the next", func(s NodeStatus) bool {
+		if s.Sight.UUID != dbtest.Process && s.Options.Weight == 3 {
+			t.Errorf("the next process is said to have the weight of the one before: %+v", s.Options)
+		}
+		return s.Sight.UUID != dbtest.Process && s.Options.Weight == 5 && s.OptionsAt.After(before)
+	})
 }

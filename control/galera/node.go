@@ -49,6 +49,8 @@ type node struct {
 	// broke: the connection was closed or reset from there after the reading was complete.
 	broke    bool
 	askAgain time.Time // for the options
+	process  string    // whose they are (Reading.Gcomm)
+	born     time.Time // it was first read
 }
 
 // pace is when and how to probe next.
@@ -155,14 +157,22 @@ func (n *node) attempt(ctx context.Context, p pace) (Reading, time.Duration, err
 	return reading, rtt, nil
 }
 
-// askOptions reads the provider's options now and then. What comes of it changes nothing about the reading.
+// askOptions reads the provider's options now and then, and of another process at once: what the one before it was told is
+// nobody's word on it. What comes of it changes nothing about the reading.
 func (n *node) askOptions(r *Reading) {
-	if n.session == nil || time.Now().Before(n.askAgain) {
+	asked := time.Now()
+	if r.Gcomm != n.process {
+		n.process, n.born, n.askAgain = r.Gcomm, asked, asked
+		n.publish(func(r *record) { r.Options, r.OptionsAt = group.Options{Weight: -1}, time.Time{} })
+	}
+	if n.session == nil || asked.Before(n.askAgain) {
 		return
 	}
 	listed := r.Evicted != ""
-	asked := time.Now()
 	n.askAgain = asked.Add(optionsEvery)
+	if asked.Sub(n.born) < optionsEvery {
+		n.askAgain = asked.Add(youngEvery)
+	}
 	n.session.Silent = nil // these may be late, and say nothing of the node
 	o, known, err := n.session.options()
 	lacks, lacksLast := "", ""
@@ -178,7 +188,7 @@ func (n *node) askOptions(r *Reading) {
 		return
 	}
 	if lacks != "" || lacksLast != "" {
-		n.askAgain = time.Now().Add(lacksEvery)
+		n.askAgain = asked.Add(lacksEvery)
 	}
 	if known {
 		n.publish(func(r *record) {

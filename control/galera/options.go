@@ -14,6 +14,10 @@ const optionsEvery = time.Minute
 // lacksEvery is the same while the account lacks something there, which an administrator may be about to give.
 const lacksEvery = 10 * time.Second
 
+// youngEvery is the same in the first minute of a process: one that comes back while an eviction is under way may have been told
+// something for its sake, which does not count.
+const youngEvery = 10 * time.Second
+
 const (
 	// MariaDB 11 has a variable for each option, and the text of all is then not to be set, but there to read on
 	// some of its versions and empty on others.

@@ -104,13 +104,19 @@ func (f *Fake) Table(end string, columns int, rows ...string) {
 	f.Say(append(rows, end)...)
 }
 
+// Process is the wsrep_gcomm_uuid of Synced.
+const Process = "2bfc01dd-ecea-11f1-b985-e75f3bc6f0db"
+
 // Synced answers a probe as a synced node does.
-func (f *Fake) Synced(text string) {
+func (f *Fake) Synced(text string) { f.SyncedAs(text, Process) }
+
+// SyncedAs answers as Synced does, for another process.
+func (f *Fake) SyncedAs(text, process string) {
 	if strings.HasPrefix(text, "SET SESSION") {
 		f.Say(OKMore)
 	}
 	f.Table(More, 2, Row("wsrep_cluster_status", "Primary"), Row("wsrep_local_state", "4"), Row("wsrep_ready", "ON"),
-		Row("wsrep_gcomm_uuid", "2bfc01dd-ecea-11f1-b985-e75f3bc6f0db"))
+		Row("wsrep_gcomm_uuid", process))
 	if strings.Contains(text, "SHOW GLOBAL VARIABLES") {
 		f.Table(More, 2, Row("read_only", "OFF"), Row("version", "10.11.19-MariaDB"))
 	}

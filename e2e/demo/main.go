@@ -319,6 +319,7 @@ func (d *demo) keep(ctx context.Context) error {
 	fmt.Printf("  haproxyctl --admin-socket %s status --watch      (the binary: make build, bin/haproxyctl)\n", p.Daemon.AdminSocket)
 	fmt.Printf("  echo 'show table galera-nodes' | socat stdio %s\n", p.AdminSocket)
 	fmt.Printf("  nsenter --net=/run/netns/%s curl -s http://127.0.0.1:9102/metrics\n", p.Namespace())
+	fmt.Printf("  socat TCP-LISTEN:9105,bind=127.0.0.1,reuseaddr,fork EXEC:'nsenter --net=/run/netns/%s socat - TCP\\:127.0.0.1\\:9105'   and the page is at http://127.0.0.1:9105/\n", p.Namespace())
 	fmt.Printf("  nsenter --net=/run/netns/%s mariadb -h %s -P 3306 -u %s -p%s\n", d.Client.Namespace(), p.IP, lab.AppUser, lab.Password)
 	fmt.Printf("  logs: %s/log\n", d.Dir)
 	<-ctx.Done()
