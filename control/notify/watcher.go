@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/haproxy-peers/haproxy-peers/control/api"
+	"github.com/haproxy-peers/haproxy-peers/control/model"
 	"github.com/haproxy-peers/haproxy-peers/control/published"
 )
 
@@ -41,6 +42,7 @@ type Watcher struct {
 	ring     []seen
 	sequence uint64
 	two      time.Duration
+	twoAt    time.Time // it was last told, or somebody else was to tell it
 }
 
 type seen struct {
@@ -98,15 +100,39 @@ func (w *Watcher) look(now time.Time) {
 	for _, c := range w.noticed.Note(problems, sit.Started, now) {
 		w.notice(c, now)
 	}
-	if two := w.cfg.TwoWriters(); two-w.two >= steadyTwo {
-		w.notice(Change{Kind: KindTwoWriters, Leader: true, Text: fmt.Sprintf("two nodes took commits through the proxies at once, for %v since this was last told", (two - w.two).Round(time.Millisecond))}, now)
-		w.two = two
+	if two := w.cfg.TwoWriters(); two-w.two >= steadyTwo && now.Sub(w.twoAt) >= twoEvery {
+		if clearest(sit) == w.cfg.Member {
+			w.notice(Change{Kind: KindTwoWriters, Text: fmt.Sprintf("two nodes took commits through the proxies at once, for %v since this was last told", (two - w.two).Round(time.Millisecond))}, now)
+		}
+		w.two, w.twoAt = two, now
 	}
 	w.tell(ag.IsLeader && ag.Fresh, now)
 }
 
-// steadyTwo is the least time with two writers that is told: below it are the clocks of several nodes.
-const steadyTwo = 50 * time.Millisecond
+const (
+	// steadyTwo is the least time with two writers that is told: below it are the clocks of several nodes.
+	steadyTwo = 50 * time.Millisecond
+	// twoEvery is the time between two of these events, while there are two writers.
+	twoEvery = 10 * time.Second
+)
+
+// clearest is who tells what is read from the nodes themselves: of those who call most of them healthy the leader, or the
+// first by name. A leader that cannot reach a node knows nothing of its commits.
+func clearest(sit *published.Situation) string {
+	best, most := "", -1
+	for _, v := range sit.Voices() {
+		n := 0
+		for i := range v.View.Nodes {
+			if v.View.Nodes[i].Verdict == model.Healthy {
+				n++
+			}
+		}
+		if n > most || n == most && best != sit.Agreement.Leader && (v.Member == sit.Agreement.Leader || v.Member < best) {
+			best, most = v.Member, n
+		}
+	}
+	return best
+}
 
 // notice makes an event of what this member sees.
 func (w *Watcher) notice(c Change, now time.Time) {

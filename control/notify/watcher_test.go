@@ -104,15 +104,62 @@ func TestMemberTells(t *testing.T) {
 		t.Errorf("%q", told)
 	}
 	m.leads(true)
-	m.two = 200 * time.Millisecond
-	if told := m.turn(time.Second); told != "node-down db1, two-writers" {
-		t.Errorf("%q", told)
-	}
-	m.two += 20 * time.Millisecond
-	if told := m.turn(time.Second); told != "" {
+	if told := m.turn(time.Second); told != "node-down db1" {
 		t.Errorf("%q", told)
 	}
 	if !strings.HasPrefix(m.ring[0].event.ID, "1796076000000.") || m.ring[0].event.Source != "/haproxyd/member/px0" {
 		t.Errorf("%+v", m.ring[0].event)
+	}
+}
+
+// Two writers are told by one who reads the nodes, the leader if it does, and every ten seconds while it goes on.
+func TestTwoWritersAreTold(t *testing.T) {
+	sees := func(verdicts ...model.Verdict) *model.View {
+		v := &model.View{}
+		for _, verdict := range verdicts {
+			v.Nodes = append(v.Nodes, model.NodeView{Verdict: verdict})
+		}
+		return v
+	}
+	all, some := sees(model.Healthy, model.Healthy), sees(model.Healthy, model.Down)
+	for name, tt := range map[string]struct {
+		leader string
+		views  map[string]*model.View
+		teller string
+	}{
+		"the leader sees all":  {"px1", map[string]*model.View{"px0": all, "px1": all, "px2": all}, "px1"},
+		"the leader is blind":  {"px0", map[string]*model.View{"px0": some, "px1": all, "px2": all}, "px1"},
+		"there is no leader":   {"", map[string]*model.View{"px0": some, "px1": some, "px2": some}, "px0"},
+		"nobody sees anything": {"px2", map[string]*model.View{"px0": sees(), "px1": sees(), "px2": sees()}, "px2"},
+		"the leader is gone":   {"px9", map[string]*model.View{"px1": all, "px0": all}, "px0"},
+	} {
+		var tellers []string
+		for member := range tt.views {
+			m := newMember(member)
+			m.sit.Member, m.sit.Own, m.sit.Agreement.Leader = member, tt.views[member], tt.leader
+			for other, view := range tt.views {
+				if other != member {
+					m.sit.Heard = append(m.sit.Heard, published.Heard{Member: other, Voter: true, Live: true, View: view})
+				}
+			}
+			m.two = 200 * time.Millisecond
+			if told := m.turn(0); told != "" {
+				tellers = append(tellers, member+" "+told)
+				m.two += time.Second
+				if told := m.turn(twoEvery - time.Second); told != "" {
+					t.Errorf("%s: again before its time: %q", name, told)
+				}
+				if told := m.turn(time.Second); told != "two-writers" {
+					t.Errorf("%s: then %q", name, told)
+				}
+				m.two += 20 * time.Millisecond
+				if told := m.turn(twoEvery); told != "" {
+					t.Errorf("%s: for what clocks differ by: %q", name, told)
+				}
+			}
+		}
+		if len(tellers) != 1 || tellers[0] != tt.teller+" two-writers" {
+			t.Errorf("%s: %q, want %s", name, tellers, tt.teller)
+		}
 	}
 }
