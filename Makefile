@@ -56,10 +56,10 @@ test-manifests: go ## the Kubernetes manifests, alerts and dashboard, the API's 
 	cd e2e/k8s && $(GO) test -count=1 -timeout 20m ./...
 	cd e2e/web && $(GO) test -count=1 -run '^TestDescription$$' ./...
 
-mysql: ## a MySQL server for the tests of control/galera, unpacked into the user's cache, not installed
+mysql: ## a MySQL server for the tests of control/galera, unpacked into the cache (root: /var/cache), not installed
 	e2e/mysql-server.sh
 
-mariadb: ## a MariaDB 11 with Galera for the tests of control/galera/grants, unpacked into the user's cache, not installed
+mariadb: ## a MariaDB 11 with Galera for the tests of control/galera/grants, unpacked into the cache (root: /var/cache), not installed
 	e2e/mariadb-server.sh
 
 test-e2e: root deps build ## the core scenarios on a real Galera cluster and real HAProxies (root)

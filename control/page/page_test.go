@@ -111,7 +111,7 @@ func TestPageIsNoWayIn(t *testing.T) {
 	if strings.Contains(body, "<script>alert") || strings.Contains(body, "</main><") && strings.Count(body, "</main>") != 1 {
 		t.Errorf("text became markup:\n%s", body)
 	}
-	for _, e := range stream(t, base, 2) {
+	for _, e := range stream(t, base, 3) {
 		if e.name == "beat" && !strings.HasPrefix(e.data, `{"at"`) || strings.ContainsAny(e.data, "\r") {
 			t.Errorf("text became an event: %+v", e)
 		}
@@ -201,7 +201,7 @@ func TestPageIsFresh(t *testing.T) {
 		}
 		got = append(got, e.name)
 	}
-	if text := strings.Join(got, " "); text != "main beat beat again beat beat" {
+	if text := strings.Join(got, " "); text != "beat main beat beat again beat" {
 		t.Errorf("sent: %s", text)
 	}
 	time.Sleep(every + every/5) // the last viewer has gone: one turn may be under way

@@ -116,15 +116,15 @@ func (p *Page) live(w http.ResponseWriter, r *http.Request) {
 			return
 		case f := <-frames:
 			var b bytes.Buffer
-			if f.sum != last {
-				last = f.sum
-				event(&b, "main", f.main)
-			}
 			data, err := json.Marshal(f.beat)
 			if err != nil {
 				return
 			}
-			event(&b, "beat", data)
+			event(&b, "beat", data) // first: what follows is fresh
+			if f.sum != last {
+				last = f.sum
+				event(&b, "main", f.main)
+			}
 			if out.SetWriteDeadline(time.Now().Add(sentWithin)) != nil {
 				return
 			}

@@ -3,8 +3,6 @@ package web
 import (
 	"context"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,12 +32,17 @@ type browser struct {
 	words    []string
 }
 
-// newBrowser starts Debian's Chromium. The test is skipped where there is none.
-func newBrowser(t *testing.T) *browser {
+// newBrowser starts Debian's Chromium on a host. The test is skipped where there is none.
+func newBrowser(t *testing.T, h *lab.Host) *browser {
 	t.Helper()
-	path, err := exec.LookPath("chromium")
+	chromium, err := exec.LookPath("chromium")
 	if err != nil {
 		t.Skip("e2e/install-deps.sh e2e installs the browser: ", err)
+	}
+	path := filepath.Join(t.TempDir(), "chromium")
+	script := fmt.Sprintf("#!/bin/sh\nexec nsenter --net=/run/netns/%s %s \"$@\"\n", h.Namespace(), chromium)
+	if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-background-networking", true))
@@ -134,6 +137,16 @@ func (b *browser) waits(within time.Duration, selector string, all ...string) {
 	}
 }
 
+// gone waits until a part of the page is not there.
+func (b *browser) gone(within time.Duration, selector string) {
+	b.t.Helper()
+	for deadline := time.Now().Add(within); b.text(selector) != ""; lab.Sleep(b.ctx, 100*time.Millisecond) {
+		if time.Now().After(deadline) {
+			b.t.Fatalf("after %v %s still says: %s", within, selector, b.text(selector))
+		}
+	}
+}
+
 // fits asserts that nothing has to be scrolled to the side.
 func (b *browser) fits() {
 	b.t.Helper()
@@ -161,36 +174,4 @@ func (b *browser) asksNobodyElse(base string) {
 			b.t.Errorf("the browser says: %s", w)
 		}
 	}
-}
-
-// forward listens on this machine's loopback and brings what comes to a port of a host's.
-func forward(t *testing.T, h *lab.Host, port string) (base string) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				d, err := h.Dial(t.Context(), "tcp", net.JoinHostPort("127.0.0.1", port))
-				if err != nil {
-					return
-				}
-				defer d.Close()
-				go func() {
-					_, _ = io.Copy(d, c)
-					_ = d.Close()
-				}()
-				_, _ = io.Copy(c, d)
-			}()
-		}
-	}()
-	return "http://" + l.Addr().String() + "/"
 }

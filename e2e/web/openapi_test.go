@@ -4,7 +4,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strings"
 	"testing"
 	"time"
 
@@ -58,13 +57,12 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	node := s.Node(a.Active)
 	check := func() {
 		for _, p := range s.PX {
-			base := strings.TrimSuffix(forward(t, p.Host, "9105"), "/")
 			for _, path := range doc.Paths.InMatchingOrder() {
 				query := ""
 				if path == api.PathCheck {
 					query = "?" + url.Values{"address": {node.Address()}}.Encode()
 				}
-				conforms(t, router, base+path+query)
+				conforms(t, router, p.Host.HTTPClient(), "http://127.0.0.1:9105"+path+query)
 			}
 		}
 	}
@@ -77,13 +75,13 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 }
 
 // conforms asks for one answer and holds it against its description.
-func conforms(t *testing.T, router routers.Router, address string) {
+func conforms(t *testing.T, router routers.Router, client *http.Client, address string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}

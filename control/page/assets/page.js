@@ -30,6 +30,7 @@
     source.addEventListener("beat", function (e) {
       const beat = JSON.parse(e.data);
       heard = Date.now();
+      stale.hidden = true;
       skew = heard - Date.parse(beat.at);
       document.title = beat.title;
       const now = document.getElementById("now");
