@@ -56,7 +56,7 @@ test-manifests: go ## the Kubernetes manifests, alerts and dashboard, the API's 
 	cd e2e/k8s && $(GO) test -count=1 -timeout 20m ./...
 	cd e2e/web && $(GO) test -count=1 -run '^TestDescription$$' ./...
 
-mysql: ## a MySQL server for the tests of control/galera, unpacked into the cache (root: /var/cache), not installed
+mysql: ## a MySQL server for the tests of control/galera, unpacked into the user's cache, not installed
 	e2e/mysql-server.sh
 
 mariadb: ## a MariaDB 11 with Galera for the tests of control/galera/grants, unpacked into the cache (root: /var/cache), not installed
