@@ -47,7 +47,7 @@ func newMetrics(r prometheus.Registerer) metrics {
 		}
 	}
 	moves := f.NewHistogramVec(prometheus.HistogramOpts{Namespace: "haproxyd", Name: "move_duration_seconds",
-		Help: "Moves that have ended, as this member saw them, by result: done, rolled_back, overtaken (another decision came before the end).", Buckets: []float64{0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300}}, []string{"result"})
+		Help: "Moves that have ended, as this member saw them, by result: done, rolled_back, overtaken (another decision came before the end). Those at once (drain immediate) at the member that was asked alone.", Buckets: []float64{0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300}}, []string{"result"})
 	for _, result := range []string{api.MoveDone, api.MoveRolledBack, api.MoveOvertaken} {
 		moves.WithLabelValues(result)
 	}

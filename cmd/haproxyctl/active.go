@@ -77,7 +77,7 @@ func (a *app) activeTable(w io.Writer, act api.Active) {
 		a.field(w, "Move", moveField(*act.Move))
 	}
 	if act.LocalOnly != "" {
-		a.field(w, "Local only", a.paint(styleBad, act.LocalOnly+" on this machine's proxy alone, until a majority returns: two nodes may take writes"))
+		a.field(w, "Local only", a.paint(styleBad, act.LocalOnly+" on "+a.proxy()+" alone, until a majority returns: two nodes may take writes"))
 	}
 	for _, p := range act.Fenced {
 		a.field(w, "Fenced", a.paint(styleBad, p))

@@ -83,6 +83,9 @@ daemon that hangs.`,
 			if err != nil {
 				return err
 			}
+			if f := a.way.flags; f.Changed("endpoint") || f.Changed("context") {
+				return usagef("check asks the daemon on this machine: neither --endpoint nor --context goes with it")
+			}
 			return a.check(ctx, o, address)
 		}),
 	}

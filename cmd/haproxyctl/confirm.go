@@ -40,7 +40,7 @@ func (a *app) confirm(ctx context.Context, o *setOptions) error {
 	}
 	a.before(a.stdout, resp)
 	warn(a.stdout, resp.Warnings)
-	fmt.Fprintf(a.stdout, "%s [y/N] ", question(resp, *o))
+	fmt.Fprintf(a.stdout, "%s [y/N] ", a.question(resp, *o))
 	yes, err := a.readYes(ctx)
 	if err != nil {
 		fmt.Fprintln(a.stdout)
@@ -85,9 +85,9 @@ func drainText(r api.SetResponse) string {
 }
 
 // question is asked before a move.
-func question(r api.SetResponse, o setOptions) string {
+func (a *app) question(r api.SetResponse, o setOptions) string {
 	if o.req.LocalOnly {
-		return fmt.Sprintf("Send this machine's proxy alone to %s?", r.To)
+		return fmt.Sprintf("Send %s alone to %s?", a.proxy(), r.To)
 	}
 	var parts []string
 	if open := r.Open; open != nil {

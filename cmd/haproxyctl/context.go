@@ -20,8 +20,9 @@ func (a *app) contextCommand() *cobra.Command {
 		Long: `A context is a name for how the daemons of an installation are reached. All of them
 are in one small file, ~/.config/haproxyctl/config.yaml, or the one that the
 environment variable HAPROXYCTL_CONFIG names. The current one is meant where
-neither --endpoint nor --admin-socket nor --context says otherwise, and where there
-is none, the daemon on this machine.`,
+neither --endpoint, --admin-socket nor --context says otherwise, nor the environment
+variables HAPROXYCTL_CONTEXT and HAPROXYD_ADMIN_SOCKET; and where there is none, the
+daemon on this machine.`,
 		Example: `  haproxyctl context set prod --endpoint https://px0:9104,https://px1:9104 \
       --tls-cert ana.pem --tls-key ana.key --tls-ca ca.pem
   haproxyctl context use prod

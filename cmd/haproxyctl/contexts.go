@@ -41,17 +41,21 @@ func (c *contexts) decode(data []byte) error {
 		if (len(in.Endpoints) == 0) == (in.AdminSocket == "") {
 			return fmt.Errorf("contexts %s: %s: give endpoints, or an admin-socket", c.path, name)
 		}
-		for _, file := range []*string{&in.Cert, &in.Key, &in.CA} {
-			if *file != "" && !filepath.IsAbs(*file) {
-				*file = filepath.Join(filepath.Dir(c.path), *file)
-			}
-		}
-		c.Contexts[name] = in
 	}
 	if c.Contexts == nil {
 		c.Contexts = map[string]installation{}
 	}
 	return nil
+}
+
+// from is the installation with its files from a folder, where their paths are not absolute.
+func (in installation) from(folder string) installation {
+	for _, file := range []*string{&in.Cert, &in.Key, &in.CA} {
+		if *file != "" && !filepath.IsAbs(*file) {
+			*file = filepath.Join(folder, *file)
+		}
+	}
+	return in
 }
 
 // write replaces the file.

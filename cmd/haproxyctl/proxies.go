@@ -30,7 +30,7 @@ func (a *app) proxiesTable(w io.Writer, members []api.Member) {
 		if m.Witness {
 			continue
 		}
-		if n := words.ProxyNotes(m); len(n) > 0 {
+		if n := words.ProxyNotes(m, time.Local); len(n) > 0 {
 			notes = append(notes, m.Name+": "+strings.Join(n, "; "))
 		}
 		p := m.Proxy

@@ -30,6 +30,9 @@ func (a *app) set(ctx context.Context, o setOptions) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
+	if all := a.client().Remote(); o.req.LocalOnly && len(all) > 1 {
+		return usagef("--local-only is for one proxy, and %d endpoints are given: name that of its daemon alone", len(all))
+	}
 	if a.mayAsk() && !o.yes && !o.req.DryRun {
 		if err := a.confirm(ctx, &o); err != nil {
 			return err
@@ -220,7 +223,7 @@ func waitError(ctx context.Context, resp api.SetResponse, o setOptions, lost err
 func (a *app) setTable(w io.Writer, r api.SetResponse, o setOptions, when string) {
 	switch {
 	case r.DryRun && o.req.LocalOnly:
-		fmt.Fprintf(w, "Dry run: this machine's proxy alone would be sent to %s; nothing was changed.\n", r.To)
+		fmt.Fprintf(w, "Dry run: %s alone would be sent to %s; nothing was changed.\n", a.proxy(), r.To)
 	case r.DryRun:
 		fmt.Fprintf(w, "Dry run: the move from %s to %s would be accepted; nothing was changed.\n", orNone(r.From), r.To)
 		for _, v := range r.Votes {
@@ -228,7 +231,7 @@ func (a *app) setTable(w io.Writer, r api.SetResponse, o setOptions, when string
 		}
 		a.before(w, r)
 	case o.req.LocalOnly:
-		fmt.Fprintf(w, "This machine's proxy alone goes to %s, without a majority.\n", r.To)
+		fmt.Fprintf(w, "%s goes to %s, alone and without a majority.\n", upperFirst(a.proxy()), r.To)
 	case r.Changed:
 		fmt.Fprintf(w, "%s is the active node, epoch %s (before: %s); %d of %d proxies go to it %s.\n",
 			r.To, epoch(r.Active.Recovery, r.Epoch), orNone(r.From), r.Active.Converged, r.Active.Proxies, when)

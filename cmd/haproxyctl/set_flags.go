@@ -73,7 +73,7 @@ look with "haproxyctl status".`,
 	f.BoolVar(&o.req.Force, "force", false,
 		"move although not every proxy steers or the votes do not call NODE healthy; to a node that the votes call down it also freezes")
 	f.BoolVar(&o.req.LocalOnly, "local-only", false,
-		"send this machine's proxy alone to NODE, when there is no majority: others may write elsewhere meanwhile; dropped when a majority returns")
+		"send the proxy of the daemon that is asked, this machine's or that of one --endpoint, alone to NODE, when there is no majority: others may write elsewhere meanwhile; dropped when a majority returns")
 	f.BoolVar(&o.req.DryRun, "dry-run", false,
 		"check everything, print the votes, change nothing")
 	f.BoolVar(&o.wait, "wait", true,

@@ -52,6 +52,14 @@ func (a *app) client() *api.Client {
 // local is the daemon on this machine, whatever context there is.
 func (a *app) local() *api.Client { return api.New(a.way.socket).Because(a.reason) }
 
+// proxy is whose proxy an order for one alone is about.
+func (a *app) proxy() string {
+	if all := a.client().Remote(); len(all) > 0 {
+		return "the proxy of " + all[0]
+	}
+	return "this machine's proxy"
+}
+
 func (a *app) findWay() (*api.Client, error) {
 	w := &a.way
 	given := func(flag string) bool { return w.flags != nil && w.flags.Changed(flag) }
@@ -68,6 +76,9 @@ func (a *app) findWay() (*api.Client, error) {
 	if name == "" && !given("endpoint") && a.getenv("HAPROXYD_ADMIN_SOCKET") != "" {
 		return a.onSocket(tls, w.socket)
 	}
+	if name == "" && given("endpoint") && given("tls-cert") && given("tls-key") {
+		return api.NewRemote(w.remote) // all is said: the file has no say in it, whatever is wrong with it
+	}
 	file, err := a.readContexts()
 	if err != nil {
 		return nil, err
@@ -78,6 +89,7 @@ func (a *app) findWay() (*api.Client, error) {
 		if c, ok = file.Contexts[name]; !ok {
 			return nil, usagef("there is no context %q in %s: it has %s", name, file.path, cmp.Or(strings.Join(file.names(), ", "), "none"))
 		}
+		c = c.from(filepath.Dir(file.path))
 	}
 	if given("endpoint") {
 		c.Endpoints = w.remote.Endpoints
@@ -103,6 +115,9 @@ func (a *app) onSocket(tls bool, socket string) (*api.Client, error) {
 // contextsPath is the file of the contexts, "" where there is no home for it.
 func (a *app) contextsPath() string {
 	if path := a.getenv("HAPROXYCTL_CONFIG"); path != "" {
+		if whole, err := filepath.Abs(path); err == nil {
+			path = whole // what it names is from its folder
+		}
 		return path
 	}
 	home := a.getenv("XDG_CONFIG_HOME")

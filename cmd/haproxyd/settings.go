@@ -57,7 +57,7 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.IntVar(&s.Cluster.BootstrapExpect, "bootstrap-expect", 0, "never start the first record by itself with fewer than `N` initial voters, nor before all of them mean the same ones; more than half of all members (0: off)")
 	f.StringVar(&s.HTTPBind, "http-bind", "0.0.0.0:9102", "`ADDR:PORT` of /beacon, /healthz, /readyz, /metrics and /active")
 	f.StringVar(&s.Scrape.Bind, "metrics-bind", "", "`ADDR:PORT` of /metrics on a port of its own, for --metrics-web-config (default: on --http-bind alone, which stays plain: HAProxy's checks are)")
-	f.StringVar(&s.Scrape.WebConfig, "metrics-web-config", "", "`FILE` with TLS and passwords for it, as Prometheus and its exporters have it (web.yml of exporter-toolkit); read again for each request")
+	f.StringVar(&s.Scrape.WebConfig, "metrics-web-config", "", "`FILE` with TLS and passwords for it, as Prometheus and its exporters have it (web.yml of exporter-toolkit); read again for each request, but whether there is TLS is decided at the start")
 	f.StringVar(&s.AdminBind, "admin-bind", "", "`ADDR:PORT` (9104) of the admin API for haproxyctl --endpoint, over TLS, for who shows a certificate (default: the unix socket alone)")
 	f.StringVar(&s.AdminCerts.Cert, "admin-tls-cert", "", "PEM `FILE` of this daemon's certificate for it; this and the next two are read again when they change")
 	f.StringVar(&s.AdminCerts.Key, "admin-tls-key", "", "PEM `FILE` of that certificate's key")

@@ -22,7 +22,7 @@ const (
 	RoleOperator = "haproxyd-operator"
 )
 
-// longestName bounds the name in a certificate.
+// longestName bounds the name in a certificate, in characters, as X.509 does.
 const longestName = 64
 
 type remoteKey struct{}
@@ -85,10 +85,8 @@ func printable(text string) string {
 		}
 		return r
 	}, text)
-	for i := range text {
-		if i >= longestName {
-			return text[:i]
-		}
+	if all := []rune(text); len(all) > longestName {
+		return string(all[:longestName])
 	}
 	return text
 }

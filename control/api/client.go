@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"os"
 	"sync/atomic"
@@ -68,6 +70,16 @@ func New(socket string) *Client {
 
 // Failing returns a client of which every call fails with err, for who finds out late that there is none.
 func Failing(err error) *Client { return &Client{err: err} }
+
+// Remote are the endpoints of daemons elsewhere; none where the daemon is on this machine.
+func (c *Client) Remote() (endpoints []string) {
+	for _, w := range c.ways {
+		if w.remote {
+			endpoints = append(endpoints, w.name)
+		}
+	}
+	return endpoints
+}
 
 // Because returns a client whose orders have that reason; Freeze and Unfreeze are
 // given theirs.
@@ -213,8 +225,11 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte, out a
 	first := c.last.Load()
 	for i := range c.ways {
 		at := (int(first) + i) % len(c.ways)
-		err := c.ways[at].within(ctx, i+1 < len(c.ways), method, path, body, out)
+		err := c.ways[at].within(ctx, len(c.ways)-i, method, path, body, out)
 		if err == nil || ctx.Err() != nil || !next(method, err) {
+			if ctx.Err() != nil && method == http.MethodGet {
+				at++ // whoever asks again does not wait for this one again
+			}
 			c.last.Store(int64(at))
 			return err
 		}
@@ -223,11 +238,11 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte, out a
 	return together(failed)
 }
 
-// within is do, for a question in so little time that there is some left for another way.
-func (w *way) within(ctx context.Context, more bool, method, path string, body []byte, out any) error {
-	if more && method == http.MethodGet {
+// within is do, for a question in so little time that there is some left for the other ways.
+func (w *way) within(ctx context.Context, ways int, method, path string, body []byte, out any) error {
+	if deadline, ok := ctx.Deadline(); ok && ways > 1 && method == http.MethodGet {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, answerWithin)
+		ctx, cancel = context.WithTimeout(ctx, min(answerWithin, time.Until(deadline)/time.Duration(ways)))
 		defer cancel()
 	}
 	return w.do(ctx, method, path, body, out)
@@ -235,7 +250,9 @@ func (w *way) within(ctx context.Context, more bool, method, path string, body [
 
 func (w *way) do(ctx context.Context, method, path string, body []byte, out any) error {
 	start := time.Now()
-	req, err := http.NewRequestWithContext(ctx, method, w.base+path, bytes.NewReader(body))
+	var shaken atomic.Bool
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{TLSHandshakeDone: func(_ tls.ConnectionState, err error) { shaken.Store(err == nil) }})
+	req, err := http.NewRequestWithContext(traced, method, w.base+path, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("make the request to haproxyd: %w", err)
 	}
@@ -244,12 +261,12 @@ func (w *way) do(ctx context.Context, method, path string, body []byte, out any)
 	}
 	resp, err := w.http.Do(req)
 	if err != nil {
-		return w.explain(ctx, err, time.Since(start))
+		return w.explain(ctx, err, time.Since(start), shaken.Load())
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	if err != nil {
-		return w.explain(ctx, err, time.Since(start))
+		return w.explain(ctx, err, time.Since(start), shaken.Load())
 	}
 	if resp.StatusCode/100 == 2 {
 		if err := json.Unmarshal(data, out); err != nil {
@@ -281,9 +298,9 @@ func wayf(kind, cause error, format string, args ...any) error {
 
 // explain turns a failure of the exchange into a sentence that says which socket
 // it was and what to do about it.
-func (w *way) explain(ctx context.Context, err error, took time.Duration) error {
+func (w *way) explain(ctx context.Context, err error, took time.Duration, shaken bool) error {
 	if w.remote {
-		return w.explainRemote(ctx, err, took)
+		return w.explainRemote(ctx, err, took, shaken)
 	}
 	var op *net.OpError
 	dialing := errors.As(err, &op) && op.Op == "dial"

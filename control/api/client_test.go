@@ -158,7 +158,7 @@ func TestSentencesOfTheWay(t *testing.T) {
 func TestNoPermission(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "admin.sock")
 	err := New(socket).ways[0].explain(context.Background(),
-		&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", os.ErrPermission)}, 0)
+		&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", os.ErrPermission)}, 0, false)
 	if want := "no permission to open " + socket + ": use sudo"; !strings.HasPrefix(err.Error(), want) || !errors.Is(err, ErrUnreachable) {
 		t.Errorf("got %q, want %q...", err, want)
 	}

@@ -77,7 +77,8 @@ func (r Remote) tls() (*tls.Config, error) {
 }
 
 // explainRemote turns a failure of the exchange into a sentence that says which endpoint it was and what to do about it.
-func (w *way) explainRemote(ctx context.Context, err error, took time.Duration) error {
+// shaken: the handshake was complete, so that the request may have arrived, whatever came back.
+func (w *way) explainRemote(ctx context.Context, err error, took time.Duration, shaken bool) error {
 	var op *net.OpError
 	dialing := errors.As(err, &op) && op.Op == "dial"
 	var unknown x509.UnknownAuthorityError
@@ -94,9 +95,9 @@ func (w *way) explainRemote(ctx context.Context, err error, took time.Duration) 
 		return wayf(ErrUnreachable, err, "the certificate of %s cannot be believed: %v", w.name, bare)
 	case op != nil && op.Op == "remote error": // a TLS alert: the handshake has failed there, and nothing was read
 		return wayf(ErrUnreachable, err, "%s refuses this certificate (%v): is it signed by its --admin-tls-client-ca, and not expired?", w.name, bare)
-	case errors.As(err, &header), errors.Is(err, http.ErrSchemeMismatch):
+	case !shaken && (errors.As(err, &header) || errors.Is(err, http.ErrSchemeMismatch)):
 		return wayf(ErrUnreachable, err, "%s speaks no TLS: is that its --admin-bind?", w.name)
-	case dialing, strings.Contains(bare.Error(), "TLS handshake timeout"):
+	case dialing, !shaken && strings.Contains(bare.Error(), "TLS handshake timeout"):
 		return wayf(ErrUnreachable, err, "%s cannot be reached (%v)", w.name, bare)
 	case ctx.Err() != nil || errors.As(err, &timeout) && timeout.Timeout():
 		return wayf(ErrNoAnswer, err, "%s did not answer within %s: it hangs or is overloaded; see its log and /healthz", w.name, told(took))

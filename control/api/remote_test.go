@@ -148,3 +148,67 @@ func TestRemoteRefusals(t *testing.T) {
 		t.Errorf("%+v, %v", c, err)
 	}
 }
+
+// Whoever is on the way can break an answer off, or spoil it: an order that may have arrived is given to nobody else.
+func TestRemoteSpoiled(t *testing.T) {
+	dir := t.TempDir()
+	ca := certtest.NewCA(t, dir, "ca")
+	ana := ca.Client("ana", "ana")
+	arrived := make(chan struct{}, 1)
+	one, ones := elsewhere(t, ca, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		arrived <- struct{}{}
+		<-r.Context().Done()
+	})
+	two, twos := elsewhere(t, ca, answers("two"))
+	for i, said := range []string{"HTTP/", "\x17\x01\x00\x00\x10", ""} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			d, err := net.Dial("tcp", strings.TrimPrefix(one, "https://"))
+			if err != nil {
+				return
+			}
+			defer d.Close()
+			go func() { _, _ = io.Copy(d, c) }()
+			go func() { _, _ = io.Copy(c, d) }()
+			<-arrived
+			_, _ = io.WriteString(c, said)
+		}()
+		c, err := NewRemote(Remote{Endpoints: []string{"https://" + l.Addr().String(), two}, Cert: ana.Cert, Key: ana.Key, CA: ca.File})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Exclude(t.Context(), "a"); !errors.Is(err, ErrNoAnswer) || twos.Load() > 0 || ones.Load() != int64(i+1) {
+			t.Errorf("%q: %v, one was asked %d times, two %d times", said, err, ones.Load(), twos.Load())
+		}
+		_ = l.Close()
+	}
+}
+
+// A question with little time leaves some for the other ways, and who asks again begins with the next.
+func TestRemoteInLittleTime(t *testing.T) {
+	dir := t.TempDir()
+	ca := certtest.NewCA(t, dir, "ca")
+	ana := ca.Client("ana", "ana")
+	hung, _ := elsewhere(t, ca, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	two, _ := elsewhere(t, ca, answers("two"))
+	c, err := NewRemote(Remote{Endpoints: []string{hung, two}, Cert: ana.Cert, Key: ana.Key, CA: ca.File})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		if a, err := c.Active(ctx); err != nil || a.Active != "two" {
+			t.Errorf("%+v, %v", a, err)
+		}
+		cancel()
+	}
+}

@@ -34,14 +34,15 @@ type Config struct {
 
 // Page serves the page.
 type Page struct {
-	cfg  Config
-	hub  hub
-	done chan struct{} // Run ends
+	cfg   Config
+	hub   hub
+	again time.Duration // after which a port that cannot be had is tried again
+	done  chan struct{} // Run ends
 }
 
 // New returns a page that nobody can see yet.
 func New(cfg Config) *Page {
-	p := &Page{cfg: cfg, done: make(chan struct{})}
+	p := &Page{cfg: cfg, again: again, done: make(chan struct{})}
 	p.hub.render = p.rendered
 	return p
 }
@@ -55,7 +56,9 @@ func (p *Page) Run(ctx context.Context) error {
 	for last := ""; ; {
 		listeners, err := serving.Listen(ctx, p.cfg.Bind)
 		if err == nil {
-			return p.serve(ctx, listeners)
+			if err = p.serve(ctx, listeners); err == nil {
+				return nil // ctx is done
+			}
 		}
 		if err.Error() != last {
 			last = err.Error()
@@ -64,7 +67,7 @@ func (p *Page) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(again):
+		case <-time.After(p.again):
 		}
 	}
 }
@@ -182,8 +185,16 @@ func (p *Page) whole(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(b.Bytes()) // the reader is gone: nobody to tell
 }
 
-// rendered is what viewers get now.
-func (p *Page) rendered() (frame, error) {
+// rendered is what viewers get now. Whatever goes wrong in it is the page's trouble, and not that of a daemon that steers.
+func (p *Page) rendered() (f frame, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%v", r)
+		}
+		if err != nil {
+			p.cfg.Log.Error("the page cannot be rendered", "error", err)
+		}
+	}()
 	s := p.see()
 	var b bytes.Buffer
 	if err := templates.ExecuteTemplate(&b, "main", s.View); err != nil {

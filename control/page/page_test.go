@@ -2,9 +2,11 @@ package page
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -212,25 +214,103 @@ func TestPageIsFresh(t *testing.T) {
 	}
 }
 
-// One viewer too many is told so, and a place is free when one goes.
+// One viewer too many is told so, all of them and those of one address, and a place is free when one goes.
 func TestPageHasBounds(t *testing.T) {
 	var h hub
 	h.render = func() (frame, error) { return frame{}, nil }
 	var all []chan frame
-	for range mostViewers {
-		all = append(all, h.join())
+	join := func(from string, n int) {
+		t.Helper()
+		for range n {
+			c := h.join(from)
+			if c == nil {
+				t.Fatal("a viewer was refused")
+			}
+			all = append(all, c)
+		}
 	}
-	if h.join() != nil {
+	join("10.0.0.1", mostOfOne)
+	if h.join("10.0.0.1") != nil {
+		t.Error("one address has no bound")
+	}
+	join("10.0.0.2", mostViewers-mostOfOne)
+	if h.join("10.0.0.3") != nil {
 		t.Error("there is no bound")
 	}
 	h.leave(all[0])
-	if all[0] = h.join(); all[0] == nil {
-		t.Error("a place that is free is not given")
-	}
+	all = all[1:]
+	join("10.0.0.3", 1)
 	for _, c := range all {
-		if c == nil {
-			t.Fatal("a viewer was refused")
-		}
 		h.leave(c)
 	}
+}
+
+// Whoever comes and goes has nothing rendered more often; and what cannot be rendered ends nothing.
+func TestPageIsRenderedOnceASecond(t *testing.T) {
+	o := recorded(t)
+	base, asked := server(t, func() api.Overview { return o })
+	began := time.Now()
+	for range 50 {
+		stream(t, base, 1)
+	}
+	if n, most := asked.Load(), int64(time.Since(began)/every)+2; n > most {
+		t.Errorf("rendered %d times in %v", n, time.Since(began))
+	}
+	p := New(Config{Overview: func() api.Overview { panic("a fault") }, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	if _, err := p.rendered(); err == nil || !strings.Contains(err.Error(), "a fault") {
+		t.Errorf("%v", err)
+	}
+}
+
+// A port that is taken is tried again; the end of the daemon ends what is sent.
+func TestRun(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := recorded(t)
+	p := New(Config{Bind: taken.Addr().String(), Overview: func() api.Overview { return o }, API: http.NotFoundHandler(), Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	p.again = 50 * time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	time.Sleep(2 * p.again)
+	if err := taken.Close(); err != nil {
+		t.Fatal(err)
+	}
+	base := "http://" + taken.Addr().String()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if resp, err := http.Get(base + "/page.css"); err == nil {
+			_ = resp.Body.Close()
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+	ended := make(chan struct{})
+	go func() {
+		stream(t, base, 1000)
+		close(ended)
+	}()
+	time.Sleep(100 * time.Millisecond)
+	cancel()
+	for _, c := range []<-chan struct{}{ended, after(done, t)} {
+		select {
+		case <-c:
+		case <-time.After(5 * time.Second):
+			t.Fatal("it does not end")
+		}
+	}
+}
+
+func after(done <-chan error, t *testing.T) <-chan struct{} {
+	t.Helper()
+	c := make(chan struct{})
+	go func() {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		close(c)
+	}()
+	return c
 }

@@ -3,6 +3,7 @@ package page
 import (
 	"bytes"
 	"encoding/json"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -11,6 +12,8 @@ import (
 const (
 	// mostViewers is how many browsers are kept fresh at a time.
 	mostViewers = 32
+	// mostOfOne is how many of one address are.
+	mostOfOne = 16
 	// every is how often the page is looked at for who looks.
 	every = time.Second
 	// sentWithin is the time that a browser has to take what it is sent.
@@ -34,23 +37,35 @@ type beat struct {
 type hub struct {
 	render func() (frame, error)
 
-	mu      sync.Mutex // guards what follows
-	viewers map[chan frame]bool
-	stop    chan struct{} // ends the one that renders
+	mu      sync.Mutex            // guards what follows
+	viewers map[chan frame]string // by where they are
+	stop    chan struct{}         // ends the one that renders
+	last    frame
+	at      time.Time // it was rendered, or could not be
 }
 
-// join adds a viewer; nil where there are too many.
-func (h *hub) join() chan frame {
+// join adds a viewer; nil where there are too many, or too many from there. What was rendered within the last second is
+// what it gets first.
+func (h *hub) join(from string) chan frame {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.viewers) >= mostViewers {
+	same := 0
+	for _, other := range h.viewers {
+		if other == from {
+			same++
+		}
+	}
+	if len(h.viewers) >= mostViewers || same >= mostOfOne {
 		return nil
 	}
 	if h.viewers == nil {
-		h.viewers = map[chan frame]bool{}
+		h.viewers = map[chan frame]string{}
 	}
 	c := make(chan frame, 1)
-	h.viewers[c] = true
+	h.viewers[c] = from
+	if h.last.main != nil && time.Since(h.at) < every {
+		c <- h.last
+	}
 	if len(h.viewers) == 1 {
 		h.stop = make(chan struct{})
 		go h.turn(h.stop)
@@ -67,19 +82,31 @@ func (h *hub) leave(c chan frame) {
 	}
 }
 
-// turn renders at once and then every second until stop.
+// due is how long it is until the next rendering.
+func (h *hub) due() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return every - time.Since(h.at)
+}
+
+// turn renders every second until stop, and not more often, whoever comes and goes.
 func (h *hub) turn(stop chan struct{}) {
-	t := time.NewTicker(every)
+	t := time.NewTimer(h.due())
 	defer t.Stop()
 	for {
-		if f, err := h.render(); err == nil {
-			h.send(f)
-		}
 		select {
 		case <-stop:
 			return
 		case <-t.C:
 		}
+		if f, err := h.render(); err == nil {
+			h.send(f)
+		} else {
+			h.mu.Lock()
+			h.at = time.Now()
+			h.mu.Unlock()
+		}
+		t.Reset(max(h.due(), every/10))
 	}
 }
 
@@ -87,6 +114,7 @@ func (h *hub) turn(stop chan struct{}) {
 func (h *hub) send(f frame) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.last, h.at = f, time.Now()
 	for c := range h.viewers {
 		select {
 		case <-c:
@@ -98,7 +126,11 @@ func (h *hub) send(f frame) {
 
 // live sends what changes for as long as the browser stays.
 func (p *Page) live(w http.ResponseWriter, r *http.Request) {
-	frames := p.hub.join()
+	from, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		from = r.RemoteAddr
+	}
+	frames := p.hub.join(from)
 	if frames == nil {
 		w.Header().Set("Retry-After", "10")
 		http.Error(w, "too many look at this page", http.StatusServiceUnavailable)

@@ -146,8 +146,11 @@ func facts(o *api.Overview) []fact {
 
 // seeMove is the last move while it runs, and for as long as it is what the active is here by.
 func seeMove(o *api.Overview) *move {
-	m := o.Move
-	if m.Epoch == 0 || m.State == "" || m.Epoch != o.Status.Active.Epoch || m.Recovery != o.Status.Active.Recovery {
+	m, at := o.Move, o.Status.Active.Epoch
+	if m.State == api.MoveRolledBack {
+		at-- // what undoes it is a decision of its own
+	}
+	if m.Epoch == 0 || m.State == "" || m.Epoch != at || m.Recovery != o.Status.Active.Recovery {
 		return nil
 	}
 	v := &move{Move: m, Line: words.MoveLine(m), Kind: words.MoveKind(m), Done: m.Moved - m.Left}
@@ -184,8 +187,8 @@ func seeNode(n api.Node, ifDown []api.WhatIf) node {
 		}
 	}
 	switch {
-	case n.Healthy == 0:
-		v.Behind = "?"
+	case n.Healthy == 0, !slices.ContainsFunc(n.Opinions, func(o api.Opinion) bool { return o.Seqno > 0 }):
+		v.Behind = "?" // nobody has read how far it is
 	case n.Lag > 0:
 		v.Behind = words.Count(int(n.Lag), "write set")
 	default:
@@ -214,7 +217,7 @@ func seeNode(n api.Node, ifDown []api.WhatIf) node {
 }
 
 func seeProxy(m api.Member) proxy {
-	v := proxy{Name: m.Name, Notes: words.ProxyNotes(m), Goes: mark{"bad", "?"}, Steered: mark{"bad", "?"}, HAProxy: "?"}
+	v := proxy{Name: m.Name, Notes: words.ProxyNotes(m, time.UTC), Goes: mark{"bad", "?"}, Steered: mark{"bad", "?"}, HAProxy: "?"}
 	if m.Self {
 		v.Here = "here"
 	}

@@ -22,10 +22,15 @@ func TestSeeMove(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 	o.Move.State = api.MoveRolledBack
+	o.Status.Active.Epoch++
 	if m := see(o, time.Now()).Move; m == nil || m.Running || m.State != (mark{"bad", "rolled back"}) {
 		t.Errorf("%+v", m)
 	}
 	o.Move.Epoch--
+	o.Status.Nodes[1].Opinions = nil
+	if got := see(o, time.Now()).Nodes[1].Behind; got != "?" {
+		t.Errorf("nobody has read how far it is, and the page says %q", got)
+	}
 	if m := see(o, time.Now()).Move; m != nil {
 		t.Errorf("another decision came, and the page shows %+v", m)
 	}

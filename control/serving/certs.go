@@ -67,8 +67,9 @@ type keeper struct {
 
 	mu     sync.Mutex // guards what follows
 	now    *tls.Config
-	read   [3]stamp // of the files as they were read, or could not be
+	read   [3]stamp // of the files as they were read
 	looked time.Time
+	said   string // what was wrong then
 }
 
 // stamp tells two contents of a file apart.
@@ -99,18 +100,21 @@ func (k *keeper) current() *tls.Config {
 	}
 	k.looked = now
 	at, err := k.stamp()
-	if at == k.read {
+	if err == nil && at == k.read {
+		k.said = ""
 		return k.now
 	}
-	k.read = at
 	if err == nil {
 		var next *tls.Config
 		if next, err = k.files.read(); err == nil {
-			k.now = next
+			k.now, k.read, k.said = next, at, "" // only what was read is not looked at again
 			k.log.Info("the certificates were read again", "certificate", k.files.Cert)
 			return k.now
 		}
 	}
-	k.log.Warn("the certificates have changed and cannot be used: the ones before are in force", "error", err)
+	if text := err.Error(); text != k.said {
+		k.said = text
+		k.log.Warn("the certificates have changed and cannot be used: the ones before are in force", "error", err)
+	}
 	return k.now
 }

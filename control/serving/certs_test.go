@@ -11,7 +11,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,6 +38,24 @@ func secured(t *testing.T, files Certificates, log *slog.Logger) string {
 	go func() { _ = srv.Serve(l) }()
 	t.Cleanup(func() { _ = srv.Close() })
 	return l.Addr().String()
+}
+
+// saying is a log's text.
+type saying struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+func (s *saying) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(b)
+}
+
+func (s *saying) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
 }
 
 func ask(t *testing.T, address string, ca *certtest.CA, client *certtest.Pair) (string, error) {
@@ -76,7 +96,7 @@ func TestCertificates(t *testing.T) {
 	server := ca.Server("server", "127.0.0.1")
 	ana := ca.Client("ana", "ana", "some")
 	files := Certificates{Cert: server.Cert, Key: server.Key, ClientCA: ca.File}
-	var said bytes.Buffer
+	var said saying
 	address := secured(t, files, slog.New(slog.NewTextHandler(&said, nil)))
 	if got, err := ask(t, address, ca, &ana); got != "200 ana" || err != nil {
 		t.Errorf("%q, %v", got, err)
@@ -121,6 +141,83 @@ func TestCertificates(t *testing.T) {
 	}
 	if got, err := ask(t, address, other, &stranger); got != "200 ana" || err != nil {
 		t.Errorf("a client of the new CA: %q, %v", got, err)
+	}
+}
+
+// What could not be read is tried until it can: the CA that it takes away opens nothing then.
+func TestCertificatesAreTriedAgain(t *testing.T) {
+	dir := t.TempDir()
+	ca, other := certtest.NewCA(t, dir, "ca"), certtest.NewCA(t, dir, "other")
+	server := ca.Server("server", "127.0.0.1")
+	ana := ca.Client("ana", "ana")
+	files := Certificates{Cert: server.Cert, Key: server.Key, ClientCA: filepath.Join(dir, "clients.pem")}
+	link := func(to string) {
+		t.Helper()
+		if err := os.Symlink(to, files.ClientCA+".new"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(files.ClientCA+".new", files.ClientCA); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(lookEvery + 10*time.Millisecond)
+	}
+	link(ca.File)
+	address := secured(t, files, slog.New(slog.DiscardHandler))
+	link(filepath.Join(dir, "later.pem")) // is not there yet
+	if got, err := ask(t, address, ca, &ana); got != "200 ana" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if err := os.Link(other.File, filepath.Join(dir, "later.pem")); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(lookEvery + 10*time.Millisecond)
+	if got, err := ask(t, address, ca, &ana); err == nil {
+		t.Errorf("a client of the CA that was taken away got %q", got)
+	}
+}
+
+// Each connection proves anew who it is, and a flood of handshakes is bounded, and is one line of the log at most.
+func TestHandshakes(t *testing.T) {
+	dir := t.TempDir()
+	ca := certtest.NewCA(t, dir, "ca")
+	server := ca.Server("server", "127.0.0.1")
+	ana := ca.Client("ana", "ana")
+	var said saying
+	address := secured(t, Certificates{Cert: server.Cert, Key: server.Key, ClientCA: ca.File}, slog.New(slog.NewTextHandler(&said, nil)))
+	pair, err := tls.LoadX509KeyPair(ana.Cert, ana.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{pair}, ClientSessionCache: tls.NewLRUClientSessionCache(8)} //nolint:gosec // the test's own server
+	resumed, answered := 0, 0
+	for range 3 * int(handshakes.Each) {
+		c, err := tls.Dial("tcp", address, config)
+		if err != nil {
+			continue
+		}
+		answered++
+		if _, err := io.WriteString(c, "GET / HTTP/1.0\r\n\r\n"); err == nil {
+			_, _ = io.ReadAll(c) // a ticket comes with the answer
+		}
+		if c.ConnectionState().DidResume {
+			resumed++
+		}
+		_ = c.Close()
+	}
+	if resumed > 0 || answered < int(handshakes.Each) || answered > 2*int(handshakes.Each) {
+		t.Errorf("%d answered, %d resumed", answered, resumed)
+	}
+	for range 5 {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(c, "GET / HTTP/1.0\r\n\r\n")
+		_, _ = io.ReadAll(c)
+		_ = c.Close()
+	}
+	if said.String() != "" {
+		t.Errorf("the log has: %s", said.String())
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -71,12 +72,26 @@ func New(h http.Handler, o Options) *Server {
 		WriteTimeout:      writeWithin,
 		MaxHeaderBytes:    maxHeader,
 		ConnContext:       s.connContext,
-		ErrorLog:          slog.NewLogLogger(s.options.Log.Handler(), slog.LevelWarn),
+		ErrorLog:          log.New(says{s.options.Log}, "", 0),
 	}
 	// One request for each connection: over one that is kept, requests can come
 	// without a pause, and nothing that waits for the processor would get its turn.
 	s.http.SetKeepAlivesEnabled(false)
 	return s
+}
+
+// says takes what net/http says into the log, under one message for all: each of its texts has a stranger's port in it, and
+// as messages they would take the room of every other one. Whoever only fails to begin TLS is for who debugs.
+type says struct{ log *slog.Logger }
+
+// Write takes one line.
+func (s says) Write(line []byte) (int, error) {
+	level := slog.LevelWarn
+	if bytes.Contains(line, []byte("TLS handshake error")) {
+		level = slog.LevelDebug
+	}
+	s.log.Log(context.Background(), level, "a connection went wrong", "error", string(bytes.TrimSpace(line)))
+	return len(line), nil
 }
 
 // Serve answers what comes on l until Close or Shutdown, which end it with nil. It comes

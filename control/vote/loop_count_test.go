@@ -70,4 +70,14 @@ func TestMovesAreCounted(t *testing.T) {
 	if count(api.MoveDone) != 1 || count(api.MoveRolledBack)+count(api.MoveOvertaken) != 0 {
 		t.Errorf("done %d, rolled back %d, overtaken %d", count(api.MoveDone), count(api.MoveRolledBack), count(api.MoveOvertaken))
 	}
+	next := moving.WithActive(model.Decision{Epoch: 3, Active: "pxc-2", From: "pxc-1", Kind: model.KindOperator})
+	next.Move = &model.Move{From: "pxc-1", To: "pxc-2", Drain: model.DrainTransactions, TimeoutMS: 1000, Phase: model.PhaseDrain}
+	after := next.WithActive(model.Decision{Epoch: 4, Active: "pxc-0", From: "pxc-2", Kind: model.KindOperator})
+	after.Move = &model.Move{From: "pxc-2", To: "pxc-0", Drain: model.DrainTransactions, TimeoutMS: 1000, Phase: model.PhaseDrain}
+	is(3, next)
+	is(4, after)
+	is(4, after)
+	if count(api.MoveDone) != 1 || count(api.MoveOvertaken) != 1 {
+		t.Errorf("one planned move after the other: done %d, overtaken %d", count(api.MoveDone), count(api.MoveOvertaken))
+	}
 }

@@ -15,23 +15,31 @@ type moveLog struct {
 	last api.Move
 }
 
-// note takes what the record and the proxies say, unless it knows of a later moment. It tells whether a move that was
-// pending has ended.
-func (l *moveLog) note(in *decide.Input) (ended bool) {
+// note takes what the record and the proxies say, unless it knows of a later moment. It returns the move that was pending
+// and has ended, if one has.
+func (l *moveLog) note(in *decide.Input) (ended *api.Move) {
 	if in.Now.Before(l.at) {
-		return false
+		return nil
 	}
 	before := l.last
 	l.at, l.last = in.Now, published.Moved(l.last, in)
-	return pending(&before) && !pending(&l.last)
+	switch is := l.last; {
+	case !pending(&before):
+		return nil
+	case is.Epoch != before.Epoch || is.Recovery != before.Recovery:
+		before.State = api.MoveOvertaken // by another that was planned
+		return &before
+	case !pending(&is):
+		return &is
+	}
+	return nil
 }
 
 func pending(m *api.Move) bool { return m.State == api.MovePending || m.State == api.MoveClosing }
 
 // noteMoveLocked keeps the report of the last move up to date, and counts a move that has ended.
 func (v *Loop) noteMoveLocked(in *decide.Input) {
-	if v.moves.note(in) {
-		m := &v.moves.last
+	if m := v.moves.note(in); m != nil {
 		v.cfg.Metrics.MoveSeconds.WithLabelValues(m.State).Observe((time.Duration(m.ElapsedMS) * time.Millisecond).Seconds())
 	}
 }

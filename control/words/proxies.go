@@ -59,8 +59,8 @@ func Proxy(m api.Member) string {
 	return text + Colon(p.Problem)
 }
 
-// ProxyNotes are sentences on what is not as it should be.
-func ProxyNotes(m api.Member) []string {
+// ProxyNotes are sentences on what is not as it should be, with times as they are in a zone.
+func ProxyNotes(m api.Member, zone *time.Location) []string {
 	var notes []string
 	if m.State != "alive" {
 		notes = append(notes, "its daemon is "+m.State)
@@ -83,7 +83,7 @@ func ProxyNotes(m api.Member) []string {
 	}
 	for _, x := range p.Astray {
 		notes = append(notes, fmt.Sprintf("%s to %s of backend %s since %s, although its tables lead elsewhere: see `haproxyctl config lint`",
-			Count(int(x.Connections), "connection"), x.Server, x.Backend, x.Since.Local().Format(time.TimeOnly)))
+			Count(int(x.Connections), "connection"), x.Server, x.Backend, x.Since.In(zone).Format("15:04:05 MST")))
 	}
 	return notes
 }

@@ -26,7 +26,8 @@ func (n *Node) SmallDisk(ctx context.Context, mib int) (*Fault, error) {
 		err = unix.Mount("disk", n.DataDir, "tmpfs", 0, fmt.Sprintf("size=%dm,mode=777", mib))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("a disk for %s: %w", n.Name, err)
+		_ = os.Remove(n.DataDir)
+		return nil, errors.Join(fmt.Errorf("a disk for %s: %w", n.Name, err), os.Rename(before, n.DataDir))
 	}
 	f := n.lab.remember(&Fault{what: "a small disk of " + n.Name, undo: func(context.Context) error {
 		n.Kill9()

@@ -43,7 +43,7 @@
     const silent = Date.now() - heard;
     stale.hidden = silent < 4000;
     document.body.classList.toggle("old", !stale.hidden);
-    document.getElementById("heard").textContent = ago(silent);
+    document.getElementById("heard").textContent = new Date(heard).toISOString().slice(11, 19) + " UTC (" + ago(silent) + ")";
     // A stream that was refused is not tried again by the browser.
     if (source.readyState === EventSource.CLOSED && silent % 5000 < 1000) open();
   }, 1000);
