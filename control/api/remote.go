@@ -93,7 +93,9 @@ func (w *way) explainRemote(ctx context.Context, err error, took time.Duration, 
 		return wayf(ErrUnreachable, err, "the certificate of %s is of a CA that is not known here: name it with --tls-ca", w.name)
 	case errors.As(err, &name), errors.As(err, &invalid):
 		return wayf(ErrUnreachable, err, "the certificate of %s cannot be believed: %v", w.name, bare)
-	case op != nil && op.Op == "remote error": // a TLS alert: the handshake has failed there, and nothing was read
+	// An alert on the certificate: the handshake has failed there, which this side of TLS 1.3 learns after its own end of it, and
+	// nothing was read. Other alerts may come later, of what somebody on the way has spoilt.
+	case op != nil && op.Op == "remote error" && strings.Contains(op.Err.Error(), "certificate"):
 		return wayf(ErrUnreachable, err, "%s refuses this certificate (%v): is it signed by its --admin-tls-client-ca, and not expired?", w.name, bare)
 	case !shaken && (errors.As(err, &header) || errors.Is(err, http.ErrSchemeMismatch)):
 		return wayf(ErrUnreachable, err, "%s speaks no TLS: is that its --admin-bind?", w.name)

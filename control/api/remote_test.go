@@ -161,7 +161,9 @@ func TestRemoteSpoiled(t *testing.T) {
 		<-r.Context().Done()
 	})
 	two, twos := elsewhere(t, ca, answers("two"))
-	for i, said := range []string{"HTTP/", "\x17\x01\x00\x00\x10", ""} {
+	for i, spoil := range []struct{ said, toServer string }{
+		{said: "HTTP/"}, {said: "\x17\x01\x00\x00\x10"}, {}, {toServer: "\x17\x03\x03\x00\x20" + strings.Repeat("x", 32)},
+	} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -180,14 +182,18 @@ func TestRemoteSpoiled(t *testing.T) {
 			go func() { _, _ = io.Copy(d, c) }()
 			go func() { _, _ = io.Copy(c, d) }()
 			<-arrived
-			_, _ = io.WriteString(c, said)
+			_, _ = io.WriteString(c, spoil.said)
+			if spoil.toServer != "" {
+				_, _ = io.WriteString(d, spoil.toServer)
+				time.Sleep(500 * time.Millisecond) // its alert gets through
+			}
 		}()
 		c, err := NewRemote(Remote{Endpoints: []string{"https://" + l.Addr().String(), two}, Cert: ana.Cert, Key: ana.Key, CA: ca.File})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if _, err := c.Exclude(t.Context(), "a"); !errors.Is(err, ErrNoAnswer) || twos.Load() > 0 || ones.Load() != int64(i+1) {
-			t.Errorf("%q: %v, one was asked %d times, two %d times", said, err, ones.Load(), twos.Load())
+			t.Errorf("%+v: %v, one was asked %d times, two %d times", spoil, err, ones.Load(), twos.Load())
 		}
 		_ = l.Close()
 	}
