@@ -7,10 +7,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -72,7 +72,7 @@ func New(h http.Handler, o Options) *Server {
 		WriteTimeout:      writeWithin,
 		MaxHeaderBytes:    maxHeader,
 		ConnContext:       s.connContext,
-		ErrorLog:          log.New(says{s.options.Log}, "", 0),
+		ErrorLog:          slog.NewLogLogger(says{s.options.Log.Handler()}, slog.LevelWarn),
 	}
 	// One request for each connection: over one that is kept, requests can come
 	// without a pause, and nothing that waits for the processor would get its turn.
@@ -82,16 +82,20 @@ func New(h http.Handler, o Options) *Server {
 
 // says takes what net/http says into the log, under one message for all: each of its texts has a stranger's port in it, and
 // as messages they would take the room of every other one. Whoever only fails to begin TLS is for who debugs.
-type says struct{ log *slog.Logger }
+type says struct{ slog.Handler }
 
-// Write takes one line.
-func (s says) Write(line []byte) (int, error) {
-	level := slog.LevelWarn
-	if bytes.Contains(line, []byte("TLS handshake error")) {
+// Handle takes one line.
+func (s says) Handle(ctx context.Context, r slog.Record) error {
+	level := r.Level
+	if strings.Contains(r.Message, "TLS handshake error") {
 		level = slog.LevelDebug
 	}
-	s.log.Log(context.Background(), level, "a connection went wrong", "error", string(bytes.TrimSpace(line)))
-	return len(line), nil
+	if !s.Enabled(ctx, level) {
+		return nil
+	}
+	one := slog.NewRecord(r.Time, level, "a connection went wrong", r.PC)
+	one.AddAttrs(slog.String("error", r.Message))
+	return s.Handler.Handle(ctx, one)
 }
 
 // Serve answers what comes on l until Close or Shutdown, which end it with nil. It comes
