@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/haproxy-peers/haproxy-peers/control/api"
 	"github.com/haproxy-peers/haproxy-peers/runtimeapi"
 )
 
@@ -71,7 +70,7 @@ func (r *peerListRun) waitsFor(ctx context.Context, worker runtimeapi.Worker) st
 		return fmt.Sprintf("HAProxy was started or reloaded less than %s ago", r.o.reloadWindow)
 	}
 	act, err := r.localActive(ctx, r.o)
-	if err == nil && act.Move != nil && (act.Move.State == api.MovePending || act.Move.State == api.MoveClosing) {
+	if err == nil && act.Move != nil && act.Move.Pending() {
 		return fmt.Sprintf("the writer is being moved from %s to %s", act.Move.From, act.Move.To)
 	}
 	return ""

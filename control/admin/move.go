@@ -20,7 +20,7 @@ func (a *answer) move() api.Move {
 	if a.Record == nil {
 		return m
 	}
-	if a.Record.Move != nil && (m.State == api.MovePending || m.State == api.MoveClosing) {
+	if a.Record.Move != nil && m.Pending() {
 		m.WaitingFor = decide.Decide(in).Reason
 	}
 	if a.Record.Last().Kind != model.KindDeparture { // the vote loop watches what those cut

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"unicode"
@@ -43,11 +42,7 @@ func (s *Server) Remote() http.Handler {
 			writeError(w, &api.Error{Code: api.CodeForbidden, Message: err.Error()})
 			return
 		}
-		from, _, err := net.SplitHostPort(r.RemoteAddr)
-		if err != nil {
-			from = r.RemoteAddr
-		}
-		by := name + " (certificate, from " + from + ")"
+		by := name + " (certificate, from " + serving.Host(r.RemoteAddr) + ")"
 		if r.Method != http.MethodGet && r.Method != http.MethodHead && may != RoleOperator {
 			s.cfg.Log.Warn("an order was refused", "path", printable(r.URL.Path), "ordered_by", by, "why", "the certificate is a viewer's")
 			writeError(w, &api.Error{Code: api.CodeForbidden, Message: fmt.Sprintf("%s may look and give no orders: its certificate has O=%s, and orders need O=%s", name, RoleViewer, RoleOperator)})

@@ -60,6 +60,9 @@ type Move struct {
 	Proxies []MoveProxy `json:"proxies"`
 }
 
+// Pending tells whether the move is still under way.
+func (m *Move) Pending() bool { return m.State == MovePending || m.State == MoveClosing }
+
 // MoveProxy is one proxy's part in a move.
 type MoveProxy struct {
 	Member        string `json:"member"`

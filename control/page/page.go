@@ -160,15 +160,6 @@ type shown struct {
 	At   time.Time
 }
 
-// Status, State and Taker are the view's.
-func (s shown) Status() api.Status { return s.View.Status }
-
-// State is the view's.
-func (s shown) State() mark { return s.View.State }
-
-// Taker is the view's.
-func (s shown) Taker() string { return s.View.Taker }
-
 func (p *Page) see() shown {
 	now := p.cfg.Now().UTC()
 	return shown{View: see(p.cfg.Overview(), now), At: now}

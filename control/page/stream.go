@@ -3,10 +3,11 @@ package page
 import (
 	"bytes"
 	"encoding/json"
-	"net"
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/haproxy-peers/haproxy-peers/control/serving"
 )
 
 const (
@@ -126,11 +127,7 @@ func (h *hub) send(f frame) {
 
 // live sends what changes for as long as the browser stays.
 func (p *Page) live(w http.ResponseWriter, r *http.Request) {
-	from, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		from = r.RemoteAddr
-	}
-	frames := p.hub.join(from)
+	frames := p.hub.join(serving.Host(r.RemoteAddr))
 	if frames == nil {
 		w.Header().Set("Retry-After", "10")
 		http.Error(w, "too many look at this page", http.StatusServiceUnavailable)

@@ -70,7 +70,7 @@ func Cut(m *api.Move) string {
 // recorded adds to a report what the record says now.
 func recorded(last api.Move, in *decide.Input) api.Move {
 	rec, age := in.Record, in.MoveAge
-	pending := last.State == api.MovePending || last.State == api.MoveClosing
+	pending := last.Pending()
 	end := func(state, reason string) {
 		if pending {
 			last.State, last.Reason = state, reason

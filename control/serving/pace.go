@@ -26,11 +26,7 @@ func (p *paced) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		host, _, err := net.SplitHostPort(c.RemoteAddr().String())
-		if err != nil {
-			host = c.RemoteAddr().String()
-		}
-		if p.gate.pass(host, time.Now()) {
+		if p.gate.pass(Host(c.RemoteAddr().String()), time.Now()) {
 			return c, nil
 		}
 		if tcp, ok := c.(*net.TCPConn); ok {

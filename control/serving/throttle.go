@@ -57,17 +57,22 @@ func (b *bucket) fill(now time.Time, rate float64) {
 
 // ServeHTTP answers or refuses.
 func (t *throttle) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		host = r.RemoteAddr
-	}
-	if !t.enter(host) {
+	if !t.enter(Host(r.RemoteAddr)) {
 		w.Header().Set("Retry-After", "1")
 		t.refuse(w, r)
 		return
 	}
 	defer t.leave()
 	t.next.ServeHTTP(w, r)
+}
+
+// Host is where a remote address is, without its port: one source.
+func Host(address string) string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	return host
 }
 
 func (t *throttle) enter(host string) bool {

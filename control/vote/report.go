@@ -24,18 +24,16 @@ func (l *moveLog) note(in *decide.Input) (ended *api.Move) {
 	before := l.last
 	l.at, l.last = in.Now, published.Moved(l.last, in)
 	switch is := l.last; {
-	case !pending(&before):
+	case !before.Pending():
 		return nil
 	case is.Epoch != before.Epoch || is.Recovery != before.Recovery:
 		before.State = api.MoveOvertaken // by another that was planned
 		return &before
-	case !pending(&is):
+	case !is.Pending():
 		return &is
 	}
 	return nil
 }
-
-func pending(m *api.Move) bool { return m.State == api.MovePending || m.State == api.MoveClosing }
 
 // noteMoveLocked keeps the report of the last move up to date, and counts a move that has ended.
 func (v *Loop) noteMoveLocked(in *decide.Input) {
